@@ -4,9 +4,11 @@
 //! the engine: nothing of an exchange outlives the call except the time of its request.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::exchange::{Event, ExchangeId, Incomplete, Outcome, Request, RequestState, Timestamp};
 use crate::middleware::Selection;
+use crate::report::collect::dry_run::{DryRunTally, reason};
 use crate::report::collect::histogram::{LatencyHistogram, micros};
 use crate::report::collect::inputs::{CaptureStats, Started, blank};
 use crate::report::collect::ledger::SampleTally;
@@ -46,7 +48,10 @@ struct SelectionCounts {
     selection: Selection,
     filtered: CountMap,
     sampled_out: SampleTally,
+    rate_limited: u64,
     passed: SampleTally,
+    /// At which filter requests ended, and what routes chose for the others; where there are chain files.
+    by_link: Option<DryRunTally>,
 }
 
 impl InspectLedger {
@@ -54,11 +59,14 @@ impl InspectLedger {
     #[must_use]
     pub fn choosing(selection: Option<Selection>) -> Self {
         let chosen = selection.map(|selection| {
+            let by_link = selection.chain().map(|_| DryRunTally::new(Arc::default(), [String::new()]));
             Box::new(SelectionCounts {
                 selection,
                 filtered: CountMap::new(),
                 sampled_out: SampleTally::default(),
+                rate_limited: 0,
                 passed: SampleTally::default(),
+                by_link,
             })
         });
         Self { chosen, ..Self::default() }
@@ -97,6 +105,12 @@ impl InspectLedger {
         }
     }
 
+    /// At which filter of a chain requests ended so far, and what routes chose for the others; `None` without chain files.
+    #[must_use]
+    pub fn by_link(&self) -> Option<&DryRunTally> {
+        self.chosen.as_ref()?.by_link.as_ref()
+    }
+
     /// The summary: nothing was sent, so each request ends as kept, kept back, malformed or incomplete.
     #[must_use]
     pub fn finish(mut self, engine: CaptureStats, started: Started) -> Summary {
@@ -114,6 +128,7 @@ impl InspectLedger {
             incomplete: incomplete.map(|(why, count)| (why.key().to_owned(), count)).into(),
             filtered: chosen.as_ref().map(|chosen| chosen.filtered.clone()).unwrap_or_default(),
             sampled_out: chosen.as_ref().map_or(0, |chosen| chosen.sampled_out.requests),
+            rate_limited: chosen.as_ref().map_or(0, |chosen| chosen.rate_limited),
             ..Ended::default()
         };
         let summary = Summary {
@@ -174,10 +189,23 @@ impl SelectionCounts {
             match &decided {
                 Ok(()) => self.passed.add(request.bytes()),
                 Err(Outcome::Filtered(rule)) => count(&mut self.filtered, rule),
+                Err(Outcome::RateLimited) => self.rate_limited += 1,
                 Err(_) => self.sampled_out.add(request.bytes()),
             }
+            self.count_by_link(decided.as_ref().err());
         }
         decided
+    }
+
+    /// Counts a request at the link that ended it, or for the target that a route chose.
+    fn count_by_link(&mut self, ended: Option<&Outcome>) {
+        let (Some(tally), Some(chain)) = (&mut self.by_link, self.selection.chain()) else { return };
+        tally.seen += 1;
+        match (ended, tally.destinations.first_mut()) {
+            (Some(outcome), _) => tally.keep_back(reason(outcome, chain.ended_by().map(|link| &**link))),
+            (None, Some(passing)) => passing.pass(chain.route()),
+            (None, None) => {}
+        }
     }
 
     fn sample(&self) -> SampleSummary {

@@ -4,6 +4,7 @@
 //! no replay can carry ends first. Writes end before the first link that samples, limits or changes anything, so that
 //! they cost no place in a sample, and their count is the number that `--allow-writes` would let pass.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::condition::Condition;
@@ -48,6 +49,8 @@ struct ChainEntry {
     kind: FilterKind,
     /// Key that identifies an equal filter of another chain: then its state can be taken over.
     same: Option<String>,
+    /// Location and name in a chain file, for people; `None` of a flag's filter.
+    label: Option<Arc<str>>,
 }
 
 /// Kind of a filter, as far as it decides its position.
@@ -63,8 +66,9 @@ impl Chain {
     #[must_use]
     pub fn new(settings: &ChainSettings) -> Self {
         let specs = settings.links();
-        let links: Vec<ChainEntry> =
-            specs.clone().filter_map(ChainEntry::of_file).chain(ChainEntry::of_flags(settings)).collect();
+        let of_files = settings.files.iter().flat_map(|file| (1..).zip(&file.links).map(move |link| (file, link)));
+        let of_files = of_files.filter_map(|(file, (number, spec))| ChainEntry::of_file(&file.path, number, spec));
+        let links: Vec<ChainEntry> = of_files.chain(ChainEntry::of_flags(settings)).collect();
         let guard_at = links.iter().position(|placed| placed.kind != FilterKind::Matches).unwrap_or(links.len());
         let first_change = links.iter().position(|placed| placed.kind == FilterKind::Changes).unwrap_or(links.len());
         Self {
@@ -137,7 +141,9 @@ impl Chain {
         for placed in &mut new.links {
             let old = self.links.iter().position(|old| old.same.is_some() && old.same == placed.same);
             if let Some(old) = old {
-                *placed = self.links.swap_remove(old);
+                // It may stand elsewhere in its file by now.
+                let label = placed.label.take();
+                *placed = ChainEntry { label, ..self.links.swap_remove(old) };
             }
         }
         new.context.resume(&mut self.context);
@@ -161,6 +167,13 @@ impl Chain {
     #[must_use]
     pub fn route(&self) -> Option<&str> {
         self.context.route.as_deref()
+    }
+
+    /// The link of a chain file that ended the last request: its location, and its name or verb. `None` where no such link
+    /// ended it.
+    #[must_use]
+    pub fn ended_by(&self) -> Option<&Arc<str>> {
+        self.context.ended_by.as_ref()
     }
 
     /// Returns the rank of the last request in the last sample that it reached: requests in a smaller share have a
@@ -260,18 +273,23 @@ fn searched(context: &Context) -> Result<(), Outcome> {
 
 fn pass(links: &mut [ChainEntry], request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
     for placed in links {
-        let holds = placed.when.holds(request, context);
-        // What may be in a body that was not searched decides nothing: it goes nowhere.
-        searched(context)?;
-        if holds {
-            placed.link.apply(request, context)?;
-            searched(context)?;
-        }
+        placed.pass(request, context).inspect_err(|_| context.ended_by.clone_from(&placed.label))?;
     }
     Ok(())
 }
 
 impl ChainEntry {
+    fn pass(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
+        let holds = self.when.holds(request, context);
+        // What may be in a body that was not searched decides nothing: it goes nowhere.
+        searched(context)?;
+        if holds {
+            self.link.apply(request, context)?;
+            searched(context)?;
+        }
+        Ok(())
+    }
+
     /// Returns whether it reads no heads, as a sample of requests or connections.
     fn ignores_headers(&self) -> bool {
         let sampled_by = self.link.sampler().map(Sampler::by);
@@ -279,8 +297,8 @@ impl ChainEntry {
         is_blind && self.when.tests.is_empty()
     }
 
-    /// `None` for links that only say which writes pass.
-    fn of_file(spec: &FilterSpec) -> Option<Self> {
+    /// The link with this number, from 1, in the chain file at `path`; `None` for one that only says which writes pass.
+    fn of_file(path: &Path, number: usize, spec: &FilterSpec) -> Option<Self> {
         let kind = match &spec.action {
             FilterAction::AllowWrites(_) => return None,
             FilterAction::Only(_) | FilterAction::Drop(_) => FilterKind::Matches,
@@ -288,7 +306,8 @@ impl ChainEntry {
             _ => FilterKind::Changes,
         };
         let same = (kind == FilterKind::ReadsKeys).then(|| format!("{spec:?}"));
-        Some(Self { when: spec.when.clone(), link: spec.link()?, kind, same })
+        let label = format!("{}, link {number} ({})", path.display(), spec.label());
+        Some(Self { when: spec.when.clone(), link: spec.link()?, kind, same, label: Some(label.into()) })
     }
 
     /// The links of the flags, in the order match, sample, limit, rewrite.
@@ -305,7 +324,8 @@ impl ChainEntry {
             None => link,
         };
         let (filter, rewrite) = (AllowDeny::new(settings), Rewrite::new(settings));
-        let always = |link: Box<dyn Filter>, kind, same| Self { when: Condition::default(), link, kind, same };
+        let always =
+            |link: Box<dyn Filter>, kind, same| Self { when: Condition::default(), link, kind, same, label: None };
         [
             (!filter.is_empty()).then(|| always(Box::new(filter), FilterKind::Matches, None)),
             samples.then(|| always(Box::new(link), FilterKind::ReadsKeys, Some(sample))),
@@ -321,8 +341,6 @@ impl ChainEntry {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::super::file::Environment;
     use super::super::limit::LimitSpec;
     use super::super::route::TargetNames;
@@ -332,7 +350,11 @@ mod tests {
 
     fn file(text: &str) -> ChainFile {
         let environment = Environment {
-            targets: TargetNames::Named(vec![Some("new".to_owned()), None, Some("new".to_owned())]),
+            targets: TargetNames::Named(
+                ["new", "", "new", "search", "on-premises-only"]
+                    .map(|name| (!name.is_empty()).then(|| name.to_owned()))
+                    .to_vec(),
+            ),
             ..Environment::for_checks()
         };
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/filters/f.toml");
@@ -430,6 +452,20 @@ mod tests {
     }
 
     #[test]
+    fn the_link_that_ended_a_request_is_known_by_its_place_in_its_file() {
+        let links = "[[link]]\nset-header = { X = \"1\" }\n[[link]]\nname = \"no-a\"\ndrop = { path = \"^/a\" }\n\
+                     [[link]]\nsample = \"0%\"\n";
+        let mut chain = Chain::new(&settings(&[links]));
+        let mut ended_by = |path: &str| {
+            chain.apply(&mut request(1, &format!("{path} HTTP/1.1\r\n\r\n"))).unwrap_err();
+            chain.ended_by().map(|label| label.rsplit('/').next().unwrap().to_owned())
+        };
+        assert_eq!(ended_by("GET /a").as_deref(), Some("f.toml, link 2 (no-a)"));
+        assert_eq!(ended_by("GET /b").as_deref(), Some("f.toml, link 3 (sample)"));
+        assert_eq!(ended_by("POST /b"), None, "that is no link's doing");
+    }
+
+    #[test]
     fn a_sample_that_goes_by_what_nobody_has_is_worth_a_word() {
         let mut chain = Chain::new(&ChainSettings {
             sample: Share(0.5),
@@ -476,7 +512,7 @@ mod tests {
         let mut chain = Chain::new(&settings(&["[[link]]\nroute = { map = \"routes.map\" }\n"]));
         chain.apply(&mut request_to("/v2/programs/1")).unwrap();
         assert_eq!((chain.route(), chain.targets()), (Some("new"), Some(&[0, 2][..])));
-        assert_eq!(chain.apply(&mut request_to("/v2/search")), Err(Outcome::filtered("route")), "nobody is called so");
+        assert_eq!(chain.apply(&mut request_to("/internal/a")), Err(Outcome::filtered("route")), "the map says so");
         assert_eq!((chain.route(), chain.targets()), (None, None));
     }
 

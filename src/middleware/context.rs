@@ -105,6 +105,8 @@ pub struct Context {
     pub targets: Option<Arc<[usize]>>,
     /// The name that a route chose.
     pub route: Option<Arc<str>>,
+    /// The link of a chain file that ended the request, see [`super::Chain::ended_by`].
+    pub ended_by: Option<Arc<str>>,
     /// The request's place in the last sample: what is in a smaller one has a lower place.
     pub place: Option<u64>,
     /// Steps that bodies may still be searched, see [`MAX_STEPS`].
@@ -141,6 +143,7 @@ impl Context {
             host_set: false,
             targets: None,
             route: None,
+            ended_by: None,
             place: None,
             steps: Cell::new(MAX_STEPS),
             unsearched: Cell::new(false),
@@ -170,6 +173,7 @@ impl Context {
         self.host_set = false;
         self.targets = None;
         self.route = None;
+        self.ended_by = None;
         self.place = None;
         self.steps.set(MAX_STEPS);
         self.unsearched.set(false);

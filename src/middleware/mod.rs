@@ -150,6 +150,12 @@ impl ChainSettings {
             || self.links().any(spec::FilterSpec::selects)
     }
 
+    /// Returns whether any filter limits a rate, other than those of single targets.
+    #[must_use]
+    pub fn limits(&self) -> bool {
+        self.limit.is_some() || self.links().any(|link| matches!(link.action, spec::FilterAction::Limit(_)))
+    }
+
     /// Returns whether a filter may set the Host header: then a client has to keep it instead of the target's name.
     #[must_use]
     pub fn sets_host(&self) -> bool {

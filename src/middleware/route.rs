@@ -78,6 +78,8 @@ pub enum RouteError {
 pub struct RouteMap {
     machine: PatternSet,
     values: Vec<Arc<str>>,
+    /// The line of each value in the text, from 1.
+    lines: Vec<usize>,
     on: MatchInput,
 }
 
@@ -98,7 +100,7 @@ impl RouteMap {
     /// Every mistake in it, with its line.
     pub fn within(text: &str, on: MatchInput, budget: &Budget) -> Result<Self, Vec<(usize, RouteError)>> {
         let (mut patterns, mut values, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
-        let mut places = Vec::new();
+        let mut lines = Vec::new();
         for (line, text) in (1..).zip(text.lines()).map(|(line, text)| (line, text.trim())) {
             if text.is_empty() || text.starts_with('#') {
                 continue;
@@ -107,7 +109,7 @@ impl RouteMap {
                 Ok((pattern, value)) => {
                     patterns.push(pattern);
                     values.push(Arc::from(value));
-                    places.push(line);
+                    lines.push(line);
                 }
                 Err(error) => mistakes.push((line, error)),
             }
@@ -119,10 +121,10 @@ impl RouteMap {
             return Err(vec![(1, RouteError::TooLarge)]);
         }
         let machine = PatternSet::compile(&patterns, as_bytes(), budget).map_err(|all| -> Vec<_> {
-            let line = |at: usize| places.get(at).copied().unwrap_or(1);
+            let line = |at: usize| lines.get(at).copied().unwrap_or(1);
             all.into_iter().map(|(at, why)| (line(at), RouteError::Compiled { why })).collect()
         })?;
-        Ok(Self { machine, values, on })
+        Ok(Self { machine, values, lines, on })
     }
 
     /// The values that name targets, each once, in the order in which they first stand.
@@ -130,6 +132,14 @@ impl RouteMap {
     pub fn names(&self) -> Vec<Arc<str>> {
         let mut seen = HashSet::new();
         self.values.iter().filter(|value| &***value != "-" && seen.insert(Arc::clone(value))).cloned().collect()
+    }
+
+    /// The values that name no target, each once with its first line, and the names that there are.
+    #[must_use]
+    pub fn unknown(&self, targets: &TargetNames) -> Vec<(usize, String)> {
+        let first = |name: &Arc<str>| self.values.iter().position(|value| value == name);
+        let line = |name: &Arc<str>| first(name).and_then(|at| self.lines.get(at)).copied().unwrap_or(1);
+        self.names().iter().filter_map(|name| Some((line(name), targets.check(name).err()?))).collect()
     }
 
     /// The value of the first line whose expression matches. `buffer` is memory that is used again.
@@ -239,6 +249,27 @@ fn decision<'a>(name: &'a Arc<str>, targets: Option<&'a Arc<[usize]>>) -> RouteD
 }
 
 impl TargetNames {
+    /// Checks a value as a map has it: the name of a target, or `-`.
+    ///
+    /// # Errors
+    ///
+    /// That no target has this name, with the names that there are.
+    pub fn check(&self, value: &str) -> Result<(), String> {
+        let Self::Named(names) = self else { return Ok(()) };
+        if value == "-" || names.iter().flatten().any(|name| name == value) {
+            return Ok(());
+        }
+        let mut known: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+        known.dedup();
+        Err(if known.is_empty() {
+            format!(
+                "no target is called `{value}`: none has a name; give it one, such as --to {value}=http://staging:8080"
+            )
+        } else {
+            format!("no target is called `{value}`; there is {}, and - for none", known.join(", "))
+        })
+    }
+
     fn numbers(&self, value: &str) -> BoundTargets {
         match self {
             Self::Any => Some(Arc::from([0])),
@@ -393,6 +424,18 @@ mod tests {
         assert_eq!(reported(&mut Router::new(Arc::clone(&map), Some("new"), &targets), "/x"), "new [0]");
         assert_eq!(reported(&mut Router::new(Arc::clone(&map), Some("-"), &targets), "/x"), "dropped");
         assert_eq!(reported(&mut Router::new(map, Some("home"), &targets), "/x"), "unbound home");
+    }
+
+    #[test]
+    fn names_that_no_target_has_are_told_once_with_their_first_line() {
+        let map = RouteMap::parse(MAP, MatchInput::Path).unwrap();
+        let named = |names: &[&str]| TargetNames::Named(names.iter().map(|name| Some((*name).to_owned())).collect());
+        let unknown = map.unknown(&named(&["old"]));
+        assert_eq!(unknown.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(unknown[1].1, "no target is called `new`; there is old, and - for none");
+        assert!(map.unknown(&TargetNames::Named(vec![None]))[0].1.contains("--to on-premises-only=http://"));
+        assert!(map.unknown(&named(&["new", "old", "on-premises-only"])).is_empty());
+        assert!(map.unknown(&TargetNames::Any).is_empty());
     }
 
     #[test]

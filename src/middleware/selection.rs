@@ -1,17 +1,19 @@
 //! Selection of requests for `inspect`: the filters that match and sample, where nothing is sent.
 //!
-//! The input is a request as captured, the result is whether it passes. Nothing is changed. Writes and tunnels, which a
-//! replay may leave out, pass too: `inspect` shows all of them.
+//! The input is a request as captured, the result is whether it passes. Nothing is changed. Writes, which a replay may
+//! leave out, pass too: `inspect` shows all of them; so do tunnels, unless there are chain files.
 
-use super::{AllowDeny, ChainSettings, Sampler};
+use super::{AllowDeny, Chain, ChainSettings, Sampler};
 use crate::exchange::{Outcome, Request, RequestState};
 
 /// The filter and the sample of [`ChainSettings`]; the same requests pass as in a replay with the same flags.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Selection {
     filter: AllowDeny,
     sampler: Sampler,
     asked: f64,
+    /// The whole chain, where there are chain files.
+    chain: Option<Box<Chain>>,
 }
 
 impl Selection {
@@ -23,11 +25,13 @@ impl Selection {
             && allow_paths.is_empty()
             && deny_paths.is_empty()
             && allow_hosts.is_empty()
-            && sample.0 >= 1.0;
+            && sample.0 >= 1.0
+            && settings.files.is_empty();
         (!everything).then(|| Self {
             filter: AllowDeny::new(settings),
             sampler: Sampler::new(*sample, settings.sample_by.clone(), settings.seed),
-            asked: sample.0,
+            asked: settings.asked_share().0,
+            chain: (!settings.files.is_empty()).then(|| Box::new(Chain::new(settings))),
         })
     }
 
@@ -37,6 +41,10 @@ impl Selection {
     ///
     /// How the request ended, where it is not selected.
     pub fn decide(&mut self, request: &Request) -> Result<(), Outcome> {
+        if let Some(chain) = &mut self.chain {
+            // A damaged one never comes to the chain.
+            return if request.state == RequestState::Whole { chain.apply(&mut request.clone()) } else { Ok(()) };
+        }
         if let Some(rule) = self.filter.choice(request) {
             return Err(Outcome::filtered(rule));
         }
@@ -45,6 +53,12 @@ impl Selection {
             RequestState::Incomplete(_) | RequestState::Malformed(_) => self.sampler.would_take(request),
         };
         if is_in { Ok(()) } else { Err(Outcome::SampledOut) }
+    }
+
+    /// The chain, where there are chain files.
+    #[must_use]
+    pub fn chain(&self) -> Option<&Chain> {
+        self.chain.as_deref()
     }
 
     /// The share that was asked for, from 0 to 1.
@@ -56,14 +70,17 @@ impl Selection {
     /// See [`super::Chain::key_share`].
     #[must_use]
     pub fn key_share(&self) -> Option<f64> {
-        self.sampler.key_share()
+        self.chain.as_ref().map_or_else(|| self.sampler.key_share(), |chain| chain.key_share())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::file::Environment;
     use super::super::testing::request;
-    use super::super::{Chain, SampleKey, Share};
+    use super::super::{Chain, ChainFile, SampleKey, Share};
     use super::*;
     use crate::exchange::Malformed;
 
@@ -89,6 +106,25 @@ mod tests {
             let mut request = request(n, &format!("POST /a{} HTTP/1.1\r\n\r\n", n % 7));
             assert_eq!(selection.decide(&request), chain.apply(&mut request), "{n}");
         }
+    }
+
+    #[test]
+    fn chain_files_come_first_and_leave_the_request_as_it_was() {
+        let links = "[[link]]\nset-header = { X = \"1\" }\n[[link]]\nname = \"no-a\"\ndrop = { header.X = \"1\", path = \"^/a\" }\n";
+        let file = ChainFile::parse(links, Path::new("f.toml"), &Environment::for_checks()).unwrap();
+        let deny_paths = crate::middleware::PatternSet::new(["^/b"]).unwrap();
+        let settings = ChainSettings { files: vec![file], deny_paths, allow_writes: true, ..ChainSettings::default() };
+        let mut selection = Selection::new(&settings).unwrap();
+        let mut decide = |line: &str| {
+            let request = request(1, &format!("{line} HTTP/1.1\r\n\r\n"));
+            let decided = selection.decide(&request);
+            assert_eq!(request.head.get("x"), None);
+            (decided, selection.chain().unwrap().ended_by().map(ToString::to_string))
+        };
+        let link = Some("f.toml, link 2 (no-a)".to_owned());
+        assert_eq!(decide("POST /a"), (Err(Outcome::filtered("no-a")), link));
+        assert_eq!(decide("POST /b"), (Err(Outcome::filtered("deny-path")), None));
+        assert_eq!(decide("POST /c"), (Ok(()), None));
     }
 
     #[test]

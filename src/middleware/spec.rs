@@ -98,6 +98,20 @@ impl FilterSpec {
         Some(Condition { tests: vec![Test::All(vec![self.when.clone(), condition.clone()])] })
     }
 
+    /// Its name, or its verb where it has none, for people.
+    pub(super) fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or(match &self.action {
+            FilterAction::Only(_) => "only",
+            FilterAction::Drop(_) => "drop",
+            FilterAction::AllowWrites(_) => "allow-writes",
+            FilterAction::Sample(_) => "sample",
+            FilterAction::Limit(_) => "limit",
+            FilterAction::Route(_) => "route",
+            FilterAction::Redact(_) => "redact",
+            _ => "a change",
+        })
+    }
+
     /// Returns whether it can end a request, other than a write.
     #[must_use]
     pub const fn selects(&self) -> bool {

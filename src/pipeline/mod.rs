@@ -22,6 +22,7 @@ mod comparing;
 mod context;
 mod control;
 mod dispatch;
+mod dry_run;
 mod external;
 mod gauges;
 pub mod guard_command;
@@ -59,6 +60,7 @@ use running::{RunThreads, RunningRun, Shutdown};
 use targets::TargetStage;
 
 pub use control::{Control, ControlListener, RampState, RunState, TargetState};
+pub use dry_run::{DryRun, dry_run};
 pub use guard_command::GuardCommand;
 pub use inspect::{inspect, inspect_as_it_comes};
 pub use observer::Observer;

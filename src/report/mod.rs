@@ -45,3 +45,4 @@ pub use schema::summary::{
 };
 pub use schema::target::{Differences, TargetEnded, TargetGuard, TargetLatency, TargetSummary};
 pub use schema::verdict::{FindingKind, Severity, TargetVerdict, Verdict, VerdictSentence, VerdictWord};
+pub use verdict::no_request;

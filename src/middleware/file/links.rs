@@ -384,9 +384,16 @@ fn route(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Router> {
         }
     };
     let path = reader.folder().join(reader.text(map)?);
-    let default = default.and_then(|default| reader.text(default));
+    let targets = &reader.environment.targets;
+    let default = default.and_then(|default| Some((reader.text(default)?, default.span())));
+    let default = default.and_then(|(name, span)| reader.keep(span, targets.check(name).map(|()| name)));
     match route::read(&path, on, &reader.environment.expressions) {
-        Ok(read) => Some(Router::new(Arc::new(read), default, &reader.environment.targets)),
+        Ok(read) => {
+            for (line, message) in read.unknown(targets) {
+                reader.wrong_in(&path, line, message);
+            }
+            Some(Router::new(Arc::new(read), default, targets))
+        }
         Err(mistakes) => {
             for (line, message) in mistakes {
                 reader.wrong_in(&path, line, message);

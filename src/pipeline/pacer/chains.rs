@@ -7,7 +7,7 @@ use crate::report::TargetSet;
 /// The chains of a run.
 pub(in crate::pipeline) struct RunChains {
     /// For every request.
-    pub(super) all: Chain,
+    pub(in crate::pipeline) all: Chain,
     of_targets: Vec<Option<Chain>>,
 }
 
@@ -34,7 +34,7 @@ impl RunChains {
     }
 
     /// Returns the remarks for the end of the run, in text for people.
-    pub(super) fn remarks(&self) -> Vec<String> {
+    pub(in crate::pipeline) fn remarks(&self) -> Vec<String> {
         self.each().flat_map(Chain::remarks).collect()
     }
 
@@ -57,12 +57,12 @@ impl RunChains {
     }
 
     /// Returns the chain of a target, where it has one.
-    pub(super) fn of_target(&mut self, target: usize) -> Option<&mut Chain> {
+    pub(in crate::pipeline) fn of_target(&mut self, target: usize) -> Option<&mut Chain> {
         self.of_targets.get_mut(target)?.as_mut()
     }
 
     /// The targets that a route chose for the last request; all, where there is none.
-    pub(super) fn targets(&self) -> TargetSet {
+    pub(in crate::pipeline) fn targets(&self) -> TargetSet {
         let all = self.of_targets.len();
         match self.all.targets() {
             Some(chosen) => chosen.iter().copied().filter(|target| *target < all).collect(),

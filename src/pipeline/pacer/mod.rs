@@ -38,7 +38,7 @@ use crate::middleware::{self, LoopHeader};
 use crate::replay::{ConnKey, Delivery, Destination, ProductionEnd, ProductionEnds, ShortenedGaps, TargetId};
 use crate::report::{Production, ReportEvent, RequestRecord, TargetSet};
 
-use chains::RunChains;
+pub(super) use chains::RunChains;
 use lookahead::Lookahead;
 use next::{PacerStep, Upcoming};
 use pause::Stopped;
@@ -547,7 +547,7 @@ fn production_end(response: &Response, due: impl FnOnce() -> Instant) -> Product
 }
 
 /// Returns the reason a request must not be sent or recorded at all, whatever the chain decides.
-fn unfit(request: &Request, needs_body: bool) -> Option<Outcome> {
+pub(super) fn unfit(request: &Request, needs_body: bool) -> Option<Outcome> {
     match request.state {
         RequestState::Malformed(why) => Some(Outcome::Malformed(why)),
         RequestState::Incomplete(why) => Some(Outcome::Incomplete(why)),

@@ -31,7 +31,7 @@ impl Timing {
         Self::Paced { schedule: Schedule::new(pace).shortened(max_gap), begun: None, span, pass: 1 }
     }
 
-    pub(super) fn due(&mut self, at: Timestamp) -> Option<Instant> {
+    pub(in crate::pipeline) fn due(&mut self, at: Timestamp) -> Option<Instant> {
         match self {
             Self::Paced { schedule, begun, span, .. } => {
                 let begun = *begun.get_or_insert_with(|| begin(schedule, span));
@@ -51,7 +51,7 @@ impl Timing {
     }
 
     /// Moves on to this pass, where it is later than the current one.
-    pub(super) fn reach(&mut self, of: u32) {
+    pub(in crate::pipeline) fn reach(&mut self, of: u32) {
         if let Self::Paced { schedule, span, pass, .. } = self
             && *pass < of
         {

@@ -25,7 +25,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
+use reqwest::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use reqwest::{Method, StatusCode, Version};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -133,12 +133,7 @@ impl HttpClient {
         progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
         let id = request.id;
-        let host = match (self.keep_host || wanted.keep_host, self.http2) {
-            (true, true) => return Err(unsayable()),
-            (true, false) => HostHeader::Kept,
-            (false, true) => HostHeader::OfTheUrl,
-            (false, false) => HostHeader::OfTheTarget,
-        };
+        let host = host_header(self.keep_host || wanted.keep_host, self.http2).ok_or_else(unsayable)?;
         let request = encode::encode(&request, &self.target, host).ok_or_else(unsayable)?;
         let method = request.method().clone();
         let mut connection = self.ledger.in_use();
@@ -233,8 +228,7 @@ impl HttpClient {
 
 impl Client for HttpClient {
     fn refuses(&self, request: &Request) -> Option<&'static str> {
-        // `OPTIONS *` (RFC 9112, 3.2.4) is no URL: reqwest cannot say it.
-        if request.target() == b"*" { Some("asterisk") } else { hop::refused(request) }
+        refused(request)
     }
 
     async fn send(
@@ -249,6 +243,33 @@ impl Client for HttpClient {
 
     fn connections(&self) -> ConnCounters {
         self.ledger.take()
+    }
+}
+
+/// Returns the rule by which this client must not send `request`; `None` where it may.
+pub(super) fn refused(request: &Request) -> Option<&'static str> {
+    // `OPTIONS *` (RFC 9112, 3.2.4) is no URL: reqwest cannot say it.
+    if request.target() == b"*" { Some("asterisk") } else { hop::refused(request) }
+}
+
+/// Returns the head of `request` as it is handed to reqwest, written as HTTP/1.1; `None` where that cannot say it.
+pub(super) fn outgoing_head(request: &Request, settings: &SendSettings, keep_host: bool) -> Option<Vec<u8>> {
+    let host = host_header(settings.keep_host || keep_host, settings.http2)?;
+    let encoded = encode::encode(request, &settings.target, host)?;
+    let path = encoded
+        .url()
+        .query()
+        .map_or_else(|| encoded.url().path().to_owned(), |query| format!("{}?{query}", encoded.url().path()));
+    Some(head_of(&format!("{} {path} HTTP/1.1", encoded.method()), encoded.headers()))
+}
+
+/// Where Host comes from; `None` where HTTP/2 has no place for the captured one.
+const fn host_header(keep_host: bool, http2: bool) -> Option<HostHeader> {
+    match (keep_host, http2) {
+        (true, true) => None,
+        (true, false) => Some(HostHeader::Kept),
+        (false, true) => Some(HostHeader::OfTheUrl),
+        (false, false) => Some(HostHeader::OfTheTarget),
     }
 }
 
@@ -286,15 +307,20 @@ fn begun(response: &reqwest::Response) -> BegunResponse {
 
 /// The head as reqwest has it: names in lower case, lines of one name together.
 fn head(response: &reqwest::Response) -> Head {
-    let mut raw = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
-    for (name, value) in response.headers() {
+    Head::new(head_of(&format!("HTTP/1.1 {}", response.status()), response.headers()))
+}
+
+/// A first line and header lines.
+fn head_of(first: &str, headers: &HeaderMap) -> Vec<u8> {
+    let mut raw = format!("{first}\r\n").into_bytes();
+    for (name, value) in headers {
         raw.extend_from_slice(name.as_str().as_bytes());
         raw.extend_from_slice(b": ");
         raw.extend_from_slice(value.as_bytes());
         raw.extend_from_slice(b"\r\n");
     }
     raw.extend_from_slice(b"\r\n");
-    Head::new(raw)
+    raw
 }
 
 /// Names the cryptography that rustls uses in this process, unless the program has already chosen another.

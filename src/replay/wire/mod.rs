@@ -94,6 +94,14 @@ pub struct WireClient {
     sharing: Sharing,
 }
 
+/// Returns the head of `request` as a client of these settings writes it; `None` where its body is not whole.
+pub(super) fn outgoing_head(request: &Request, settings: &SendSettings, keep_host: bool) -> Option<Vec<u8>> {
+    let mut rules = RewriteRules::of(settings);
+    rules.keep_host |= keep_host;
+    let body = request::body(request)?.len();
+    Some(request::encode(request, &rules)?.into_head(body))
+}
+
 /// Mapping of requests to connections.
 #[derive(Debug)]
 enum Sharing {
@@ -135,12 +143,7 @@ impl WireClient {
         };
         Ok(Self {
             connector: Arc::new(connector),
-            terms: RewriteRules {
-                authority: settings.target.authority(),
-                prefix: settings.target.prefix().to_owned(),
-                keep_host: settings.keep_host,
-                shared: settings.connections == ConnectionMode::Pooled,
-            },
+            terms: RewriteRules::of(settings),
             exchanges: exchange::Terms { max_response: settings.max_response, turns: ReadTurns::default() },
             runtime: Handle::current(),
             sharing,

@@ -12,6 +12,7 @@ use crate::exchange::{Framing, Head, HeaderLine, Request, path_and_query};
 use crate::head::KnownHeader;
 use crate::http1::RequestContext;
 use crate::replay::hop::{HopByHop, without_offer};
+use crate::replay::{ConnectionMode, SendSettings};
 
 /// Bodies up to this many bytes are copied behind their head and go out with one plain write.
 const MAX_COPIED_BODY: usize = 16 << 10;
@@ -26,6 +27,18 @@ pub(super) struct RewriteRules {
     pub(super) keep_host: bool,
     /// Lines of the captured connection are left out.
     pub(super) shared: bool,
+}
+
+impl RewriteRules {
+    /// The rules for the target of `settings`.
+    pub(super) fn of(settings: &SendSettings) -> Self {
+        Self {
+            authority: settings.target.authority(),
+            prefix: settings.target.prefix().to_owned(),
+            keep_host: settings.keep_host,
+            shared: settings.connections == ConnectionMode::Pooled,
+        }
+    }
 }
 
 /// A request ready to be written.
@@ -66,6 +79,15 @@ pub(super) fn encode(request: &Request, terms: &RewriteRules) -> Option<EncodedR
     let asked = RequestContext { head_only: request.method() == b"HEAD", old };
     let changes_nothing = matches!(request.method(), b"GET" | b"HEAD" | b"OPTIONS");
     Some(EncodedRequest { head, body, expects, closes, changes_nothing, asked })
+}
+
+impl EncodedRequest {
+    /// The head alone, where the body that follows it has `body` bytes.
+    pub(super) fn into_head(mut self, body: usize) -> Vec<u8> {
+        let copied = if self.body.is_empty() { body } else { 0 };
+        self.head.truncate(self.head.len() - copied.min(self.head.len()));
+        self.head
+    }
 }
 
 /// The head as it goes out, in one pass over it; `None` where what was presumed of Connection lines is not so.
@@ -118,7 +140,7 @@ impl HopRules<'_> {
 }
 
 /// The framed body, where it is whole.
-fn body(request: &Request) -> Option<Bytes> {
+pub(super) fn body(request: &Request) -> Option<Bytes> {
     let body = &request.body;
     match body.framing {
         Framing::None | Framing::UntilClose | Framing::Length(0) => Some(Bytes::new()),

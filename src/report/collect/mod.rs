@@ -7,6 +7,7 @@ pub mod comparer;
 pub mod curl;
 pub(crate) mod curves;
 pub mod diff_groups;
+pub mod dry_run;
 pub(crate) mod engine;
 pub(crate) mod evidence;
 pub mod histogram;

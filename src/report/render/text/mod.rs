@@ -16,6 +16,7 @@ use crate::report::units::{bytes, counted, duration, number, percent};
 use crate::sanitize;
 
 mod against;
+mod dry_run;
 mod forecast;
 mod gates;
 mod matrix;
@@ -28,6 +29,7 @@ mod tests;
 mod verdict;
 
 pub use against::against;
+pub use dry_run::{dry_run, passed};
 pub use forecast::forecast;
 pub use routes::routes;
 
@@ -99,7 +101,10 @@ pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, colour: bool)
     let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
     let Requests { seen, ended, .. } = &summary.requests;
     let mut text = counted(*seen, "exchange");
-    let filtered = ended.filtered.iter().map(|(rule, count)| (format!("kept back by --{rule}"), *count));
+    let filtered = ended.filtered.iter().map(|(rule, count)| {
+        let is_flag = ["allow-method", "allow-path", "deny-path", "allow-host"].contains(&rule.as_str());
+        (format!("kept back by {}{rule}", if is_flag { "--" } else { "filter " }), *count)
+    });
     let others = [
         ("not in the sample", ended.sampled_out),
         ("damaged", ended.malformed + sum(&ended.incomplete)),

@@ -1,0 +1,266 @@
+//! A run without its sending: requests pass the chain as they would, and are counted where they would go.
+//!
+//! One thread reads, in the order of the capture and without waiting for due times; limits run on the due times all the
+//! same. No client is made, no process started, and nothing is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::inspect::inspect;
+use super::pacer::{RunChains, Timing, unfit};
+use super::passes::{KnownSpan, PassMapper, PassTag};
+use super::protection;
+use super::reference_traffic::changes_nothing;
+use super::run::{Feed, Run, RunError, interests};
+use super::tap::Tap;
+use crate::capture::{self, Halt, Polled, Source};
+use crate::exchange::{Event, Outcome, Request, Timestamp};
+use crate::http1::BodyPolicies;
+use crate::middleware::LoopHeader;
+use crate::middleware::route::ROUTE;
+use crate::recording::{self, Origin};
+use crate::replay::{self, ReplayRange, outgoing_head};
+use crate::report::collect::dry_run::{DryRunTally, reason};
+use crate::report::{CaptureStats, TargetSet};
+
+/// What a dry run found.
+#[derive(Debug, Default)]
+pub struct DryRun {
+    /// What would go where.
+    pub tally: DryRunTally,
+    /// Statistics of the capture.
+    pub capture: CaptureStats,
+}
+
+/// Reads what `run` is fed with and counts what it would send; a live source for the time `listen`. Sends and writes
+/// nothing.
+///
+/// # Errors
+///
+/// Where the filter of the capture does not compile.
+pub fn dry_run(mut run: Run, listen: Duration) -> Result<DryRun, RunError> {
+    run.middleware.sample = protection::first_share(&run);
+    let wanted = interests(&run);
+    let mut preview = Preview::new(&run, matches!(run.feed, Feed::Live(_)));
+    let Run { feed, capture, range, .. } = run;
+    let capture = match feed {
+        Feed::Files(origin) => preview.files(origin, &capture, range, wanted)?,
+        Feed::Live(source) => preview.live(source, Tap::new(&capture, wanted)?, &capture.halt, listen),
+    };
+    Ok(DryRun { tally: preview.finish(), capture })
+}
+
+/// The pacing thread's work, but for what is sent.
+struct Preview {
+    tally: DryRunTally,
+    chains: RunChains,
+    timing: Timing,
+    span: KnownSpan,
+    epoch: Instant,
+    mark: Option<LoopHeader>,
+    copies: LoopHeader,
+    targets: Vec<replay::SendSettings>,
+    baseline: Option<replay::SendSettings>,
+    writes: bool,
+    records: bool,
+    needs_bodies: bool,
+    most: Option<u64>,
+    taken: u64,
+}
+
+impl Preview {
+    fn new(run: &Run, live: bool) -> Self {
+        let label = |target: &replay::SendSettings| match &target.name {
+            Some(name) => format!("{name} = {}", target.target),
+            None => target.target.to_string(),
+        };
+        let baseline = run.reference.baseline.as_ref();
+        let recorded = run.recorder.as_ref().map(|recorder| format!("recording to {}", recorder.target()));
+        let names = run.targets.iter().map(label);
+        let names = names.chain(baseline.map(|target| format!("baseline {}", target.target))).chain(recorded);
+        let span = KnownSpan::default();
+        let (pace, max_gap) = run.targets.first().map(|target| (target.pace, target.max_gap)).unwrap_or_default();
+        let mut tally = DryRunTally::new(Arc::clone(&run.patterns), names);
+        tally.remarks = remarks(run);
+        Self {
+            tally,
+            chains: RunChains::new(&run.middleware, run.targets.len()),
+            timing: if live { Timing::Live } else { Timing::paced(pace, max_gap, Arc::clone(&span)) },
+            span,
+            epoch: Instant::now(),
+            mark: run.mark.clone(),
+            copies: LoopHeader::default().of_run(&run.middleware.run.id),
+            targets: run.targets.clone(),
+            baseline: baseline.cloned(),
+            writes: run.middleware.allow_writes,
+            records: run.recorder.is_some(),
+            needs_bodies: run.recorder.is_some() || !run.targets.is_empty(),
+            most: run.most,
+            taken: 0,
+        }
+    }
+
+    /// Reads files, as often as they are to be replayed, or until the run is halted.
+    fn files(
+        &mut self,
+        origin: Origin,
+        capture: &capture::Settings,
+        range: ReplayRange,
+        wanted: BodyPolicies,
+    ) -> Result<CaptureStats, RunError> {
+        let passes = range.passes.max(1);
+        let mut mapper = PassMapper::new(range, Arc::clone(&self.span));
+        let mut all = CaptureStats::default();
+        let mut next = Some(origin);
+        for pass in 1..=passes {
+            let Some(origin) = next.take() else { break };
+            mapper.begin(pass);
+            let read = inspect(origin, capture, wanted, &mut |event| {
+                mapper.take(event, &mut |event, part| self.event(event, part));
+                !mapper.is_over() && !capture.halt.is_set() && !self.has_enough()
+            })?;
+            mapper.finish(&mut |event, part| self.event(event, part));
+            all.add(read);
+            if pass < passes && !capture.halt.is_set() {
+                next = recording::open(capture).ok();
+            }
+        }
+        all.warnings.extend(mapper.remark());
+        Ok(all)
+    }
+
+    /// Listens for a while, or until the run is halted.
+    fn live(
+        &mut self,
+        mut source: Box<dyn Source + Send>,
+        mut tap: Tap,
+        halt: &Halt,
+        listen: Duration,
+    ) -> CaptureStats {
+        let begun = Instant::now();
+        while begun.elapsed() < listen && !halt.is_set() && !self.has_enough() {
+            let mut take = |event| self.event(event, PassTag::default());
+            match source.poll() {
+                Polled::Frame(frame) => drop(tap.frame(&frame, &mut take)),
+                Polled::Idle(now) => tap.idle(now, &mut take),
+                Polled::End => break,
+            }
+        }
+        tap.engine(&*source)
+    }
+
+    fn has_enough(&self) -> bool {
+        self.most.is_some_and(|most| self.taken >= most)
+    }
+
+    fn event(&mut self, event: Event, part: PassTag) {
+        let Event::Request(mut request) = event else { return };
+        if self.has_enough() {
+            return;
+        }
+        self.tally.seen += 1;
+        if let Some(outcome) = unfit(&request, self.needs_bodies) {
+            return self.tally.keep_back(reason(&outcome, None));
+        }
+        let clock = self.clock(&request, part);
+        // The route is that of the request as captured.
+        let route = self.tally.route(&request);
+        let marked = self.mark.as_ref().map_or(Ok(()), |mark| mark.check(&request));
+        if let Err(outcome) = marked {
+            return self.tally.keep_back(reason(&outcome, None));
+        }
+        if let Err(outcome) = self.chains.all.apply_at(&mut request, clock) {
+            return self.tally.keep_back(reason(&outcome, self.chains.all.ended_by().map(|link| &**link)));
+        }
+        let targets = self.chains.targets();
+        if targets.is_empty() && !self.targets.is_empty() {
+            return self.tally.keep_back(reason(&Outcome::filtered(ROUTE), None));
+        }
+        self.taken += 1;
+        self.send(request, &route, targets, clock);
+    }
+
+    /// When the request is due, on the clock that limits run on.
+    fn clock(&mut self, request: &Request, part: PassTag) -> Timestamp {
+        self.timing.reach(part.pass);
+        match self.timing {
+            Timing::Live => request.last_byte,
+            Timing::Paced { .. } => match self.timing.due(request.last_byte.plus(part.delay)) {
+                Some(due) => {
+                    let since = due.saturating_duration_since(self.epoch);
+                    self.tally.length = self.tally.length.max(Some(since));
+                    Timestamp::default().plus(since)
+                }
+                // As fast as responses come, which nobody knows before.
+                None => request.last_byte,
+            },
+        }
+    }
+
+    /// Counts a request that passed the chain at each of its destinations.
+    fn send(&mut self, mut request: Box<Request>, route: &str, targets: TargetSet, clock: Timestamp) {
+        let keep_host = self.chains.all.host_was_set();
+        let Self { tally, chains, targets: settings, .. } = self;
+        let mut destinations = tally.destinations.iter_mut();
+        let recorded = if self.records { destinations.next_back() } else { None };
+        if let Some(recorded) = recorded {
+            recorded.send(&request, route, || request.head.as_bytes().to_vec());
+        }
+        let copies = (request.id.copy > 0).then_some(&self.copies);
+        if let Some(mark) = self.mark.as_ref().or(copies) {
+            mark.put(&mut request);
+        }
+        for (number, settings) in settings.iter().enumerate() {
+            let Some(destination) = destinations.next() else { break };
+            if !targets.iter().any(|target| target == number) {
+                continue;
+            }
+            let mut copy = request.clone();
+            let mut keep_host = keep_host;
+            if let Some(chain) = chains.of_target(number) {
+                if let Err(outcome) = chain.apply_at(&mut copy, clock) {
+                    destination.keep_back(reason(&outcome, chain.ended_by().map(|link| &**link)));
+                    continue;
+                }
+                keep_host |= chain.host_was_set();
+            }
+            match outgoing_head(&copy, settings, keep_host) {
+                Ok(head) => destination.send(&copy, route, || head),
+                Err(outcome) => destination.keep_back(reason(&outcome, None)),
+            }
+        }
+        if let (Some(settings), Some(destination)) = (&self.baseline, destinations.next()) {
+            match outgoing_head(&request, settings, keep_host) {
+                _ if !self.writes && !changes_nothing(request.method()) => {
+                    destination.keep_back(reason(&Outcome::filtered("writes"), None));
+                }
+                Ok(head) => destination.send(&request, route, || head),
+                Err(outcome) => destination.keep_back(reason(&outcome, None)),
+            }
+        }
+    }
+
+    fn finish(mut self) -> DryRunTally {
+        self.tally.remarks.extend(self.chains.remarks());
+        self.tally
+    }
+}
+
+/// What a dry run cannot know, for people.
+fn remarks(run: &Run) -> Vec<String> {
+    let is_unscheduled = run.targets.first().is_some_and(|target| target.pace == replay::Pace::Max);
+    let limits = run.middleware.limits();
+    let found = [
+        (run.external.is_some(), "--middleware is not started: what it would change or drop is not known".to_owned()),
+        (
+            run.targets.iter().any(|target| target.guard.is_some()),
+            "the guard sees no responses here: what it would hold back is not known".to_owned(),
+        ),
+        (run.ramp.is_some(), format!("the ramp stays at its first share, {}", run.middleware.sample)),
+        (is_unscheduled && limits, "--speed max: rate limits run on the capture's times here".to_owned()),
+        (run.reference.self_check > 0.0, "--self-check sends some reads once more; those are not counted".to_owned()),
+    ];
+    found.into_iter().filter(|(holds, _)| *holds).map(|(_, words)| words).collect()
+}
