@@ -5,6 +5,7 @@
 mod server;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -70,6 +71,7 @@ async fn each_file_is_for_its_owner_whatever_the_umask_unless_a_mode_shares_it()
     let (server, folder) = (server().await, tempfile::tempdir().unwrap());
     for writer in writers(&server.url("http"), folder.path()) {
         for flag in writer.flags {
+            fs::remove_file(folder.path().join("file")).ok();
             for (mode, expected) in [(&[][..], 0o600), (&["--mode", "0640"], 0o640), (&[], 0o600)] {
                 let file = folder.path().join("file");
                 let force: &[&str] = if *flag == "--results" { &["--force"] } else { &[] };
@@ -122,6 +124,100 @@ fn devices_streams_and_pipes_are_written_to_as_before() {
     let reader = std::thread::spawn(move || fs::read(reads).unwrap());
     assert!(summary(pipe.to_str().unwrap()).status.success());
     assert!(serde_json::from_slice::<serde_json::Value>(&reader.join().unwrap()).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outputs_that_are_one_file_are_told_before_anything_is_sent() {
+    let (server, folder) = (server().await, tempfile::tempdir().unwrap());
+    let capture = testdata("demo.pcap.zst");
+    let url = server.url("http");
+    let there = folder.path().join("there");
+    fs::write(&there, "").unwrap();
+    fs::hard_link(&there, folder.path().join("name")).unwrap();
+    fs::create_dir(folder.path().join("d")).unwrap();
+    for (one, other) in [("a", "./a"), ("a", "d/../a"), ("there", "name")] {
+        let path = |name: &str| format!("{}/{name}", folder.path().display());
+        let output = run(&[
+            "replay",
+            capture.to_str().unwrap(),
+            "--to",
+            &url,
+            "--summary",
+            &path(one),
+            "--results",
+            &path(other),
+        ]);
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(said(&output), "error: --summary and --results: cannot both go to one file\n", "{one} and {other}");
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_somebody_else_is_overwritten_by_force_only() {
+    let (server, folder) = (server().await, tempfile::tempdir().unwrap());
+    let url = server.url("http");
+    let capture = testdata("keep-alive.pcap");
+    let file = folder.path().join("file");
+    fs::copy(&capture, &file).unwrap();
+    let (path, capture_path) = (file.to_str().unwrap(), capture.to_str().unwrap());
+    for other in [&["inspect", capture_path, "--summary", path][..], &["demo", "--report", path]] {
+        let output = run(other);
+        assert_eq!(output.status.code(), Some(2), "{other:?}");
+        assert!(said(&output).contains("is no earlier summary or page of shadowtap"), "{}", said(&output));
+    }
+    for flag in ["--summary", "--report"] {
+        fs::copy(&capture, &file).unwrap();
+        let with = |more: &[&str]| {
+            let all =
+                [&["replay", capture.to_str().unwrap(), "--to", &url, "--speed", "max"][..], &[flag], more].concat();
+            run(&all)
+        };
+        let path = file.to_str().unwrap();
+        let output = with(&[path]);
+        assert_eq!(output.status.code(), Some(2), "{flag}");
+        assert!(
+            said(&output).contains(&format!("{flag}: {path} is no earlier summary or page of shadowtap")),
+            "{}",
+            said(&output)
+        );
+        assert_eq!(fs::read(&file).unwrap(), fs::read(&capture).unwrap());
+        for more in [&[path, "--force"][..], &[path]] {
+            let output = with(more);
+            assert!(output.status.success(), "its own is overwritten each night: {flag} {}", said(&output));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_cannot_be_written_to_is_told_before_anything_is_sent() {
+    let server = server().await;
+    let capture = testdata("demo.pcap.zst");
+    let capture = capture.to_str().unwrap();
+    for flag in ["--summary", "--results", "--report"] {
+        // Nobody makes files there, root included.
+        let output = run(&["replay", capture, "--to", &server.url("http"), flag, "/proc/shadowtap.json"]);
+        assert_eq!(output.status.code(), Some(2), "{flag}");
+        assert!(said(&output).contains("cannot write /proc/shadowtap.json"), "{}", said(&output));
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_waited_for_and_a_signal_ends_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
+    let capture = testdata("keep-alive.pcap");
+    let arguments = ["inspect", capture.to_str().unwrap(), "--summary", pipe.to_str().unwrap()];
+    let mut child = child.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let waits = format!("waiting until somebody reads {} (Ctrl-C gives up)", pipe.display());
+    assert!(lines.any(|line| line == waits));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(lines.any(|line| line.contains("nobody reads this pipe")));
+    assert_eq!(child.wait().unwrap().code(), Some(2));
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Files that a run will write: whether they can be, before anything is sent.
 
 use crate::causes::causes;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +15,8 @@ use crate::report::RoutePatterns;
 use super::mistakes::ConfigMistakes;
 use super::{Output, Outputs, typed};
 
+/// Bytes of a file that is to be overwritten that are looked at: more than a page has before its title.
+const LOOKED_AT: u64 = 4096;
 /// Largest file of routes that is read: a larger one is refused.
 const MAX_ROUTES_FILE: usize = 4 << 20;
 
@@ -29,14 +34,71 @@ pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: 
         let why = format!("{} has something in it: name another file, or overwrite it with --force", path.display());
         mistakes.add("--results", why);
     }
+    if !typed.force {
+        for (flag, output) in [("--summary", &outputs.summary), ("--report", &outputs.report)] {
+            let foreign = output.as_ref().map_or(Ok(()), may_overwrite);
+            mistakes.keep(flag, foreign.map_err(|why| format!("{why}, or overwrite it with --force")));
+        }
+    }
     let named = [("--summary", &outputs.summary), ("--results", &outputs.results), ("--report", &outputs.report)];
     for (at, (flag, output)) in named.iter().enumerate() {
-        for (other, same) in named.iter().skip(at + 1).filter(|(_, same)| output.is_some() && same == output) {
-            let what = if **same == Some(Output::Stdout) { "standard output" } else { "one file" };
+        let Some(output) = output else { continue };
+        for (other, same) in named.iter().skip(at + 1) {
+            let Some(same) = same.as_ref().filter(|same| is_same(output, same)) else { continue };
+            let what = if *same == Output::Stdout { "standard output" } else { "one file" };
             mistakes.add(format!("{flag} and {other}"), format!("cannot both go to {what}"));
         }
     }
     outputs
+}
+
+/// Returns whether two outputs go to one place, whatever names it has.
+fn is_same(one: &Output, other: &Output) -> bool {
+    match (one, other) {
+        (Output::Stdout, Output::Stdout) => true,
+        (Output::File(one), Output::File(other)) => {
+            let place = |path: &Path| path.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+            // What is written to a device is not mixed up with anything.
+            let is_device = one.metadata().is_ok_and(|meta| meta.file_type().is_char_device());
+            !is_device && (real(one) == real(other) || place(one).is_some_and(|found| place(other) == Some(found)))
+        }
+        _ => false,
+    }
+}
+
+/// The path of a file that need not exist, without links and dots.
+fn real(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (parent.canonicalize(), path.file_name()) {
+        (Ok(parent), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// Checks whether an output may be written over without a word: it is empty, or begins as a summary or a page of shadowtap
+/// does. What is no file is not overwritten.
+///
+/// # Errors
+///
+/// That it is another file, and what to do.
+pub fn may_overwrite(output: &Output) -> Result<(), String> {
+    let Output::File(path) = output else { return Ok(()) };
+    let Ok(meta) = path.symlink_metadata() else { return Ok(()) };
+    if !meta.is_file() || meta.len() == 0 {
+        return Ok(());
+    }
+    let mut begin = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LOOKED_AT).read_to_end(&mut begin));
+    // One that cannot be read cannot be told; that it cannot be written will be.
+    if read.is_err() || begin.starts_with(b"{\n  \"schema\":") || is_page(&begin) {
+        return Ok(());
+    }
+    Err(format!("{} is no earlier summary or page of shadowtap: name another file", path.display()))
+}
+
+/// Returns whether a text begins as each page of shadowtap does.
+fn is_page(begin: &[u8]) -> bool {
+    begin.starts_with(b"<!doctype html>") && memchr::memmem::find(begin, b"<title>shadowtap").is_some()
 }
 
 /// Parses the permissions of output files. Default: their owner alone.

@@ -175,7 +175,8 @@ pub fn overwrite(path: &Path, mode: FileMode) -> io::Result<File> {
     Err(Errno::EXIST.into())
 }
 
-/// Says whether [`overwrite`] would refuse the path as it is now. Nothing is made or changed.
+/// Says whether [`overwrite`] would refuse the path as it is now, or the system would. A file is made beside it and
+/// removed again; nothing else changes.
 ///
 /// # Errors
 ///
@@ -185,7 +186,52 @@ pub fn check(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     let (folder, name) = Folder::of(path, None)?;
-    folder.entry(name)?.map_or(Ok(()), |stat| Ok(judge(path, &folder, &stat)?))
+    let stat = folder.entry(name)?;
+    if let Some(stat) = &stat {
+        judge(path, &folder, stat)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Ok(());
+        }
+    }
+    let passing = passing_name();
+    match create(&folder, &passing, FileMode::default()) {
+        Ok(_) => folder.remove(&passing),
+        // What is there may be written to all the same.
+        Err(Errno::ACCESS | Errno::PERM | Errno::BUSY | Errno::ROFS | Errno::XDEV) if stat.is_some() => {
+            rustix::fs::openat(&folder.fd, name, THERE, Mode::empty())?;
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens a pipe for writing without waiting for its reader; `None` where it has none yet.
+///
+/// # Errors
+///
+/// Where it is no pipe, or the system refuses.
+pub fn open_pipe(path: &Path) -> io::Result<Option<File>> {
+    let (folder, name) = Folder::of(path, None)?;
+    let fd = match rustix::fs::openat(&folder.fd, name, THERE | OFlags::NONBLOCK, Mode::empty()) {
+        Err(Errno::NXIO) => return Ok(None),
+        fd => fd?,
+    };
+    let stat = rustix::fs::fstat(fd.as_fd())?;
+    judge(path, &folder, &stat)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
+        return Err(Refused::Kind { path: path.to_owned() }.into());
+    }
+    // From here on a slow reader is waited for.
+    let flags = rustix::fs::fcntl_getfl(&fd)?;
+    rustix::fs::fcntl_setfl(&fd, flags.difference(OFlags::NONBLOCK))?;
+    Ok(Some(fd.into()))
+}
+
+/// Returns whether the path names a pipe.
+#[must_use]
+pub fn is_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    !is_own_stream(path) && path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_fifo())
 }
 
 /// Removes a file.
@@ -222,6 +268,11 @@ fn judge(path: &Path, folder: &Folder, stat: &Stat) -> Result<(), Refused> {
     }
 }
 
+/// A name that nobody else has, for a file on its way.
+fn passing_name() -> OsString {
+    OsString::from(format!(".shadowtap-{:016x}", rand::rng().random::<u64>()))
+}
+
 fn create(folder: &Folder, name: &OsStr, mode: FileMode) -> Result<File, Errno> {
     let fd = rustix::fs::openat(&folder.fd, name, NEW, Mode::RUSR | Mode::WUSR)?;
     // The umask may have taken something away, and has nothing to add.
@@ -231,7 +282,7 @@ fn create(folder: &Folder, name: &OsStr, mode: FileMode) -> Result<File, Errno> 
 
 /// Puts a new file in the place of an old one: whoever has that open reads nothing of what comes.
 fn replace(folder: &Folder, name: &OsStr, mode: FileMode) -> Result<File, Errno> {
-    let passing = OsString::from(format!(".shadowtap-{:016x}", rand::rng().random::<u64>()));
+    let passing = passing_name();
     let file = create(folder, &passing, mode)?;
     rustix::fs::renameat(&folder.fd, &passing, &folder.fd, name).inspect_err(|_| {
         rustix::fs::unlinkat(&folder.fd, &passing, rustix::fs::AtFlags::empty()).ok();
@@ -381,6 +432,34 @@ mod tests {
         for path in ["/dev/fd/", "/dev/fd/../null", "/dev/stdout/", "/proc/self/fd/1/x", "stdout"] {
             assert!(!is_own_stream(path.as_ref()) || path == "/dev/stdout/", "{path}");
         }
+    }
+
+    #[test]
+    fn a_check_leaves_nothing_and_says_what_the_system_would() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.json");
+        fs::write(&path, "old").unwrap();
+        check(&path).unwrap();
+        check(&folder.path().join("new.json")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(check("/proc/none".as_ref()).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_pipe_without_a_reader_is_no_reason_to_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        assert!(is_pipe(&path) && open_pipe(&path).unwrap().is_none());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let reader = rustix::fs::open(&path, flags, Mode::empty()).unwrap();
+        open_pipe(&path).unwrap().unwrap().write_all(b"through").unwrap();
+        let mut read = String::new();
+        File::from(reader).read_to_string(&mut read).unwrap();
+        assert_eq!(read, "through");
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(!is_pipe(&folder.path().join("file")) && open_pipe(&folder.path().join("file")).is_err());
     }
 
     #[test]
