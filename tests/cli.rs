@@ -504,7 +504,10 @@ fn a_run_with_nothing_to_send_is_trouble_with_its_reason_first_unless_that_is_ex
     for (arguments, reason) in [
         (&["--allow-path", "^/none"][..], "nothing was sent of 3 requests: 3 kept back by filter allow-path"),
         (&["--sample", "0%"], "nothing was sent of 3 requests: 3 not in the sample of 0%"),
-        (&["--from", "10m"], "no HTTP/1 request was found in the capture"),
+        (
+            &["--from", "10m"],
+            "nothing was sent: no request lies in the part that is replayed; the capture was taken from ",
+        ),
         (&["-p", "9999"], "no HTTP/1 request was found in the capture"),
     ] {
         let output = run("replay", "get-nano.pcap", &[&to[..], arguments].concat());
@@ -658,4 +661,43 @@ fn a_report_is_made_again_from_results_and_told_of_captures_and_recordings() {
         assert_eq!(of_production.status.code(), Some(0));
         assert!(text(&of_production.stdout).contains("GET /v2/channels"), "{file}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_summary_of_a_run_is_no_capture_and_says_what_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let summary = folder.path().join("run.json");
+    let made = run("inspect", "keep-alive.pcap", &["--summary", summary.to_str().unwrap()]);
+    assert!(made.status.success());
+    let path = summary.to_str().unwrap();
+    let told = format!(
+        "error: {path} is one JSON object, such as the summary of a run, and has no requests: `shadowtap report {path}` \
+         shows a run"
+    );
+    refused(&["inspect", path], &[&told]);
+    refused(&["replay", path, "--to", "http://127.0.0.1:9"], &[&told]);
+}
+
+#[test]
+fn quiet_leaves_warnings_and_the_report() {
+    let arguments = ["--to", "http://127.0.0.1:9", "--allow-path", "^/nowhere", "--quiet", "--speed", "max"];
+    let output = run("replay", "keep-alive.pcap", &arguments);
+    let said = text(&output.stderr);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(matches!(lines.as_slice(), [only] if only.starts_with("error: nothing was sent")), "{said}");
+    assert!(!output.stdout.is_empty());
+}
+
+#[test]
+fn json_has_no_character_that_a_terminal_obeys_wherever_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = folder.path().join("odd.gor");
+    let request =
+        "1 a 1795291200000000000 0\nGET /x\u{7f}\u{9b}31m HTTP/1.1\r\nHost: h\r\n\r\n\n\u{1f435}\u{1f648}\u{1f649}\n";
+    std::fs::write(&recording, request).unwrap();
+    let output = shadowtap().arg("inspect").arg(&recording).arg("--json").output().unwrap();
+    let line = text(&output.stdout);
+    assert!(line.contains("\\u007f\\u009b31m") && !line.contains(['\u{7f}', '\u{9b}']), "{line}");
+    let value: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(value["target"], "/x\u{7f}\u{9b}31m");
 }

@@ -25,12 +25,13 @@ const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 pub(super) fn settings(
     select: &typed::Select,
     typed: &typed::Middleware,
-    targets: &[Option<String>],
+    targets: &TargetNames,
     mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
 ) -> ChainSettings {
     let budget = Budget::default();
-    let (files, for_targets) = files_of(&typed.filters, &environment(targets, &budget), targets, mistakes);
+    let environment = Environment { targets: targets.clone(), expressions: budget.clone(), ..Environment::default() };
+    let (files, for_targets) = files_of(&typed.filters, &environment, mistakes);
     let (set_headers, remove_headers) = header_rules(typed, mistakes);
     let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
     let limit = parsed::<PerSecond>("--limit", typed.limit.as_deref(), mistakes);
@@ -52,6 +53,19 @@ pub(super) fn settings(
         writes_by_name(&settings, mistakes);
     }
     settings
+}
+
+/// The chain of an inspection: it matches and samples as the flags say, after these files. Nothing is sent, so secrets need
+/// not exist, and every target named by a route is taken to.
+pub(super) fn inspected(
+    select: &typed::Select,
+    filters: &[PathBuf],
+    mistakes: &mut ConfigMistakes,
+    warnings: &mut Vec<String>,
+) -> ChainSettings {
+    let environment = Environment::for_checks();
+    let (files, _) = files_of(filters, &environment, mistakes);
+    ChainSettings { files, ..self::select(select, true, &environment.expressions, mistakes, warnings) }
 }
 
 /// The matching and sampling half; `writes` says whether methods that change something pass, and expressions count in
@@ -103,18 +117,23 @@ pub(super) fn unsampled(typed: &typed::Select, has_shares: bool, warnings: &mut 
 fn files_of(
     typed: &[PathBuf],
     environment: &Environment,
-    targets: &[Option<String>],
     mistakes: &mut ConfigMistakes,
 ) -> (Vec<ChainFile>, Vec<(usize, ChainFile)>) {
     let (mut files, mut for_targets) = (Vec::new(), Vec::new());
     for path in typed {
-        let of = path.to_str().and_then(|text| text.split_once('=')).map(|(name, file)| (number(name, targets), file));
+        let of = path.to_str().and_then(|text| text.split_once('=')).map(|(name, file)| (name, Path::new(file)));
         match of {
-            Some((numbers, file)) if !numbers.is_empty() => {
-                if let Some(file) = read(Path::new(file), environment, mistakes) {
-                    for_targets.extend(numbers.into_iter().map(|target| (target, file.clone())));
+            Some((name, file)) if !path.exists() => match &environment.targets {
+                TargetNames::Named(names) => {
+                    let file = read(file, environment, mistakes);
+                    let known = mistakes.keep("--filters", environment.targets.check(name));
+                    if let (Some(file), Some(())) = (file, known) {
+                        for_targets.extend(number(name, names).into_iter().map(|target| (target, file.clone())));
+                    }
                 }
-            }
+                // Nothing goes to a target: what is done on the way to one is not asked.
+                TargetNames::Any => drop(read(file, environment, mistakes)),
+            },
             _ => files.extend(read(path, environment, mistakes)),
         }
     }
@@ -132,23 +151,16 @@ fn read(path: &Path, environment: &Environment, mistakes: &mut ConfigMistakes) -
     read.map_err(|all| all.into_iter().for_each(|mistake| mistakes.add("", mistake))).ok()
 }
 
-/// Returns the environment of chain files: the targets that routes can name, and the budget of expressions. A request
-/// routed to an unknown name is filtered.
-fn environment(targets: &[Option<String>], budget: &Budget) -> Environment {
-    let targets = TargetNames::Named(targets.to_vec());
-    Environment { targets, expressions: budget.clone(), ..Environment::default() }
-}
-
 /// The same settings with their chain files read again: all of them, or none where one has a mistake.
 ///
 /// # Errors
 ///
 /// Every mistake in them.
-pub fn reread(settings: &ChainSettings, targets: &[Option<String>]) -> Result<ChainSettings, ConfigMistakes> {
+pub fn reread(settings: &ChainSettings, targets: &TargetNames) -> Result<ChainSettings, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     // The expressions of flags stay, and count.
     let budget = Budget::with([&settings.allow_paths, &settings.deny_paths]);
-    let environment = environment(targets, &budget);
+    let environment = Environment { targets: targets.clone(), expressions: budget, ..Environment::default() };
     let mut again = |file: &ChainFile| read(&file.path, &environment, &mut mistakes);
     let files = settings.files.iter().filter_map(&mut again).collect();
     let for_targets = settings.for_targets.iter().filter_map(|(of, file)| Some((*of, again(file)?))).collect();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::capture;
 use crate::files::FileMode;
+use crate::middleware::route::TargetNames;
 use crate::pipeline::Run;
 use crate::recording::Origin;
 use crate::report::{RoutePatterns, StatusChoice};
@@ -37,6 +38,7 @@ pub use chain::reread;
 pub use gates::demands;
 pub use mistakes::{ConfigMistake, ConfigMistakes};
 pub use monitoring::LogFormat;
+pub use outputs::may_overwrite;
 pub use run::{LiveConfig, RunConfig, record, shadow};
 
 use check::parsed;
@@ -166,8 +168,8 @@ fn name_and_url(typed: &str) -> (Option<&str>, &str) {
 }
 
 /// The names that targets have, by their number.
-fn names(typed: &typed::Send) -> Vec<Option<String>> {
-    typed.to.iter().map(|to| name_and_url(to).0.map(str::to_owned)).collect()
+fn names(typed: &typed::Send) -> TargetNames {
+    TargetNames::Named(typed.to.iter().map(|to| name_and_url(to).0.map(str::to_owned)).collect())
 }
 
 /// The names and URLs of targets.
@@ -233,13 +235,17 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, ConfigMistakes> {
     let mut warnings = Vec::new();
     let view = inspect::view(&typed, &mut mistakes, &mut warnings);
     let status = parsed("--status", typed.status.as_deref(), &mut mistakes);
-    let select =
-        chain::select(&typed.select, true, &middleware::patterns::Budget::default(), &mut mistakes, &mut warnings);
+    let select = chain::inspected(&typed.select, &typed.filters, &mut mistakes, &mut warnings);
     let capture = capture_settings(typed.capture, &mut mistakes);
     let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
+    mistakes.keep("--summary", summary.as_ref().map_or(Ok(()), may_overwrite));
     let mode = outputs::mode(typed.mode.as_deref(), &mut mistakes);
     let routes = outputs::routes(typed.routes.as_deref(), &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
+    if !typed.filters.is_empty() && matches!(view, InspectView::Forecast { .. }) {
+        mistakes
+            .add("--filters and --forecast", "contradict each other: the forecast counts connections, not requests");
+    }
     if matches!((&source, view), (Some(Origin::Events(_)), InspectView::Forecast { .. })) {
         mistakes.add("--forecast", "a recording does not say when connections began and ended: ask a capture");
     }

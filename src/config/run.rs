@@ -4,8 +4,10 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use crate::capture::interfaces;
+use crate::capture::live::CaptureScope;
 use crate::capture::privileges::User;
 use crate::compare::CompareRules;
+use crate::middleware::route::TargetNames;
 use crate::middleware::{self, LoopHeader};
 use crate::pipeline::{Feed, Run};
 use crate::recording::{OutputPath, Recorder, Rotation};
@@ -42,6 +44,8 @@ pub struct LiveConfig {
     pub user: User,
     /// What is captured, in words for the first line.
     pub capturing: String,
+    /// What is listened to, for advice where nothing comes of it.
+    pub scope: CaptureScope,
 }
 
 /// Checks what `shadowtap shadow` was asked for; the interfaces are opened last, where there is no mistake.
@@ -79,7 +83,9 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, ConfigMistakes> {
     // Nothing is sent, so nothing can be done twice: writes are recorded too.
     let middleware = typed::Middleware { allow_writes: true, ..typed.middleware };
     let external = external::settings(&middleware, &mut mistakes, &mut warnings);
-    let middleware = chain::settings(&typed.select, &middleware, &[], &mut mistakes, &mut warnings);
+    // Nothing is sent: what a route chooses is recorded, whoever it is.
+    let names = TargetNames::Any;
+    let middleware = chain::settings(&typed.select, &middleware, &names, &mut mistakes, &mut warnings);
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
@@ -142,6 +148,7 @@ fn finish(
     }
     let (Some(source), Some(user), true) = (source, user, mistakes.is_empty()) else { return Err(mistakes) };
     let capturing = live::describe(&source, &capture.local);
+    let scope = CaptureScope::new(source.interfaces(), settings.bpf.as_deref(), &settings.ports);
     // A recording is counted, and little more is asked of it.
     let is_looked_at = outputs.report.is_some() || outputs.results.is_some() || server.is_some();
     let run = Run {
@@ -164,7 +171,15 @@ fn finish(
         ..Run::new(Feed::Live(Box::new(source)))
     };
     let control = protection::control(running.control.as_deref(), true);
-    Ok(RunConfig { run, live: Some(LiveConfig { user, capturing }), control, outputs, quiet, duration, warnings })
+    Ok(RunConfig {
+        run,
+        live: Some(LiveConfig { user, capturing, scope }),
+        control,
+        outputs,
+        quiet,
+        duration,
+        warnings,
+    })
 }
 
 /// How many requests are taken, and for how long.

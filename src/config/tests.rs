@@ -519,7 +519,13 @@ fn a_chain_file_may_be_for_one_target_only() {
     });
     assert_eq!((config.run.middleware.files.len(), config.run.middleware.for_targets[0].0), (1, 1));
     assert!(config.run.middleware.of_target(0).is_none() && config.run.middleware.of_target(1).is_some());
-    check(|typed| typed.middleware.filters = vec!["nobody=own.toml".into()], &["nobody=own.toml: cannot be read"]);
+    check(
+        |typed| {
+            typed.send.to = vec!["http://old".into(), "new=http://new".into()];
+            typed.middleware.filters = vec![format!("nobody={}", file.display()).into()];
+        },
+        &["--filters: no target is called `nobody`; there is new, and - for none"],
+    );
 }
 
 #[test]
@@ -546,8 +552,8 @@ fn expressions_of_flags_and_of_files_count_together() {
         fs::write(&small, "[[link]]\ndrop = { path = '^/a' }\n").unwrap();
         typed.middleware.filters = vec![small];
     });
-    assert!(reread(&config.run.middleware, &[None]).is_ok());
+    assert!(reread(&config.run.middleware, &TargetNames::Named(vec![None])).is_ok());
     fs::copy(&file, folder.path().join("small.toml")).unwrap();
-    let told = reread(&config.run.middleware, &[None]).unwrap_err().to_string();
+    let told = reread(&config.run.middleware, &TargetNames::Named(vec![None])).unwrap_err().to_string();
     assert!(told.contains("small.toml:2:") && told.contains("64 MiB of all of a run"), "{told}");
 }

@@ -324,6 +324,8 @@ pub struct Replay {
 pub struct Inspect {
     /// Capture files.
     pub capture: Capture,
+    /// Chain files.
+    pub filters: Vec<PathBuf>,
     /// Selection of requests.
     pub select: Select,
     /// `5xx`, `404,none`.

@@ -19,6 +19,7 @@ mod traffic;
 mod trials;
 
 mod disk;
+mod dry_run;
 mod ends;
 mod everything;
 mod interfaces;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     let setpriv = lacks.or_else(|| trials::missing(&["setpriv"]).into_iter().next());
     let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
     let nft = lacks.or_else(|| trials::missing(&["nft"]).into_iter().next());
-    let trials: [Row<'_>; 42] = [
+    let trials: [Row<'_>; 44] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -76,6 +77,8 @@ fn main() -> ExitCode {
         ("a compressed recording survives a kill too", lacks, ends::killed_compressed),
         ("a full disk is told and counted, stops nobody, and is taken again", lacks, disk::full),
         ("a limit on file sizes is told and counted as a full disk is", lacks, disk::limited),
+        ("a dry run listens, and sends and writes nothing", lacks, dry_run::listens),
+        ("what a run hears nothing of it says, and ends with code 2", lacks, dry_run::silence),
         ("who exchanges sockets gets nothing of root", root, planted::sockets),
         ("who has the folder of sockets gets nothing of root", root, planted::folder_of_sockets),
         ("what others have planted is no output of root", root, planted::outputs),

@@ -9,7 +9,7 @@ use shadowtap::sandbox::{self, Needs};
 use shadowtap::serve::control::Socket;
 use shadowtap::{middleware, replay};
 
-use crate::output::print_line;
+use crate::output::print_news;
 
 /// Largest chain file that is looked through for the names of others.
 const MAX_CHAIN_FILE: u64 = 4 << 20;
@@ -19,10 +19,10 @@ const MAX_CHAIN_FILE: u64 = 4 << 20;
 pub(crate) fn enter(config: &RunConfig, socket: Option<&Socket>, no_sandbox: bool) -> anyhow::Result<()> {
     sandbox::hide_memory();
     if no_sandbox {
-        print_line("sandbox: none (--no-sandbox)");
+        print_news("sandbox: none (--no-sandbox)");
         return Ok(());
     }
-    print_line(&sandbox::enter(&needs(config, socket))?.to_string());
+    print_news(&sandbox::enter(&needs(config, socket))?.to_string());
     Ok(())
 }
 

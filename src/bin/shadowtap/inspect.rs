@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde::Serialize;
 use shadowtap::config::{self, InspectConfig, InspectView, typed};
-use shadowtap::exchange::Event;
+use shadowtap::exchange::{Event, digest};
 use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::inspect::InspectLedger;
 use shadowtap::inspect::forecast::Forecast;
@@ -33,14 +33,23 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
     }
     let started = Started::now();
     let stop = Stop::listen(&capture.halt, HangUp::Default)?;
+    let reads_bodies = !select.files.is_empty();
     let mut ledger = InspectLedger::choosing(Selection::new(&select));
     let shown = RefCell::new(InspectFilter::new(view, status, select.seed, routes));
-    let mut take = |event| {
+    let mut take = |mut event| {
+        if let Event::Request(request) = &mut event
+            && reads_bodies
+            && request.body.sha256.is_none()
+        {
+            // The body was kept for the chain rather than hashed.
+            request.body.sha256 = request.body.content().and_then(|content| digest(&content));
+        }
         let wanted = !ledger.note(&event) || shown.borrow_mut().take(event);
         wanted && !stop.asked()
     };
     let mut pause = || shown.borrow_mut().out.flush();
-    let engine = pipeline::inspect_as_it_comes(source, &capture, interests(view), &mut take, &mut pause)?;
+    let engine = pipeline::inspect_as_it_comes(source, &capture, interests(view, reads_bodies), &mut take, &mut pause)?;
+    let by_link = ledger.by_link().cloned();
     let summary = ledger.finish(engine, started);
     let (count, written) = shown.into_inner().finish(&summary);
     gates::tell_unread(&summary);
@@ -55,19 +64,24 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
         // What went wrong is for people, wherever the figures go.
         summary.warnings.iter().for_each(|trouble| print_line(&format!("warning: {trouble}")));
     }
+    if let Some(tally) = &by_link {
+        let width = terminal::or_default(terminal::width_of_stderr());
+        print_line(text::passed(tally, width, terminal::colour_on_stderr()).trim_end());
+    }
     Ok(gates::ending(&summary, false))
 }
 
-/// Returns the body policies that this view needs.
-fn interests(view: InspectView) -> BodyPolicies {
+/// Returns the body policies that this view needs, and a chain that may read the bodies of requests.
+fn interests(view: InspectView, reads_bodies: bool) -> BodyPolicies {
     let both = |interest| BodyPolicies { request_body: interest, response_body: interest };
-    match view {
+    let wanted = match view {
         InspectView::Nothing | InspectView::Lines | InspectView::Stats { .. } | InspectView::Forecast { .. } => {
             both(BodyPolicy::Count)
         }
         InspectView::JsonLines { full: false } => both(BodyPolicy::Hash),
         InspectView::JsonLines { full: true } => both(BodyPolicy::Keep),
-    }
+    };
+    if reads_bodies { BodyPolicies { request_body: BodyPolicy::Keep, ..wanted } } else { wanted }
 }
 
 /// Output of `inspect` to standard output. With no output, exchanges are not joined at all.

@@ -2,60 +2,77 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use shadowtap::capture::privileges;
 use shadowtap::config::{self, LiveConfig, RunConfig, typed};
 use shadowtap::report::Started;
-use shadowtap::serve::control::Socket;
+use shadowtap::serve::control::{Socket, SocketLocation};
 
 use crate::args::{RecordCommand, ShadowCommand};
-use crate::output::print_line;
+use crate::output::print_news;
 use crate::progress::ProgressKind;
 use crate::reload::Reload;
 use crate::run::{self, Prepared};
 use crate::signals::HangUp;
 use crate::startup::{self, startup_line};
-use crate::{confine, control_output, output, waiting};
+use crate::{confine, control_output, dry_run, output, waiting};
+
+/// What the command line says besides the run itself.
+struct LiveFlags {
+    no_sandbox: bool,
+    allow_empty: bool,
+    dry_run: bool,
+}
 
 /// Runs `shadow`.
 pub(crate) fn shadow(args: ShadowCommand) -> anyhow::Result<ExitCode> {
-    let (no_sandbox, allow_empty) = (args.sandbox.no_sandbox, args.gates.allow_empty);
+    let flags = LiveFlags {
+        no_sandbox: args.sandbox.no_sandbox,
+        allow_empty: args.gates.empty.allow_empty,
+        dry_run: args.dry_run.dry_run,
+    };
     let typed: typed::Shadow = args.into();
     waiting::for_interfaces(&typed.live);
     let config = config::shadow(&typed)?;
     let run = &config.run;
-    let first = startup_line("shadowing", &run.middleware, run.ramp.as_ref(), &run.targets);
-    run_live(config, ProgressKind::Shadow, &first, no_sandbox, allow_empty)
+    let doing = if flags.dry_run { "dry run, would send" } else { "shadowing" };
+    let first = startup_line(doing, &run.middleware, run.ramp.as_ref(), &run.targets);
+    run_live(config, ProgressKind::Shadow, &first, &flags)
 }
 
 /// Runs `record`.
 pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
-    let no_sandbox = args.sandbox.no_sandbox;
+    let flags = LiveFlags {
+        no_sandbox: args.sandbox.no_sandbox,
+        allow_empty: args.empty.allow_empty,
+        dry_run: args.dry_run.dry_run,
+    };
     let typed: typed::Record = args.into();
     waiting::for_interfaces(&typed.live);
     let config = config::record(typed)?;
     let share = config.run.middleware.sample;
     let target = config.run.recorder.as_ref().map(|recorder| recorder.target().to_string()).unwrap_or_default();
-    let first = format!("recording {share} to {target}; nothing is sent");
-    run_live(config, ProgressKind::Record, &first, no_sandbox, true)
+    let doing = if flags.dry_run { "dry run, would record" } else { "recording" };
+    let first = format!("{doing} {share} to {target}; nothing is sent");
+    run_live(config, ProgressKind::Record, &first, &flags)
 }
 
 /// Runs either; `first` says what will be done.
-fn run_live(
-    mut config: RunConfig,
-    kind: ProgressKind,
-    first: &str,
-    no_sandbox: bool,
-    allow_empty: bool,
-) -> anyhow::Result<ExitCode> {
-    let socket = match config.live.take() {
-        Some(live) => drop_privileges(&live, &config)?,
-        None => None,
-    };
+fn run_live(mut config: RunConfig, kind: ProgressKind, first: &str, flags: &LiveFlags) -> anyhow::Result<ExitCode> {
+    let LiveFlags { no_sandbox, allow_empty, dry_run: is_dry } = *flags;
+    if is_dry {
+        config.control = SocketLocation::Off;
+    }
+    let live = config.live.take();
+    let socket = live.as_ref().map(|live| drop_privileges(live, &config)).transpose()?.flatten();
+    let scope = live.map(|live| live.scope);
     startup::announce(first, &mut config);
     output::check(&config.outputs)?;
+    if is_dry {
+        confine::enter(&config, None, no_sandbox)?;
+        return dry_run::run(config, scope.as_ref(), allow_empty);
+    }
     if let Some(recorder) = &mut config.run.recorder {
-        recorder.preflight(Started::now().at).context("the recording cannot begin")?;
+        recorder.preflight(Started::now().at)?;
     }
     let results = output::results(&config.outputs)?;
     let (reload, reloads) = Reload::new(&config.run.middleware, &config.run.targets);
@@ -67,7 +84,7 @@ fn run_live(
         files.ask();
         reload.read();
     }));
-    run::run(config, Prepared { kind, socket, results, hang_up, allow_empty })
+    run::run(config, Prepared { kind, socket, results, hang_up, allow_empty, scope })
 }
 
 /// Becomes who the run is from now on, and makes its control socket. To be called before any other thread starts.
@@ -76,6 +93,6 @@ fn drop_privileges(live: &LiveConfig, config: &RunConfig) -> anyhow::Result<Opti
     let dropped = privileges::drop_privileges(&live.user)?;
     // Files and sockets are made by who the run is from now on.
     let socket = control_output::socket(&config.control, location)?;
-    print_line(&format!("capturing on {}; {dropped}", live.capturing));
+    print_news(&format!("capturing on {}; {dropped}", live.capturing));
     Ok(socket)
 }

@@ -5,12 +5,14 @@ mod confine;
 mod control;
 mod control_output;
 mod demo;
+mod dry_run;
 mod filters;
 mod gates;
 mod inspect;
 mod interfaces;
 mod live;
 mod manuals;
+mod meant;
 mod output;
 mod progress;
 mod reload;
@@ -50,10 +52,11 @@ const TROUBLE: u8 = 2;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&meant::with_tip(error)),
     };
     let format = cli.command.log_format().and_then(|typed| LogFormat::parse(typed).ok()).unwrap_or_default();
     output::log_as(format);
+    output::be_quiet(cli.command.is_quiet());
     log(format);
     if let Err(error) = signals::survive_file_limits() {
         print_line(&format!("warning: a limit on file sizes (ulimit -f) would end this run: {error}"));

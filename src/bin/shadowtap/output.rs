@@ -3,10 +3,14 @@
 //! Nothing else writes to a terminal: text is made safe for it here.
 #![expect(clippy::disallowed_methods, reason = "what is written here went through `sanitize`")]
 
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shadowtap::config::{LogFormat, Output, Outputs};
@@ -15,16 +19,24 @@ use shadowtap::report::render::html;
 use shadowtap::report::{Started, Summary};
 use shadowtap::sanitize::{self, Kind};
 
-use crate::terminal;
+use crate::{signals, terminal};
 
 /// Format of lines on standard error. Set once, before the first line.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
+/// Whether only warnings and results are printed. Set once, before the first line.
+static QUIET: OnceLock<bool> = OnceLock::new();
+
 /// Bytes that are gathered before they are written to standard output.
 const STDOUT_BUFFER: usize = 1 << 16;
+/// The same where it is a terminal.
+const TERMINAL_BUFFER: usize = 1 << 13;
+
+/// Time between two looks whether a pipe has a reader.
+const PIPE_LOOK: Duration = Duration::from_millis(100);
 
 /// Refuses outputs that would not be written in the end, such as links that somebody put in their place: before the run,
-/// not after it.
+/// not after it. The same of what the system does not let this user write.
 pub(crate) fn check(outputs: &Outputs) -> anyhow::Result<()> {
     for output in [&outputs.summary, &outputs.results, &outputs.report].into_iter().flatten() {
         if let Output::File(path) = output {
@@ -39,10 +51,28 @@ pub(crate) fn writer(output: &Output, mode: FileMode) -> anyhow::Result<Box<dyn 
     Ok(match output {
         Output::Stdout => json(),
         Output::File(path) => {
-            let file = files::overwrite(path, mode).with_context(|| format!("cannot create {}", path.display()))?;
-            Box::new(BufWriter::new(file))
+            let file = if files::is_pipe(path) { open_pipe(path) } else { Ok(files::overwrite(path, mode)?) };
+            Box::new(BufWriter::new(file.with_context(|| format!("cannot create {}", path.display()))?))
         }
     })
+}
+
+/// Opens a pipe once somebody reads it. A signal ends the wait.
+fn open_pipe(path: &Path) -> anyhow::Result<File> {
+    let before = signals::received();
+    let mut told = false;
+    loop {
+        if let Some(file) = files::open_pipe(path)? {
+            return Ok(file);
+        }
+        if signals::received() > before {
+            bail!("nobody reads this pipe");
+        }
+        if !std::mem::replace(&mut told, true) {
+            print_line(&format!("waiting until somebody reads {} (Ctrl-C gives up)", path.display()));
+        }
+        thread::sleep(PIPE_LOOK);
+    }
 }
 
 /// Opens where each ended delivery is written, where that was asked for.
@@ -50,14 +80,15 @@ pub(crate) fn results(outputs: &Outputs) -> anyhow::Result<Option<Box<dyn Write 
     outputs.results.as_ref().map(|output| writer(output, outputs.mode)).transpose()
 }
 
-/// Returns standard output for JSON or HTML: a terminal gets no character that it would obey, everything else every byte.
+/// Returns standard output for JSON: what a terminal would obey is escaped, wherever it goes.
 pub(crate) fn json() -> Box<dyn Write + Send> {
-    let stdout = io::stdout();
-    if terminal::is_stdout() {
-        Box::new(BufWriter::new(sanitize::Writer::new(stdout, Kind::Json)))
-    } else {
-        Box::new(BufWriter::with_capacity(STDOUT_BUFFER, stdout))
-    }
+    let fit = sanitize::Writer::new(io::stdout(), Kind::Json);
+    Box::new(BufWriter::with_capacity(if terminal::is_stdout() { TERMINAL_BUFFER } else { STDOUT_BUFFER }, fit))
+}
+
+/// Returns standard output for HTML: a terminal gets no character that it would obey, everything else every byte.
+fn html() -> Box<dyn Write + Send> {
+    if terminal::is_stdout() { json() } else { Box::new(BufWriter::with_capacity(STDOUT_BUFFER, io::stdout())) }
 }
 
 /// Returns standard output for text.
@@ -107,7 +138,7 @@ pub(crate) fn write_page(output: &Output, mode: FileMode, summary: &Summary) -> 
 
 /// Writes a page of HTML.
 pub(crate) fn write_html(output: &Output, mode: FileMode, page: &str) -> anyhow::Result<()> {
-    let mut to = writer(output, mode)?;
+    let mut to = if *output == Output::Stdout { html() } else { writer(output, mode)? };
     to.write_all(page.as_bytes())
         .and_then(|()| to.flush())
         .with_context(|| format!("cannot write the report to {}", place(output)))
@@ -139,7 +170,20 @@ pub(crate) fn print_line(text: &str) {
     print_to_stderr(&format!("{text}\n")).ok();
 }
 
-/// The same; where lines are JSON it has this `value` under `key`, too.
+/// Says whether only warnings and results are printed from now on.
+pub(crate) fn be_quiet(quiet: bool) {
+    // It is said once.
+    QUIET.set(quiet).ok();
+}
+
+/// Prints one line that says what is done, unless only warnings were asked for.
+pub(crate) fn print_news(text: &str) {
+    if QUIET.get() != Some(&true) {
+        print_line(text);
+    }
+}
+
+/// The same as [`print_line`]; where lines are JSON it has this `value` under `key`, too.
 pub(crate) fn print_with(text: &str, key: &str, value: &impl Serialize) {
     if !is_json() {
         return print_line(text);

@@ -1,5 +1,6 @@
 //! Reload of the chain files of a run in progress, on SIGHUP.
 
+use shadowtap::middleware::route::TargetNames;
 use shadowtap::report::units::counted;
 use shadowtap::{config, middleware, replay};
 use tokio::sync::watch;
@@ -9,7 +10,7 @@ use crate::output::print_line;
 /// Reads the files of one chain again, and hands what they say to the run.
 pub(crate) struct Reload {
     settings: middleware::ChainSettings,
-    targets: Vec<Option<String>>,
+    targets: TargetNames,
     to: watch::Sender<Option<middleware::ChainSettings>>,
 }
 
@@ -20,7 +21,8 @@ impl Reload {
         targets: &[replay::SendSettings],
     ) -> (Self, watch::Receiver<Option<middleware::ChainSettings>>) {
         let (to, reloads) = watch::channel(None);
-        let targets = targets.iter().map(|target| target.name.clone()).collect();
+        let names = || targets.iter().map(|target| target.name.clone()).collect();
+        let targets = if targets.is_empty() { TargetNames::Any } else { TargetNames::Named(names()) };
         (Self { settings: settings.clone(), targets, to }, reloads)
     }
 

@@ -76,6 +76,9 @@ impl ReportFile {
         {
             bail!("--report: {} is what the report is made of: it would be overwritten", real.display());
         }
+        if let Some(Err(why)) = path.clone().map(|path| config::may_overwrite(&Output::File(path))) {
+            bail!("--report: {why}");
+        }
         Ok(Self { path, mode })
     }
 

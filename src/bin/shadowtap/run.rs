@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use shadowtap::capture::live::CaptureScope;
 use shadowtap::config::{Output, Outputs, RunConfig};
 use shadowtap::middleware::masking;
 use shadowtap::pipeline::{self, Progress};
@@ -29,18 +30,20 @@ pub(crate) struct Prepared {
     pub(crate) hang_up: HangUp,
     /// Whether it is no error that there was nothing to send.
     pub(crate) allow_empty: bool,
+    /// What a live run listens to.
+    pub(crate) scope: Option<CaptureScope>,
 }
 
 /// Carries the run out to its end, and reports it.
 pub(crate) fn run(config: RunConfig, prepared: Prepared) -> anyhow::Result<ExitCode> {
     let RunConfig { mut run, outputs, quiet, duration, .. } = config;
-    let Prepared { kind, socket, results, hang_up, allow_empty } = prepared;
+    let Prepared { kind, socket, results, hang_up, allow_empty, scope } = prepared;
     run.results = results;
     run.command_line = masking::command_line(std::env::args());
     let stop = Stop::listen(&run.capture.halt, hang_up)?;
     announce_server(run.server.as_ref());
     let progress = Arc::new(Progress::default());
-    let watch = ProgressWatch::begin(&progress, &run.observer, kind, quiet);
+    let watch = ProgressWatch::begin(&progress, &run.observer, kind, quiet, scope);
     control_output::listen(&run.control, watch.bar());
     watch.bar().suspend(|| control_output::open(socket.as_ref(), &run.control))?;
     let summary = pipeline::run(run, &progress, ended(stop, duration));

@@ -5,6 +5,7 @@
 //! error.
 
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
 use shadowtap::capture::Halt;
@@ -13,6 +14,14 @@ use tokio::sync::oneshot;
 
 /// Exit code after a second signal, as shells have it for SIGINT.
 const INTERRUPTED: i32 = 130;
+
+/// Signals so far that asked a run to end.
+static RECEIVED: AtomicU32 = AtomicU32::new(0);
+
+/// Returns the number of signals that asked this process to end, of those that it listens for.
+pub(crate) fn received() -> u32 {
+    RECEIVED.load(Ordering::Relaxed)
+}
 
 /// Effect of SIGHUP.
 pub(crate) enum HangUp {
@@ -105,6 +114,7 @@ impl Signals {
 
     async fn heed(mut self, asked: &Halt, tell: oneshot::Sender<()>) {
         self.next().await;
+        RECEIVED.fetch_add(1, Ordering::Relaxed);
         asked.set();
         // A run that does not wait looks at the flag.
         tell.send(()).ok();

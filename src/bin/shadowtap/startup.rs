@@ -5,16 +5,16 @@ use shadowtap::replay::guard::{GuardAction, GuardSettings};
 use shadowtap::replay::ramp::RampPlan;
 use shadowtap::{middleware, replay};
 
-use crate::output::print_line;
+use crate::output::{print_line, print_news};
 
 /// Prints the first lines of a run; `first` is what it will do. Fits the connections of its targets into the limit on open
 /// files.
 pub(crate) fn announce(first: &str, config: &mut RunConfig) {
-    print_line(first);
+    print_news(first);
     let run = &mut config.run;
     let guard = run.targets.first().and_then(|target| target.guard.as_ref());
     for line in protection_lines(run.ramp.as_ref(), guard) {
-        print_line(&line);
+        print_news(&line);
     }
     let warnings = startup_warnings(&mut run.targets, &mut run.reference);
     for warning in config.warnings.iter().chain(&warnings) {

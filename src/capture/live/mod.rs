@@ -12,6 +12,7 @@ mod listeners;
 #[cfg_attr(not(target_os = "linux"), path = "blocks_only.rs")]
 mod long_frames;
 mod merged;
+mod scope;
 mod selection;
 mod single;
 
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 pub use error::LiveError;
 pub use expression::expression;
 pub use later::MAX_LATER;
+pub use scope::CaptureScope;
 
 use self::handle::Handle;
 use self::later::{Newcomer, SpareHandles};

@@ -22,7 +22,16 @@ pub(crate) struct GateArgs {
 pub(crate) struct RunGateArgs {
     #[command(flatten)]
     gates: GateArgs,
-    /// Exit with code 0 although nothing was sent: no request was found, or all were kept back [default: code 2]
+    #[command(flatten)]
+    pub(crate) empty: EmptyArgs,
+}
+
+/// Permission to send or record nothing.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Gates")]
+pub(crate) struct EmptyArgs {
+    /// Exit with code 0 although nothing was sent or recorded: no request was found, or all were kept back [default:
+    /// code 2]
     #[arg(long)]
     pub(crate) allow_empty: bool,
 }

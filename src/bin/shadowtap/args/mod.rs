@@ -19,13 +19,13 @@ mod sending;
 
 use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
-use gates::{GateArgs, RunGateArgs};
+use gates::{EmptyArgs, GateArgs, RunGateArgs};
 use monitoring::MonitoringArgs;
 use output::{ModeArgs, ReportArgs, RoutesArgs};
 use protection::ProtectionArgs;
 use range::RangeArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
-use running::{ControlArgs, RecordingArgs, RunningArgs, SandboxArgs};
+use running::{ControlArgs, DryRunArgs, RecordingArgs, RunningArgs, SandboxArgs};
 use sending::{PaceArgs, ReplayArgs};
 
 /// Rehearse a migration with real traffic: send captured HTTP to another stack and see what differs.
@@ -55,13 +55,21 @@ pub(crate) enum Command {
 impl Command {
     /// Returns the format of log lines on standard error, for commands that have a choice.
     pub(crate) fn log_format(&self) -> Option<&str> {
-        let monitoring = match self {
-            Self::Shadow(args) => &args.monitoring,
-            Self::Replay(args) => &args.monitoring,
-            Self::Record(args) => &args.monitoring,
-            _ => return None,
-        };
-        monitoring.log_format.as_deref()
+        self.monitoring()?.log_format.as_deref()
+    }
+
+    /// Returns whether only warnings and the report are printed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.monitoring().is_some_and(|monitoring| monitoring.quiet)
+    }
+
+    const fn monitoring(&self) -> Option<&MonitoringArgs> {
+        match self {
+            Self::Shadow(args) => Some(&args.monitoring),
+            Self::Replay(args) => Some(&args.monitoring),
+            Self::Record(args) => Some(&args.monitoring),
+            _ => None,
+        }
     }
 }
 
@@ -230,6 +238,8 @@ pub(crate) struct ShadowCommand {
     #[command(flatten)]
     running: RunningArgs,
     #[command(flatten)]
+    pub(crate) dry_run: DryRunArgs,
+    #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
     #[command(flatten)]
     compare: CompareArgs,
@@ -253,7 +263,8 @@ Examples:
   sudo shadowtap record -i eth0 -p 80 -o '%Y-%m-%d/%H.jsonl.gz' --remove-header Authorization
   sudo shadowtap record -p 80 -o frames.pcap.zst --rotate-size 1G
 
-Exit codes: 0 done; 2 a flag is wrong, a right is missing, a file cannot be written, or the recording is incomplete.")]
+Exit codes: 0 done; 2 a flag is wrong, a right is missing, a file cannot be written, the recording is incomplete, or
+nothing was recorded (see --allow-empty).")]
 pub(crate) struct RecordCommand {
     #[command(flatten)]
     live: LiveArgs,
@@ -266,9 +277,13 @@ pub(crate) struct RecordCommand {
     #[command(flatten)]
     running: RunningArgs,
     #[command(flatten)]
+    pub(crate) dry_run: DryRunArgs,
+    #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
     #[command(flatten)]
     report: ReportArgs,
+    #[command(flatten)]
+    pub(crate) empty: EmptyArgs,
     #[command(flatten)]
     monitoring: MonitoringArgs,
 }
@@ -281,6 +296,7 @@ pub(crate) struct RecordCommand {
 #[command(after_help = "\
 Examples:
   shadowtap replay evening.pcap --to http://staging:8080
+  shadowtap replay evening.pcap --to http://staging:8080 --dry-run
   shadowtap replay peak-*.pcap.gz --to https://staging.example.com --speed 2x --sample 50%
 
 Exit codes: 0 done; 1 a --fail-if condition holds; 2 a flag is wrong, a file cannot be read or written, or nothing was
@@ -307,6 +323,8 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     control: ControlArgs,
     #[command(flatten)]
+    pub(crate) dry_run: DryRunArgs,
+    #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
     #[command(flatten)]
     compare: CompareArgs,
@@ -328,6 +346,7 @@ pub(crate) struct ReplayCommand {
 Examples:
   shadowtap inspect evening.pcap --status 5xx,none
   shadowtap inspect evening.pcap --stats --allow-path '^/v2/'
+  shadowtap inspect evening.pcap --filters canary.toml --stats
   shadowtap inspect evening.pcap --forecast
   shadowtap inspect evening.pcap --json | jq 'select(.latency_us > 1000000)'
   shadowtap inspect evening.pcap --summary - | jq .requests
@@ -338,6 +357,10 @@ twenty or more characters of base64.")]
 pub(crate) struct InspectCommand {
     #[command(flatten)]
     capture: CaptureArgs,
+    /// Run this chain file on each request, before the other flags, and show what passes. Says at which link the others
+    /// end. Changes are made for the links that follow, and not shown. Repeatable
+    #[arg(long = "filters", value_name = "FILE", help_heading = "Requests")]
+    filters: Vec<PathBuf>,
     #[command(flatten)]
     select: SelectArgs,
     /// List only exchanges with these statuses, such as 404,5xx; none is for no response. The summary counts all
@@ -418,6 +441,7 @@ impl From<InspectCommand> for typed::Inspect {
     fn from(args: InspectCommand) -> Self {
         Self {
             capture: args.capture.into(),
+            filters: args.filters,
             select: args.select.into(),
             status: args.status,
             stats: args.stats,

@@ -22,9 +22,9 @@ pub(crate) struct MonitoringArgs {
     /// Format of lines on standard error: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub(super) log_format: Option<String>,
-    /// Print only warnings and the report
+    /// Print only warnings, the report, and where --metrics serves
     #[arg(short, long)]
-    quiet: bool,
+    pub(super) quiet: bool,
 }
 
 impl From<MonitoringArgs> for typed::Monitoring {

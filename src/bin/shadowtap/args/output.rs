@@ -16,7 +16,8 @@ pub(crate) struct ReportArgs {
     /// Write one line of JSON for each ended request to FILE, or to standard output with -
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
-    /// Overwrite the file of --results if it has something in it
+    /// Overwrite the file of --results if it has something in it, and files of --summary and --report that shadowtap did
+    /// not write
     #[arg(long)]
     force: bool,
     /// Write the report as one HTML page to FILE

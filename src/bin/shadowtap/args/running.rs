@@ -48,6 +48,16 @@ pub(crate) struct SandboxArgs {
     pub(crate) no_sandbox: bool,
 }
 
+/// Rehearsal of a run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct DryRunArgs {
+    /// Send and write nothing. Print what would go where, by method and route, and the first requests as they would go
+    /// out. A live run listens for 5 s, or for --duration
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 /// Limits and control of a live run.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running")]

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use shadowtap::capture::{self, FileSource, Halt};
 use shadowtap::config::{self, Output};
 use shadowtap::pipeline::{self, Progress, Run};
@@ -56,6 +56,11 @@ pub(crate) struct DemoPlan {
 pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
     let demands = config::demands(&args.gates.clone().into(), &[])?;
     let mode = config::file_mode(args.mode.mode.as_deref())?;
+    for (flag, path) in [("--summary", &args.summary), ("--report", &args.report)] {
+        if let Some(Err(why)) = path.clone().map(|path| config::may_overwrite(&Output::File(path))) {
+            bail!("{flag}: {why}");
+        }
+    }
     let halt = Halt::default();
     let stop = Stop::listen(&halt, HangUp::Default)?;
     let mut summary = Summary::default();
@@ -71,7 +76,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
             ..Run::of_files(Box::new(bundled(capture)?))
         };
         let counters = Arc::new(Progress::default());
-        let watch = ProgressWatch::begin(&counters, &run.observer, ProgressKind::Replay, !terminal::is_stderr());
+        let watch = ProgressWatch::begin(&counters, &run.observer, ProgressKind::Replay, !terminal::is_stderr(), None);
         let ended = pipeline::run(run, &counters, stop.wait());
         drop(watch);
         summary = ended?;

@@ -5,12 +5,14 @@ mod figures;
 mod line;
 mod losses;
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use shadowtap::capture::live::CaptureScope;
 use shadowtap::pipeline::{Observer, Progress};
 use shadowtap::report::Snapshot;
 use shadowtap::sanitize;
@@ -25,6 +27,8 @@ use losses::Losses;
 const LOOK: Duration = Duration::from_millis(200);
 /// Time between two plain lines, and between two looks at what the report has.
 const LINE: Duration = Duration::from_secs(1);
+/// Time without any request after which a live run says what may be wrong.
+const SILENCE: Duration = Duration::from_secs(10);
 /// Time between two frames of the activity indicator.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -59,8 +63,14 @@ impl ProgressView {
 }
 
 impl ProgressWatch {
-    /// Begins to watch. When `quiet`, only warnings are printed.
-    pub(crate) fn begin(progress: &Arc<Progress>, observer: &Observer, about: ProgressKind, quiet: bool) -> Self {
+    /// Begins to watch. When `quiet`, only warnings are printed; `scope` is what a live run listens to.
+    pub(crate) fn begin(
+        progress: &Arc<Progress>,
+        observer: &Observer,
+        about: ProgressKind,
+        quiet: bool,
+        scope: Option<CaptureScope>,
+    ) -> Self {
         let sight = ProgressView { about, progress: Arc::clone(progress), seen: Arc::default() };
         let bar = if quiet || is_json() { ProgressBar::hidden() } else { bar(&sight) };
         let shown = if quiet {
@@ -71,7 +81,7 @@ impl ProgressWatch {
             ProgressOutput::InPlace
         };
         let (end, ended) = mpsc::channel();
-        let eye = ProgressThread { sight, observer: observer.clone(), bar: bar.clone(), shown };
+        let eye = ProgressThread { sight, observer: observer.clone(), bar: bar.clone(), shown, scope };
         // Without this thread the run goes on all the same, only unseen.
         let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(move || eye.look(&ended)).ok();
         Self { bar, end: Some(end), thread }
@@ -125,12 +135,14 @@ struct ProgressThread {
     observer: Observer,
     bar: ProgressBar,
     shown: ProgressOutput,
+    scope: Option<CaptureScope>,
 }
 
 impl ProgressThread {
     fn look(&self, ended: &mpsc::Receiver<()>) {
         let mut losses = Losses::default();
         let mut told = Instant::now();
+        let mut silence = self.scope.as_ref().map(|scope| (scope, told));
         // Looks are awaited, and nothing else: no driver is needed. Without it only the counters are shown.
         let runtime = tokio::runtime::Builder::new_current_thread().build().ok();
         while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
@@ -138,6 +150,17 @@ impl ProgressThread {
             let news = self.sight.progress.take_news();
             for warning in news.into_iter().chain(losses.warnings(&self.sight.progress, now)) {
                 self.bar.suspend(|| print_line(&format!("warning: {warning}")));
+            }
+            if let Some((scope, begun)) = silence
+                && now.duration_since(begun) >= SILENCE
+            {
+                silence = None;
+                let Progress { seen, frames, .. } = &*self.sight.progress;
+                if seen.load(Ordering::Relaxed) == 0 {
+                    let advice = scope.no_request(frames.load(Ordering::Relaxed));
+                    self.bar
+                        .suspend(|| print_line(&format!("warning: no request for {} s: {advice}", SILENCE.as_secs())));
+                }
             }
             if self.shown == ProgressOutput::Nothing || now.duration_since(told) < LINE {
                 continue;

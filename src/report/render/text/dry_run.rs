@@ -8,7 +8,7 @@ use crate::report::collect::dry_run::{DestinationTally, DryRunTally, SHOWN_REQUE
 use crate::report::render::listing::shortened;
 use crate::report::schema::counts::CountMap;
 use crate::report::units::{bytes, counted, duration, number, percent};
-use crate::sanitise;
+use crate::sanitize;
 
 /// Routes of a destination that have a row; the rest is one row.
 const MAX_ROWS: usize = 20;
@@ -80,7 +80,7 @@ fn of_destination(page: &mut TextReport, tally: &DestinationTally, seen: u64) {
         let lines: Vec<&[u8]> = head.split(|byte| *byte == b'\n').collect();
         for line in lines.iter().take(MAX_HEAD_LINES) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            page.line(&format!("    {}", sanitise::text(&wire_text(line), false)));
+            page.line(&format!("    {}", sanitize::text(&wire_text(line), false)));
         }
         if let Some(more) = lines.len().checked_sub(MAX_HEAD_LINES).filter(|more| *more > 0) {
             page.line(&format!("    ({more} more lines)"));
@@ -95,7 +95,7 @@ fn routes(page: &mut TextReport, tally: &DestinationTally) {
     let width = number(tally.requests).len().max(5);
     let room = page.width.saturating_sub(width + 4);
     for (route, count) in rows.iter().take(MAX_ROWS) {
-        page.line(&format!("  {:>width$}  {}", number(**count), shortened(&sanitise::line(route), Some(room))));
+        page.line(&format!("  {:>width$}  {}", number(**count), shortened(&sanitize::line(route), Some(room))));
     }
     if let Some(rest) = rows.get(MAX_ROWS..).filter(|rest| !rest.is_empty()) {
         let requests = rest.iter().map(|(_, count)| **count).sum();
