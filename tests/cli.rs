@@ -538,6 +538,23 @@ fn a_dead_middleware_is_trouble_whatever_is_expected() {
 }
 
 #[test]
+fn warnings_are_lines_for_people_each_once_and_counted() {
+    let says = "sh -c 'echo odd >&2; echo odd >&2; echo odd >&2; exec cat'";
+    let output =
+        run("replay", "get-nano.pcap", &["--to", "http://nosuch.invalid", "--speed=max", "--middleware", says]);
+    let told = text(&output.stderr);
+    let lines =
+        |begin: &str| told.lines().filter(|line| line.starts_with(begin)).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        lines("warning: middleware"),
+        ["warning: middleware says: odd", "warning: middleware says: odd (3 times)"],
+        "{told}"
+    );
+    assert!(!lines("warning: cannot look up nosuch.invalid: ").is_empty(), "{told}");
+    assert!(!told.contains("WARN") && !told.contains("shadowtap::"), "{told}");
+}
+
+#[test]
 fn a_replay_whose_terminal_goes_away_ends_in_order_and_not_under_nohup() {
     for nohup in [false, true] {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -409,7 +409,7 @@ async fn attempt<C: Client>(client: &C, job: Job, progress: &ResponseProgress) -
     let id = job.request.id;
     let send = async { client.send(job.turn, job.request, job.wanted, progress).await };
     AssertUnwindSafe(send).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!(%id, "the client panicked over a request; the request is counted as failed");
+        tracing::error!("the client panicked over request {id}, which is counted as failed");
         Err(SendError::failed(FailureKind::Protocol, Reason::new("the client panicked, which is a fault of shadowtap")))
     })
 }

@@ -198,7 +198,7 @@ fn event_stream(seen: &Snapshot, steers: bool, evidence: bool) -> Event {
 
 fn json(seen: &Snapshot, steers: bool, evidence: bool) -> Option<String> {
     page::page_events(seen, steers, evidence)
-        .inspect_err(|error| tracing::warn!(%error, "the live page was not told how the run goes"))
+        .inspect_err(|error| tracing::warn!("the live page was not told how the run goes: {error}"))
         .ok()
 }
 

@@ -23,6 +23,7 @@ mod signals;
 mod startup;
 mod terminal;
 mod waiting;
+mod warnings;
 
 use std::io;
 use std::process::ExitCode;
@@ -31,9 +32,12 @@ use clap::Parser;
 use shadowtap::causes;
 use shadowtap::config::{ConfigMistakes, LogFormat};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use args::{Cli, Command};
 use output::print_line;
+use warnings::WarningLines;
 
 /// Allocator of the program. One thread allocates a request and another frees it. The system allocator takes a lock for
 /// each such piece, a sixth of the whole cost of a replay.
@@ -74,12 +78,15 @@ fn main() -> ExitCode {
         Command::Completions(args) => manuals::completions(&args),
         Command::Man(args) => manuals::man(&args),
     };
+    warnings::print_repeats();
     ended.unwrap_or_else(|error| trouble(&error))
 }
 
-/// Sends the program's own log to standard error; `SHADOWTAP_LOG=debug` logs more.
+/// Prints warnings of the library on standard error; with `SHADOWTAP_LOG=debug` its whole log.
 fn log(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("SHADOWTAP_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
+    let Ok(filter) = EnvFilter::try_from_env("SHADOWTAP_LOG") else {
+        return tracing_subscriber::registry().with(EnvFilter::new(LOGGED)).with(WarningLines).init();
+    };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output::log);
     match format {
         LogFormat::Text => log.with_ansi(terminal::colour_on_stderr()).init(),

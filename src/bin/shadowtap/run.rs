@@ -18,7 +18,7 @@ use shadowtap::serve::control::Socket;
 use crate::output::{is_json, print, print_line, print_to_stderr, print_with, write_page, write_summary};
 use crate::progress::{ProgressKind, ProgressWatch};
 use crate::signals::{HangUp, Stop};
-use crate::{control_output, gates, terminal};
+use crate::{control_output, gates, terminal, warnings};
 
 /// What was made for a run before it begins.
 pub(crate) struct Prepared {
@@ -48,6 +48,7 @@ pub(crate) fn run(config: RunConfig, prepared: Prepared) -> anyhow::Result<ExitC
     watch.bar().suspend(|| control_output::open(socket.as_ref(), &run.control))?;
     let summary = pipeline::run(run, &progress, ended(stop, duration));
     drop((watch, socket));
+    warnings::print_repeats();
     let summary = summary?;
     gates::tell_unread(&summary);
     let nothing_sent = gates::nothing_sent(&summary, allow_empty);

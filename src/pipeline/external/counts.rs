@@ -21,7 +21,9 @@ impl ExternalCounts {
     /// Counts a message that breaks this rule of HTTP; the first one is logged as a warning.
     pub(super) fn malformed(&self, id: &MessageId, why: Malformed) {
         if self.malformed.fetch_add(1, Ordering::Relaxed) == 0 {
-            tracing::warn!(%id, "the middleware gave back a message that is no HTTP ({why}): it goes no further");
+            tracing::warn!(
+                "the middleware gave back request {id} as a message that is no HTTP ({why}): it goes no further"
+            );
         }
     }
 

@@ -215,7 +215,7 @@ impl HttpClient {
     /// Says once that HTTP/2 was asked for in vain.
     fn warn_of_http1(&self, version: Version) {
         if self.http2 && version < Version::HTTP_2 && !self.told_of_http1.swap(true, Ordering::Relaxed) {
-            tracing::warn!(target = %self.target, "--http2: the target does not offer it; it is sent HTTP/1.1");
+            tracing::warn!("--http2: {} does not offer it; it is sent HTTP/1.1", self.target);
         }
     }
 

@@ -213,7 +213,7 @@ impl Addresses {
             }
             failed => {
                 let why = failed.map_or_else(|error| error.to_string(), |_| "it has no address".to_owned());
-                tracing::warn!(host = self.host, why, "cannot look up the target");
+                tracing::warn!("cannot look up {}: {why}", self.host);
                 let reason = Reason::new("the name cannot be looked up").with(why);
                 let error = SendError::failed(FailureKind::Dns, reason);
                 lock(&self.state).failed = Some((Instant::now(), error.clone()));
@@ -227,11 +227,7 @@ impl Addresses {
             Ok(found) if !found.is_empty() => lock(&self.state).set(&found),
             failed => {
                 let why = failed.map_or_else(|error| error.to_string(), |_| "it has no address".to_owned());
-                tracing::warn!(
-                    host = self.host,
-                    why,
-                    "cannot look up the target again; its addresses stay as they were"
-                );
+                tracing::warn!("cannot look up {} again: {why}; its addresses stay as they were", self.host);
             }
         }
     }

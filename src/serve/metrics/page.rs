@@ -42,7 +42,7 @@ impl MetricsPage {
             self.families.iter().filter(|family| !family.get_metric().is_empty()).cloned().collect();
         if let Err(error) = TextEncoder::new().encode(&full, &mut text) {
             // Only an unnamed or empty family is refused.
-            tracing::warn!(%error, "metrics are not complete");
+            tracing::warn!("metrics are not complete: {error}");
         }
         String::from_utf8(text).unwrap_or_default()
     }

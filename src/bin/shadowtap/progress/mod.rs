@@ -19,7 +19,7 @@ use shadowtap::sanitize;
 use tokio::time::Instant;
 
 use crate::output::{is_json, print_line, print_with};
-use crate::terminal;
+use crate::{terminal, warnings};
 use figures::ProgressFigures;
 use losses::Losses;
 
@@ -80,6 +80,7 @@ impl ProgressWatch {
         } else {
             ProgressOutput::InPlace
         };
+        warnings::above(Some(&bar));
         let (end, ended) = mpsc::channel();
         let eye = ProgressThread { sight, observer: observer.clone(), bar: bar.clone(), shown, scope };
         // Without this thread the run goes on all the same, only unseen.
@@ -99,6 +100,7 @@ impl Drop for ProgressWatch {
         if let Some(thread) = self.thread.take() {
             thread.join().ok();
         }
+        warnings::above(None);
         self.bar.finish_and_clear();
     }
 }
