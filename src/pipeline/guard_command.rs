@@ -5,9 +5,10 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::children::{self, OwnChild};
 use super::stderr::log_lines;
 use crate::middleware::external::CommandLine;
 
@@ -25,20 +26,15 @@ pub struct GuardCommand {
     pub every: Duration,
 }
 
-/// Starts it in a group of its own, so that what interrupts the run does not interrupt it.
-pub(super) fn start(command: &CommandLine) -> io::Result<Child> {
-    Command::new(&command.program)
-        .args(&command.arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
+/// Starts it.
+pub(super) fn start(command: &CommandLine) -> io::Result<OwnChild> {
+    let mut process = Command::new(&command.program);
+    process.args(&command.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    children::start(&mut process)
 }
 
 /// Waits for a run of it to end; returns why to brake, or nothing.
-pub(super) async fn word_of(mut child: Child) -> Option<String> {
+pub(super) async fn word_of(mut child: OwnChild) -> Option<String> {
     let complaints = child.stderr.take().map(|stderr| tokio::spawn(log_lines(stderr, "the guard command")));
     let ended = timeout(LIMIT, child.wait()).await;
     // It is dropped here, and killed if it still runs: what it was about to say goes with it.

@@ -17,6 +17,7 @@
 //! shed, and counted, at the place that was full.
 
 mod budget;
+mod children;
 mod clock;
 mod comparing;
 mod context;
@@ -84,6 +85,7 @@ pub fn run(
 
     // From the report back to the capture: each stage is given the senders of those behind it.
     let (report, facts) = ReportStage::new(&context, &mut run);
+    context.runtime.spawn(children::reap_inherited());
     let guards = context.protection.start(&context.runtime, run.guard_command.take())?;
     let external = ExternalProcesses::start(&context, run.external.take())?;
     let targets = TargetStage::start(&context, &mut run, &facts, external.responses.as_ref())?;

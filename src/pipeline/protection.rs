@@ -7,11 +7,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::process::Child;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
+use super::children::OwnChild;
 use super::control::{Control, RampState, TargetState};
 use super::guard_command::{self, GuardCommand};
 use super::run::{Run, RunError};
@@ -91,7 +91,7 @@ impl ProtectionController {
     }
 
     /// Runs the command again and again, until it is dropped.
-    async fn repeat(self, guard: GuardCommand, first: Child, mut started: Instant) {
+    async fn repeat(self, guard: GuardCommand, first: OwnChild, mut started: Instant) {
         let mut child = Ok(first);
         loop {
             let word = match child {

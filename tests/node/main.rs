@@ -18,6 +18,7 @@ mod traffic;
 #[path = "../support/trials.rs"]
 mod trials;
 
+mod container;
 mod disk;
 mod dry_run;
 mod ends;
@@ -47,7 +48,8 @@ fn main() -> ExitCode {
     let setpriv = lacks.or_else(|| trials::missing(&["setpriv"]).into_iter().next());
     let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
     let nft = lacks.or_else(|| trials::missing(&["nft"]).into_iter().next());
-    let trials: [Row<'_>; 44] = [
+    let unshare = lacks.or_else(|| trials::missing(&["unshare"]).into_iter().next());
+    let trials: [Row<'_>; 45] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         ("an interface that appears and matches is captured on", lacks, interfaces::matching),
         ("what appears where nothing was named is captured on once", lacks, interfaces::everywhere),
         ("interfaces that appear have eight places, and one that is gone makes room", lacks, interfaces::places),
+        ("process 1 takes the exit codes of what a middleware left behind", unshare, container::reaped),
         ("SIGINT and SIGTERM end a run in order", lacks, ends::signals),
         ("--duration and --count end a run in order", lacks, ends::limits),
         ("a second signal ends it at once", lacks, ends::twice),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -18,6 +18,7 @@ use super::queue::{WriteEnd, WriteQueue, until};
 use super::{ExternalCounts, ExternalPhase, WorkerMessage};
 use crate::middleware::external::{CommandLine, DecodeError, ExternalSettings, IncomingMessage, MessageDecoder};
 use crate::pipeline::budget::{Budget, BudgetRefused, BudgetShare};
+use crate::pipeline::children::{self, OwnChild};
 use crate::pipeline::queues::FULL_PAUSE;
 use crate::pipeline::stderr::log_lines;
 
@@ -32,16 +33,11 @@ const LAST_PAUSE: Duration = Duration::from_secs(10);
 /// A process that lived this long died of something new.
 const STEADY: Duration = Duration::from_secs(30);
 
-/// Starts a process in a group of its own, so that what interrupts the run does not interrupt it.
-pub(super) fn start(command: &CommandLine) -> std::io::Result<Child> {
-    Command::new(&command.program)
-        .args(&command.arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
+/// Starts a process.
+pub(super) fn start(command: &CommandLine) -> std::io::Result<OwnChild> {
+    let mut process = Command::new(&command.program);
+    process.args(&command.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    children::start(&mut process)
 }
 
 /// Reason that a process is finished with.
@@ -68,7 +64,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Works until the run closes it; `child` is the first one.
-    pub(super) async fn run(mut self, child: Child) {
+    pub(super) async fn run(mut self, child: OwnChild) {
         let mut child = Some(child);
         let mut deaths = 0;
         loop {
@@ -106,7 +102,7 @@ impl Worker {
     }
 
     /// Writes messages to a process and reads its messages, until either side ends.
-    async fn converse(&mut self, mut child: Child) -> WorkerEnd {
+    async fn converse(&mut self, mut child: OwnChild) -> WorkerEnd {
         let (Some(mut stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
@@ -177,7 +173,7 @@ fn pause(deaths: u32) -> Duration {
 }
 
 /// Ends a process that has not ended by itself, and what it started in its group.
-async fn put_down(child: &mut Child) {
+async fn put_down(child: &mut OwnChild) {
     let Some(id) = child.id() else { return };
     let group = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw);
     if let Some(group) = group {
