@@ -142,7 +142,11 @@ impl RouteSet {
 /// Returns the path of a request target as captured, without scheme, host, query and fragment.
 pub(crate) fn path(target: &[u8]) -> &[u8] {
     let path = path_and_query(target);
-    path.get(..memchr::memchr2(b'?', b'#', path).unwrap_or(path.len())).unwrap_or_default()
+    match path.get(..memchr::memchr2(b'?', b'#', path).unwrap_or(path.len())) {
+        // An address without a path asks for `/` (RFC 9112, 3.2.1).
+        Some([]) if !target.is_empty() => b"/",
+        path => path.unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]

@@ -137,12 +137,7 @@ impl Test {
                 let values = all.filter(|(name, _)| *name == named.name.as_bytes()).map(|(_, value)| value);
                 named.asks(values.map(Cow::Borrowed))
             }
-            Self::Param(named) => {
-                named.asks(query::values(context.path_and_query(request), &named.name).map(|value| match value {
-                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-                }))
-            }
+            Self::Param(named) => named.asks(query::values(context.path_and_query(request), &named.name)),
             Self::Body(patterns) => request.body.content().is_some_and(|content| {
                 context.may_search(patterns.steps(content.len())) && patterns.is_match(&content)
             }),

@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn the_path_is_that_of_every_form_of_target() {
         let mut context = Context::default();
-        for (target, path) in [("/a?b", "/a?b"), ("http://h/a?b", "/a?b"), ("http://h", ""), ("*", "*")] {
+        for (target, path) in [("/a?b", "/a?b"), ("http://h/a?b", "/a?b"), ("http://h", "/"), ("*", "*")] {
             let request = request(1, &format!("GET {target} HTTP/1.1\r\n\r\n"));
             context.begin(&request, Timestamp::default(), false);
             assert_eq!(context.path_and_query(&request), path.as_bytes(), "{target}");

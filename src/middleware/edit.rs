@@ -94,9 +94,7 @@ impl FieldEdit {
                 .get_all("cookie")
                 .flat_map(cookies::cookies)
                 .any(|(name, value)| name == self.name.as_bytes() && like(value)),
-            FieldKind::Param => {
-                query::values(context.path_and_query(request), &self.name).any(|value| like(value.as_bytes()))
-            }
+            FieldKind::Param => query::values(context.path_and_query(request), &self.name).any(|value| like(&value)),
         }
     }
 

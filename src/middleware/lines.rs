@@ -77,7 +77,11 @@ impl LineIndex {
 
     /// The path and query of the target.
     pub(super) fn path_and_query<'a>(&self, head: &'a Head) -> &'a [u8] {
-        head.as_bytes().get(self.path_and_query.clone()).unwrap_or_default()
+        match head.as_bytes().get(self.path_and_query.clone()) {
+            // An address without a path asks for `/` (RFC 9112, 3.2.1).
+            None | Some([]) if !self.target.is_empty() => b"/",
+            found => found.unwrap_or_default(),
+        }
     }
 
     /// Every value under `name`, in order.

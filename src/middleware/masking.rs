@@ -67,7 +67,7 @@ fn is_secret(piece: &[u8]) -> bool {
     if name.len() == piece.len() || name.len() > MAX_NAME {
         return false;
     }
-    query::decoded(name).is_some_and(|(decoded, _)| is_secret_name(&decoded))
+    query::decoded(name).is_some_and(|(decoded, _)| is_secret_name(&String::from_utf8_lossy(&decoded)))
 }
 
 /// Returns whether the value under this name of a parameter, key or header is a secret.

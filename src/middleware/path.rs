@@ -83,6 +83,10 @@ mod tests {
         check("^/v1/", "/v2/", "/v1/a?x=/v1/&y=%2f+", "/v2/a?x=/v1/&y=%2f+");
         check("^/v(\\d)/(.*)$", "/$2/v$1", "/v1/a%20b", "/a%20b/v1");
         check("^/v1/", "/v2/", "http://h/v1/a?b", "/v2/a?b");
+        check("^/", "/api/", "http://h/a?b", "/api/a?b");
+        check("^/", "/api/", "http://h", "/api/");
+        check("^/", "/api/", "HTTP://h:80?x=%E9", "/api/?x=%E9");
+        check("^/caf%E9", "/th%E9", "/caf%E9/%2f?%E9", "/th%E9/%2f?%E9");
         check("^/v1/", "/v2/", "/v3/a?b", "/v3/a?b");
     }
 

@@ -1,10 +1,12 @@
 //! Query parameters: each by its name as decoded; what no edit names keeps its bytes, order and duplicates.
 //!
 //! In goes a path and query, or a head whose target is to change; out come decoded values, or the changed target.
-//! Coding is that of forms (`application/x-www-form-urlencoded`), as browsers and servers use it in queries.
+//! Coding is that of forms (`application/x-www-form-urlencoded`), as browsers and servers use it in queries. Decoded
+//! are bytes, whatever text they are: `%E9` may be a letter of Latin-1, and goes out as `%E9` again.
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode;
 use url::form_urlencoded;
 
 use super::lines::LineIndex;
@@ -19,14 +21,14 @@ pub(super) fn query(path_and_query: &[u8]) -> Option<&[u8]> {
     path_and_query.get(memchr::memchr(b'?', path_and_query)? + 1..)
 }
 
-/// Returns the part before the first question mark.
+/// Returns the part before the first question mark; `/` where an address has no path (RFC 9112, 3.2.1).
 pub(super) fn path(path_and_query: &[u8]) -> &[u8] {
     let end = memchr::memchr(b'?', path_and_query).unwrap_or(path_and_query.len());
-    path_and_query.get(..end).unwrap_or_default()
+    if end == 0 { b"/" } else { path_and_query.get(..end).unwrap_or_default() }
 }
 
 /// The decoded values of parameter `name`, in order; one without an equals sign is empty.
-pub(super) fn values<'a>(path_and_query: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
+pub(super) fn values<'a>(path_and_query: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
     query(path_and_query)
         .into_iter()
         .flat_map(|query| query.split(|byte| *byte == b'&'))
@@ -34,14 +36,14 @@ pub(super) fn values<'a>(path_and_query: &'a [u8], name: &'a str) -> impl Iterat
 }
 
 /// The decoded value of a piece of a query, where its decoded name is `name`.
-pub(super) fn value<'a>(piece: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+pub(super) fn value<'a>(piece: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>> {
     let typed = name_of(piece);
     // Most names stand for themselves; then those of others need no decoding.
     let is_plain = typed.iter().all(|byte| byte.is_ascii() && !matches!(byte, b'%' | b'+'));
     if is_plain && typed != name.as_bytes() {
         return None;
     }
-    decoded(piece).filter(|(found, _)| found == name).map(|(_, value)| value)
+    decoded(piece).filter(|(found, _)| **found == *name.as_bytes()).map(|(_, value)| value)
 }
 
 /// Returns the part of a piece before its first equals sign.
@@ -49,9 +51,22 @@ fn name_of(piece: &[u8]) -> &[u8] {
     piece.get(..memchr::memchr(b'=', piece).unwrap_or(piece.len())).unwrap_or_default()
 }
 
-/// Name and value of one piece of a query.
-pub(super) fn decoded(piece: &[u8]) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
-    form_urlencoded::parse(piece).next()
+/// Bytes without their percent coding.
+type Decoded<'a> = Cow<'a, [u8]>;
+
+/// Name and value of one piece of a query; `None` where it is empty.
+pub(super) fn decoded(piece: &[u8]) -> Option<(Decoded<'_>, Decoded<'_>)> {
+    let name = name_of(piece);
+    let value = piece.get(name.len() + 1..).unwrap_or_default();
+    (!piece.is_empty()).then(|| (decode(name), decode(value)))
+}
+
+fn decode(coded: &[u8]) -> Decoded<'_> {
+    if memchr::memchr(b'+', coded).is_none() {
+        return percent_decode(coded).into();
+    }
+    let spaced: Vec<u8> = coded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    Cow::Owned(percent_decode(&spaced).collect())
 }
 
 /// Offers each decoded value of parameter `name` to `change`; says how many there were.
@@ -68,7 +83,7 @@ pub(super) fn edit(
     for piece in query.split(|byte| *byte == b'&') {
         let change = value(piece, name).map(|value| {
             found += 1;
-            change(value.as_bytes())
+            change(&value)
         });
         changed.piece(piece, change.unwrap_or(ValueChange::Keep));
     }

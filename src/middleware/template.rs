@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io::Write as _;
 
+use percent_encoding::{AsciiSet, percent_encode};
 use regex::bytes::{Captures, Regex};
 
 use super::Context;
@@ -109,6 +110,17 @@ impl Template {
     #[must_use]
     pub fn plain(text: &str) -> Self {
         Self { pieces: vec![TemplatePart::Text(text.as_bytes().to_vec())] }
+    }
+
+    /// The same for an address: of its own text, bytes beyond ASCII are percent-encoded (RFC 3986, 2.1).
+    #[must_use]
+    pub(super) fn for_address(mut self) -> Self {
+        for piece in &mut self.pieces {
+            if let TemplatePart::Text(text) = piece {
+                *text = percent_encode(text, &AsciiSet::EMPTY).to_string().into_bytes();
+            }
+        }
+        self
     }
 
     /// Returns whether it is the same text for every request.

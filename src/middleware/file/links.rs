@@ -208,7 +208,7 @@ fn replace_path(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Repl
         reader.wrong(value.span(), "a path has no question mark; parameters are set with set-param and add-param");
         return None;
     }
-    Some(ReplacePath::new(regex, with))
+    Some(ReplacePath::new(regex, with.for_address()))
 }
 
 /// `{ "/user/name" = "nobody", "/age" = 7 }`.

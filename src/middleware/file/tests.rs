@@ -290,6 +290,15 @@ fn fields_are_set_added_removed_renamed_and_replaced_where_they_stand() {
             "[[link]]\n{link}\n[[test]]\nrequest = \"GET /p?a=1&b=2%20x&c&b=4\"\nbecomes = \"GET {becomes}\"\n"
         ));
     }
+    // A byte stays a byte, be it text of UTF-8 or not.
+    check(
+        "[[link]]\nreplace-param = { q = { match = \"b$\", with = \"c\" } }\n[[test]]\nrequest = \"GET /p?q=%E9+%2Bb&r=%e9\"\n\
+         becomes = \"GET /p?q=%E9+%2Bc&r=%e9\"\n",
+    );
+    check(
+        "[[link]]\nreplace-path = { match = \"^/a\", with = \"/é\" }\n[[test]]\nrequest = \"GET /a/%E9?q=%E9\"\n\
+         becomes = \"GET /%C3%A9/%E9?q=%E9\"\n",
+    );
     check("[[link]]\nset-param = { b = \"1\" }\n[[test]]\nrequest = \"GET /p\"\nbecomes = \"GET /p?b=1\"\n");
 }
 

@@ -172,10 +172,10 @@ impl ContentRedactor<'_> {
     fn pair(&self, piece: &[u8], other: &mut dyn FnMut(&[u8]) -> ValueChange) -> ValueChange {
         let found = self.rules.params.iter().find_map(|name| query::value(piece, name));
         if let Some(value) = found {
-            return self.field(value.as_bytes());
+            return self.field(&value);
         }
         match query::decoded(piece) {
-            Some((_, value)) if !value.is_empty() => other(value.as_bytes()),
+            Some((_, value)) if !value.is_empty() => other(&value),
             _ => ValueChange::Keep,
         }
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::compare::{is_id, is_number};
-use crate::exchange::{path_and_query, wire_text};
+use crate::exchange::wire_text;
+use crate::route_pattern;
 
 /// Longest name of a route in bytes; a longer one is cut there, and ends in `…`.
 pub const MAX_ROUTE_BYTES: usize = 512;
@@ -33,8 +34,7 @@ pub fn name(method: &[u8], target: &[u8]) -> String {
 
 /// Adds the [`name`] to `name`, which is empty.
 pub(crate) fn push_name(method: &[u8], target: &[u8], name: &mut String) {
-    let path = path_and_query(target);
-    let path = path.get(..memchr::memchr2(b'?', b'#', path).unwrap_or(path.len())).unwrap_or_default();
+    let path = route_pattern::path(target);
     // Identifiers may be long, what is left of them is not: twice the limit is enough to fill it, or nearly so.
     let path = path.get(..path.len().min(2 * MAX_ROUTE_BYTES)).unwrap_or_default();
     let method = method.get(..method.len().min(MAX_ROUTE_BYTES)).unwrap_or_default();
