@@ -1,6 +1,6 @@
 //! Progress of a run so far: counters that others may read at any time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::Tap;
@@ -29,8 +29,10 @@ pub struct Progress {
     pub shed: AtomicU64,
     /// Deliveries offered and not yet ended.
     pub in_flight: AtomicU64,
-    /// Records written.
+    /// Whole requests written; frames where frames are recorded.
     pub recorded: AtomicU64,
+    /// Whether frames are recorded.
+    pub records_frames: AtomicBool,
     /// Bytes of the files written, before compression.
     pub recorded_bytes: AtomicU64,
     /// Records that found no room on their way to the disk.
@@ -68,6 +70,7 @@ impl Default for Progress {
             shed: zero(),
             in_flight: zero(),
             recorded: zero(),
+            records_frames: AtomicBool::new(false),
             recorded_bytes: zero(),
             unrecorded: zero(),
             lost_to_disk: zero(),

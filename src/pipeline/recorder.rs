@@ -224,7 +224,8 @@ impl RecordingThread {
             tracing::warn!("{notice}");
         }
         let so_far = self.recorder.stored();
-        self.progress.recorded.store(so_far.records, Ordering::Relaxed);
+        self.progress.recorded.store(so_far.requests.unwrap_or(so_far.records), Ordering::Relaxed);
+        self.progress.records_frames.store(so_far.requests.is_none(), Ordering::Relaxed);
         self.progress.recorded_bytes.store(so_far.bytes, Ordering::Relaxed);
         self.progress.lost_to_disk.store(so_far.lost_records, Ordering::Relaxed);
     }

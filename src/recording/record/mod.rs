@@ -35,12 +35,12 @@ pub const MAX_NUMBER: u32 = 100_000;
 /// Notices that wait to be fetched. Past it the newest are dropped: the counts say what they would have said.
 const MAX_NOTICES: usize = 64;
 
-/// Conditions for a new file, in addition to the times in its name.
+/// Conditions for a new file. Without an age, another time in the name begins one too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rotation {
     /// With the record that makes a file at least this many bytes long, as stored.
     pub size: Option<u64>,
-    /// This long after the first record of a file.
+    /// This long after the first record of a file, whose time fills in the name.
     pub every: Option<Duration>,
 }
 
@@ -318,6 +318,8 @@ impl Recorder {
         }
         let second = at.nanos() / 1_000_000_000;
         let known = self.stem.as_ref().is_some_and(|(of, _)| *of >= second || !self.target.is_pattern());
+        // A file that ends by its age is named after its first record: a name to the second is no reason to end one.
+        let known = known || (self.rotation.every.is_some() && self.open.is_some());
         if !known {
             let stem = self.target.stem(at);
             if self.stem.as_ref().is_none_or(|(_, before)| *before != stem) {
@@ -395,7 +397,8 @@ impl Recorder {
     /// Returns whether a record of now would go to a file of another name: then the open file gets no more records.
     fn has_another_name(&self) -> bool {
         let stem = self.stem.as_ref().map(|(_, stem)| stem);
-        self.target.is_pattern() && self.open.is_some() && stem.is_some_and(|stem| *stem != self.target.stem(self.now))
+        let by_name = self.target.is_pattern() && self.rotation.every.is_none() && self.open.is_some();
+        by_name && stem.is_some_and(|stem| *stem != self.target.stem(self.now))
     }
 
     fn is_old(&self) -> bool {

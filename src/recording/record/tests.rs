@@ -161,6 +161,19 @@ fn a_file_that_is_long_or_old_enough_is_followed_by_another() {
 }
 
 #[test]
+fn a_file_that_ends_by_its_age_is_named_after_its_first_record() {
+    let disk = MemoryDisk::default();
+    let rotation = Rotation { size: None, every: Some(Duration::from_secs(3600)) };
+    let mut recorder = disk.recorder("%H-%M-%S.gor", rotation);
+    for (n, seconds) in [0, 1, 61, 3599, 3600, 3601].into_iter().enumerate() {
+        recorder.event(asked(u32::try_from(n).unwrap(), seconds));
+        recorder.tick(at(seconds));
+    }
+    assert_eq!(recorder.finish().files, 2);
+    assert_eq!(disk.names(), ["20-00-00.gor", "21-00-00.gor"]);
+}
+
+#[test]
 fn reopening_takes_the_name_again_where_it_was_moved_away() {
     let disk = MemoryDisk::default();
     let mut recorder = disk.recorder("a.gor", Rotation::default());

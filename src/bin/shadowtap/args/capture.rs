@@ -65,7 +65,7 @@ pub(crate) struct LiveArgs {
     /// Kernel buffer for frames, over all interfaces. Past it frames are dropped and counted [default: 64M]
     #[arg(long, value_name = "SIZE")]
     buffer: Option<String>,
-    /// Bytes to capture of each frame. A request that is cut is never sent [default: 256K]
+    /// Bytes to capture of each frame. A request that is cut is incomplete [default: 256K]
     #[arg(long, value_name = "SIZE")]
     snaplen: Option<String>,
     /// Do not use promiscuous mode. A mirror port then shows nothing

@@ -257,6 +257,8 @@ pub(crate) struct ShadowCommand {
 /// recorded. Files are never overwritten. They belong to the user that shadowtap runs as; only that user may read them,
 /// unless you give --mode.
 #[derive(Debug, Args)]
+#[command(mut_arg("filters", |filters| filters.help("\
+Run this chain file on each request. Files run in the order given, before the other flags. See docs/filters.md. Repeatable")))]
 #[command(after_help = "\
 Examples:
   sudo shadowtap record -p 80 -o peak.gor.zst --duration 1h

@@ -56,7 +56,7 @@ pub(crate) struct MiddlewareArgs {
     /// and only for the target of that name. See docs/filters.md. Repeatable
     #[arg(long = "filters", value_name = "FILE")]
     filters: Vec<PathBuf>,
-    /// Most requests to send, such as 500/s (or /m, /h). The rest is counted as `rate_limited`
+    /// Most requests to take, such as 500/s (or /m, /h). The rest is counted as `rate_limited`
     #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     limit: Option<String>,
     /// Set a header, such as 'X-Shadow: 1'. Repeatable

@@ -16,7 +16,7 @@ pub(crate) struct RecordingArgs {
     /// Begin a new file at this size, such as 100M or 1G
     #[arg(long, value_name = "SIZE")]
     rotate_size: Option<String>,
-    /// Begin a new file at this age, such as 10m or 1h
+    /// Begin a new file at this age, such as 10m or 1h. The time in a name is then that of its first record
     #[arg(long, value_name = "TIME")]
     rotate_every: Option<String>,
 }

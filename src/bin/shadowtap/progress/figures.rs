@@ -29,7 +29,9 @@ pub(super) struct ProgressFigures {
     pub(super) paused: bool,
     /// Targets that a guard spares just now.
     pub(super) guarded: u64,
+    /// Whole requests; frames where frames are recorded.
     pub(super) recorded: u64,
+    pub(super) records_frames: bool,
     pub(super) recorded_bytes: u64,
     /// Frames dropped, gaps, sheds, and records that are not on the disk.
     pub(super) lost: u64,
@@ -74,6 +76,7 @@ impl ProgressFigures {
                 .filter(|target| target.guard.as_ref().is_some_and(|guard| guard.held_share > 0.0))
                 .count() as u64,
             recorded: of(&progress.recorded),
+            records_frames: progress.records_frames.load(Relaxed),
             recorded_bytes: of(&progress.recorded_bytes),
             lost: lost.into_iter().map(of).sum::<u64>() + gaps,
             lag_us: targets().filter_map(|target| target.schedule_lag_us.as_ref()).map(|lag| lag.p99).max(),

@@ -71,7 +71,8 @@ fn how_far(figures: &ProgressFigures, number: fn(u64) -> String) -> Vec<LinePart
     pieces.push(piece(0, format!("{} seen", number(figures.seen))));
     if figures.about == ProgressKind::Record {
         let size = bytes(figures.recorded_bytes);
-        pieces.push(piece(1, format!("{} recorded ({size})", number(figures.recorded))));
+        let what = if figures.records_frames { "frames " } else { "" };
+        pieces.push(piece(1, format!("{} {what}recorded ({size})", number(figures.recorded))));
     } else {
         let share = figures.share.map(|share| format!(" ({})", percent(share))).unwrap_or_default();
         pieces.push(piece(1, format!("{} sent{share}", number(figures.sent))));
@@ -181,6 +182,7 @@ mod tests {
             paused: false,
             guarded: 0,
             recorded: 0,
+            records_frames: false,
             recorded_bytes: 0,
             lost: 0,
             lag_us: Some(1_200),
@@ -294,5 +296,7 @@ mod tests {
             plain(&figures),
             "12,345 seen, 1,200 recorded (3.40MB), 0 lost; production: p50 1.21ms, p95 42.6ms, p99 85.3ms, 2xx 6,010, 4xx 33"
         );
+        let frames = ProgressFigures { records_frames: true, ..figures };
+        assert!(plain(&frames).starts_with("12,345 seen, 1,200 frames recorded (3.40MB), "));
     }
 }
