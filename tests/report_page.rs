@@ -43,6 +43,8 @@ fn main() {
         trial("drawing again keeps what is open, filtered, sorted and in focus", drawn_again),
         trial("what differs is open for the first, and both bodies stand beside a status", what_differs),
         trial("paper shows what differs, and a link opens its route", paper_and_links),
+        trial("what was not sent, or not compared, has a dash and no zero", not_sent),
+        trial("what differs comes in the order of the sentences", as_the_sentences_say),
         trial("the last, partial second is no point of a curve", a_partial_second),
         trial("noise that is not known is said with what helps", unlearnt_noise),
         trial("nothing scrolls sideways at the width of a phone", a_phone),
@@ -404,6 +406,66 @@ const PAPER: &str = "
 
 fn paper_and_links() {
     let shown = show(&probed(&with_groups(), PAPER));
+    shown.is_quiet();
+    shown.has(&["data-probe=\"all is well\""]);
+}
+
+const NOT_SENT: &str = "
+    const wrong = [], check = (what, is) => { if (!is) wrong.push(what); };
+    const cell = (route, label) => {
+        const rows = [...document.querySelectorAll('#routes tbody tr')];
+        return rows.find((row) => row.textContent.includes(route)).querySelector('[data-label=\"' + label + '\"]').textContent;
+    };
+    check('what was never sent differs in nothing that is known', ['differ', 'no response', '5xx'].every((label) => cell('GET /none', label) === '–'));
+    check('what was sent and never compared has a dash', cell('GET /alone', 'differ') === '–' && cell('GET /alone', 'no response') === '0');
+    check('what was compared has a count of how many', cell('GET /b', 'differ') === '0' && cell('GET /a', 'differ') === '90 of 500, 18\u{202f}%');
+    const ledger = document.querySelector('.ledger').textContent;
+    check('a pause is no guard', ledger.includes('5held back by the guard') && ledger.includes('2held back during a pause'));
+    check('the share is of what got so far', ledger.includes('took 50.1\u{202f}% of the 9,980 requests that got so far'));
+    document.documentElement.dataset.probe = wrong.join('; ') || 'all is well';
+";
+
+fn not_sent() {
+    let mut never = route("GET /none", 0);
+    *never.targets.values_mut().next().unwrap() = RouteTarget { not_sent: 20, ..RouteTarget::default() };
+    let mut alone = route("GET /alone", 0);
+    alone.targets.values_mut().next().unwrap().differences = Differences::default();
+    let mut summary = run(vec![route("GET /a", 90), route("GET /b", 0), never, alone], vec![], 10);
+    summary.sample.asked = 0.5;
+    (summary.sample.decided, summary.sample.requests) = (9_980, Some(0.501));
+    let target = summary.targets.values_mut().next().unwrap();
+    (target.ended.guard_held, target.paused) = (7, 2);
+    let shown = show(&probed(&summary, NOT_SENT));
+    shown.is_quiet();
+    shown.has(&["data-probe=\"all is well\""]);
+}
+
+const ORDER: &str = "
+    const wrong = [], check = (what, is) => { if (!is) wrong.push(what); };
+    const groups = [...document.querySelectorAll('#differences details.kind > summary')].map((one) => one.textContent);
+    const said = [...document.querySelectorAll('.verdict li')].map((one) => one.textContent);
+    check('the first group is what the first sentence says: ' + said[0], groups[0].includes('GET /far') && said[0].includes('GET /far'));
+    const table = document.querySelector('#differences details.kind table').textContent;
+    check('the percentile by which it is slower is in its table', groups[0].includes('p95') && table.includes('p95'));
+    document.documentElement.dataset.probe = wrong.join('; ') || 'all is well';
+";
+
+/// Of the routes that are alike the sentence names the one that is slower by most, whatever is asked more often.
+fn as_the_sentences_say() {
+    let slow = |name: &str, us: u64, count: u64| {
+        let mut slow = route(name, 0);
+        let target = slow.targets.values_mut().next().unwrap();
+        (target.latency_us.service, target.latency_us.response) = (figures(us), figures(us));
+        for one in [&mut target.latency_us.service, &mut slow.production.latency_us] {
+            one.count = count;
+        }
+        slow
+    };
+    let near = ["/a", "/b", "/c", "/d", "/e"].map(|path| slow(&format!("GET {path}"), 60_000, 500));
+    let mut summary = run([&near[..], &[slow("GET /far", 900_000, 450)]].concat(), vec![], 10);
+    let target = summary.targets.values_mut().next().unwrap();
+    target.schedule_lag_us = Some(figures(10));
+    let shown = show(&probed(&summary, ORDER));
     shown.is_quiet();
     shown.has(&["data-probe=\"all is well\""]);
 }

@@ -191,7 +191,10 @@ async fn a_replay_sends_whole_sessions_and_states_the_shares_that_it_reached() {
     assert_eq!(sample["requests"], sent as f64 / all as f64);
     assert!((sample["bytes"].as_f64().unwrap() - 0.5).abs() < 0.05, "{sample}");
     let percent = |key: &str| format!("{:.2}% of {key}", 100.0 * sample[key].as_f64().unwrap());
-    let took = format!("took {}, {}, {}", percent("requests"), percent("keys"), percent("bytes"));
+    assert_eq!(sample["decided"], all);
+    let requests =
+        percent("requests").replace("of ", &format!("of the {},{:03} ", all / 1000, all % 1000)) + " that got so far";
+    let took = format!("took {requests}, {}, {}", percent("keys"), percent("bytes"));
     assert!(words(&output).contains(&format!("not in the sample of 50% ({took})")), "{took} is not in {output:?}");
 }
 

@@ -213,6 +213,7 @@ impl SelectionCounts {
         let share = |part: u64, rest: u64| (part + rest > 0).then(|| part as f64 / (part + rest) as f64);
         SampleSummary {
             asked: self.selection.asked(),
+            decided: passed.requests + out.requests,
             requests: share(passed.requests, out.requests),
             keys: self.selection.key_share(),
             bytes: share(passed.bytes, out.bytes),
@@ -223,7 +224,7 @@ impl SelectionCounts {
 /// Returns the summary without a sample: all requests are reached, if there are any.
 fn everything(seen: u64) -> SampleSummary {
     let all = (seen > 0).then_some(1.0);
-    SampleSummary { asked: 1.0, requests: all, keys: None, bytes: all }
+    SampleSummary { asked: 1.0, decided: seen, requests: all, keys: None, bytes: all }
 }
 
 fn named(counts: BTreeMap<&'static str, u64>) -> CountMap {

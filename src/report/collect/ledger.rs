@@ -2,7 +2,7 @@
 //!
 //! It looks at outcomes only, in any order, and joins nothing: so it stays right whatever the join had to give up.
 
-use crate::exchange::{Outcome, Shed};
+use crate::exchange::{HeldBy, Outcome, Shed};
 use crate::middleware::external::MIDDLEWARE;
 use crate::replay::Destination;
 use crate::report::schema::counts::count;
@@ -26,6 +26,8 @@ pub struct Ledger {
 struct TargetLedger {
     offered: u64,
     ended: TargetEnded,
+    /// Of those that were held, those that were held during a pause.
+    paused: u64,
 }
 
 /// Requests and bytes on one side of the sample: passed, or sampled out.
@@ -124,13 +126,16 @@ impl Ledger {
 
     /// A delivery ended. An outcome that no delivery can have is kept in the sum under `shed`.
     pub fn delivered(&mut self, destination: Destination, outcome: &Outcome) {
-        let Some(TargetLedger { ended, .. }) = self.destination(destination) else { return };
+        let Some(TargetLedger { ended, paused, .. }) = self.destination(destination) else { return };
         match outcome {
             Outcome::Sent => ended.sent += 1,
             Outcome::Filtered(rule) => count(&mut ended.filtered, rule),
             Outcome::SampledOut => ended.sampled_out += 1,
             Outcome::RateLimited => ended.rate_limited += 1,
-            Outcome::GuardHeld(_) => ended.guard_held += 1,
+            Outcome::GuardHeld(by) => {
+                ended.guard_held += 1;
+                *paused += u64::from(*by == HeldBy::Paused);
+            }
             Outcome::Shed(place) => count(&mut ended.shed, place.key()),
             Outcome::Failed(kind) => count(&mut ended.failed, kind.key()),
             Outcome::Kept | Outcome::Malformed(_) | Outcome::Incomplete(_) => count(&mut ended.shed, outcome.key()),
@@ -172,6 +177,12 @@ impl Ledger {
         self.baseline.block()
     }
 
+    /// Returns the deliveries to one target that were held during a pause.
+    #[must_use]
+    pub fn paused(&self, target: usize) -> u64 {
+        self.targets.get(target).map(|target| target.paused).unwrap_or_default()
+    }
+
     /// Returns the shares that the sample reached, of the requests that came as far as the sample.
     ///
     /// Malformed, incomplete and filtered requests never came there; requests shed before any target may or may not
@@ -182,14 +193,15 @@ impl Ledger {
             let all = of(self.passed) + of(self.sampled_out);
             (all > 0).then(|| of(self.passed) as f64 / all as f64)
         };
-        summary::SampleSummary { asked, requests: share(|r| r.requests), keys, bytes: share(|r| r.bytes) }
+        let decided = self.passed.requests + self.sampled_out.requests;
+        summary::SampleSummary { asked, decided, requests: share(|r| r.requests), keys, bytes: share(|r| r.bytes) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{FailureKind, HeldBy, Incomplete, Malformed, Shed};
+    use crate::exchange::{FailureKind, Incomplete, Malformed};
     use crate::replay::TargetId;
 
     const FIRST: Destination = Destination::Target(TargetId::at(0));
@@ -249,6 +261,16 @@ mod tests {
     }
 
     #[test]
+    fn what_a_pause_holds_back_is_told_apart_from_what_the_guard_does() {
+        let mut ledger = Ledger::new(1);
+        for by in [HeldBy::Guard, HeldBy::Paused, HeldBy::Paused] {
+            ledger.offered(TargetSet::first(1), None);
+            ledger.delivered(FIRST, &Outcome::GuardHeld(by));
+        }
+        assert_eq!((ledger.target(0).2.guard_held, ledger.paused(0)), (3, 2));
+    }
+
+    #[test]
     fn a_delivery_that_was_never_offered_shows_as_an_imbalance() {
         let mut ledger = Ledger::new(1);
         ledger.delivered(FIRST, &Outcome::Sent);
@@ -264,7 +286,7 @@ mod tests {
         ledger.ended(&Outcome::Incomplete(Incomplete::Gap), 5000);
         ledger.offered(TargetSet::first(1), None);
         let sample = ledger.sample(0.5, None);
-        assert_eq!((sample.requests, sample.bytes), (Some(0.5), Some(0.75)));
+        assert_eq!((sample.decided, sample.requests, sample.bytes), (2, Some(0.5), Some(0.75)));
         assert_eq!(
             Ledger::new(1).sample(0.5, Some(0.4)),
             summary::SampleSummary { asked: 0.5, keys: Some(0.4), ..Default::default() }

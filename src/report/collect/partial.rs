@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Deserialize;
 
 use crate::compare::DifferencePart;
-use crate::exchange::{FailureKind, Outcome};
+use crate::exchange::{FailureKind, HeldBy, Outcome};
 use crate::report::schema::counts::{CountMap, count};
 use crate::report::schema::summary::{SCHEMA, SampleSummary, Summary};
 use crate::report::schema::target::{PairedLatency, TargetSummary};
@@ -212,7 +212,10 @@ fn ended(target: &mut TargetSummary, line: &PartialLine<'_>) {
         "filtered" => bounded_count(&mut ended.filtered, key),
         "sampled_out" => ended.sampled_out += 1,
         "rate_limited" => ended.rate_limited += 1,
-        "guard_held" => ended.guard_held += 1,
+        "guard_held" => {
+            ended.guard_held += 1;
+            target.paused += u64::from(key == HeldBy::Paused.key());
+        }
         _ => bounded_count(&mut ended.shed, key),
     }
     if let Some(answered) = &answered {

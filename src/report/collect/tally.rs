@@ -182,6 +182,7 @@ impl TargetTally {
     pub(crate) fn finish(
         &self,
         (offered, in_flight, ended): (u64, u64, TargetEnded),
+        paused: u64,
         end: &TargetTotals,
     ) -> TargetSummary {
         let failed = ended.failed.get(FailureKind::Desynchronised.key()).copied().unwrap_or_default();
@@ -207,6 +208,7 @@ impl TargetTally {
             guard: end.guard.clone(),
             failures: self.reasons.finish(),
             retried: end.retried,
+            paused,
             closed_early: self.closed_early.clone(),
             desynchronised: end.desynchronised.clone().map(|found| DesynchronisedSummary {
                 deliveries: failed,

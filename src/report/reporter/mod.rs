@@ -312,12 +312,13 @@ impl Reporter {
         let SummaryBlocks { routes, kinds, timeline, curves } = self.blocks(&verdict);
         let blocks = self.targets.iter().enumerate();
         let targets = blocks.zip(self.urls).zip(&verdict.targets).map(|(((at, tally), url), noise)| {
-            (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default()).without(*noise))
+            let end = ends.next().unwrap_or_default();
+            (url, tally.finish(ledger.target(at), ledger.paused(at), &end).without(*noise))
         });
         let targets = targets.collect();
         let baseline = self.baseline.map(|BaselineTally { url, tally }| Baseline {
             url,
-            target: tally.finish(ledger.baseline(), &ends.next().unwrap_or_default()),
+            target: tally.finish(ledger.baseline(), 0, &ends.next().unwrap_or_default()),
         });
         let mut summary = Summary {
             frames: engine.frames,

@@ -143,7 +143,7 @@ impl Reporter {
         let SummaryBlocks { routes, kinds, timeline, curves } =
             if evidence { self.blocks(&verdict) } else { SummaryBlocks::default() };
         let blocks = targets.clone().enumerate().zip(&verdict.targets).map(|((at, (tally, url)), noise)| {
-            (url.clone(), tally.finish(self.ledger.target(at), &end).without(*noise))
+            (url.clone(), tally.finish(self.ledger.target(at), self.ledger.paused(at), &end).without(*noise))
         });
         let summary = Summary {
             frames: engine.frames,

@@ -302,8 +302,10 @@ pub struct ProductionSide {
 pub struct SampleSummary {
     /// The share that was asked for.
     pub asked: f64,
-    /// The share of requests that passed, of those that the sample decided upon: whole ones that no filter had ended.
-    /// `None` where there were none.
+    /// Requests that the sample decided upon: whole ones that no filter had ended. What the share of requests is of.
+    #[serde(default)]
+    pub decided: u64,
+    /// The share of these requests that passed; `None` where there were none.
     pub requests: Option<f64>,
     /// The share of keys that passed; `None` where requests were sampled one by one.
     pub keys: Option<f64>,

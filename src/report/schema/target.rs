@@ -70,6 +70,9 @@ pub struct TargetSummary {
     /// reason; among `sent`.
     #[serde(default, skip_serializing_if = "CountMap::is_empty")]
     pub closed_early: CountMap,
+    /// Of `ended.guard_held`, those that were held while somebody had paused the run.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub paused: u64,
     /// Responses that came without a request, where any did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desynchronised: Option<DesynchronisedSummary>,
@@ -113,7 +116,7 @@ pub struct TargetEnded {
     pub sampled_out: u64,
     /// A rate limit kept them back.
     pub rate_limited: u64,
-    /// The guard held them back.
+    /// The guard held them back, or a pause.
     pub guard_held: u64,
     /// They were thrown away, by place.
     pub shed: CountMap,
@@ -177,6 +180,15 @@ impl TargetEnded {
     pub fn total(&self) -> u64 {
         let plain = self.sent + self.sampled_out + self.rate_limited + self.guard_held;
         plain + sum(&self.filtered) + sum(&self.shed) + sum(&self.failed)
+    }
+}
+
+impl TargetSummary {
+    /// Returns the deliveries that were held back, by what held them.
+    #[must_use]
+    pub fn held(&self) -> [(u64, &'static str); 2] {
+        let guard = self.ended.guard_held.saturating_sub(self.paused);
+        [(guard, "held back by the guard"), (self.paused, "held back during a pause")]
     }
 }
 

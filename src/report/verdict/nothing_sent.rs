@@ -81,7 +81,8 @@ impl Summary {
         let mut found: Vec<(u64, String)> = Vec::new();
         let mut filtered = ended.filtered.clone();
         let mut shed = ended.shed.clone();
-        let (mut sampled_out, mut limited, mut held) = (ended.sampled_out, ended.rate_limited, 0);
+        let (mut sampled_out, mut limited) = (ended.sampled_out, ended.rate_limited);
+        let mut held = Vec::new();
         for target in self.targets.values() {
             for (rule, count) in &target.ended.filtered {
                 *filtered.entry(rule.clone()).or_default() += count;
@@ -91,7 +92,7 @@ impl Summary {
             for (place, count) in &target.ended.shed {
                 *shed.entry(place.clone()).or_default() += count;
             }
-            held += target.ended.guard_held;
+            held.extend(target.held());
         }
         let restarted = self.middleware.is_some_and(|counts| counts.restarts > 0);
         for (rule, count) in filtered {
@@ -103,11 +104,16 @@ impl Summary {
             (not_taken, "not taken by the middleware, which exited".to_owned()),
             (sampled_out, format!("not in the sample{}", self.asked_share())),
             (limited, "held back by a rate limit".to_owned()),
-            (held, "held back by the guard".to_owned()),
             (ended.malformed, "malformed".to_owned()),
             (sum(&ended.incomplete), "not captured whole".to_owned()),
             (sum(&shed), "dropped because a queue was full".to_owned()),
         ]);
+        for (count, what) in held {
+            match found.iter_mut().find(|(_, known)| known == what) {
+                Some((known, _)) => *known += count,
+                None => found.push((count, what.to_owned())),
+            }
+        }
         found.retain(|(count, _)| *count > 0);
         found
     }

@@ -183,9 +183,11 @@ const shadowtap = (() => {
     const asked = summary.sample && summary.sample.asked;
     // Where the share was changed on the way, no one share goes for all.
     const turned = (summary.steps || []).some((step) => step.what !== "guard");
-    less(e.sampled_out, `not in the sample${asked && !turned ? " of " + percent(asked) : ""}`);
-    each(e.filtered, "kept back by filter"); less(e.rate_limited, "kept back by the rate limit");
-    less(e.malformed, "malformed: not replayed"); each(e.incomplete, "incomplete in the capture"); each(e.shed, "shed", "bad");
+    // Damaged requests, and those that a filter ended, never came to the sample.
+    less(e.malformed, "malformed: not replayed"); each(e.incomplete, "incomplete in the capture"); each(e.filtered, "kept back by filter");
+    const { decided, requests: took } = summary.sample || {};
+    less(e.sampled_out, [`not in the sample${asked && !turned ? " of " + percent(asked) : ""}`, decided && typeof took === "number" ? h("span", { class: "soft small" }, ` took ${percent(took)} of the ${counted(decided, "request")} that got so far`) : null]);
+    less(e.rate_limited, "kept back by the rate limit"); each(e.shed, "shed", "bad");
     less(r.in_flight, live ? "on their way" : "not yet decided when the run ended");
     if (!t) { kept(e.kept, whole, less); return section("ledger", "What became of every request", "Each request that was seen has one end.", table(rows)); }
     less(e.kept, "kept");
@@ -193,7 +195,8 @@ const shadowtap = (() => {
     whole(t.offered, urls().length > 1 ? "offered to this target" : "offered to the target", "production");
     const d = t.ended;
     less(d.sampled_out, "not in the target’s sample"); each(d.filtered, "kept back by the target’s filter"); less(d.rate_limited, "kept back by the target’s rate limit");
-    less(d.guard_held, "held back by the guard", "held"); each(d.shed, "shed", "bad"); each(d.failed, "failed", "bad");
+    const paused = t.paused || 0;
+    less(d.guard_held - paused, "held back by the guard", "held"); less(paused, "held back during a pause", "held"); each(d.shed, "shed", "bad"); each(d.failed, "failed", "bad");
     less(t.in_flight, live ? "waiting or in flight" : "still in flight when the run ended");
     whole(d.sent, "answered", "shadow");
     const f = summary.frames || {}, dropped = (f.kernel_dropped || 0) + (f.interface_dropped || 0), gaps = (summary.tcp || {}).gaps || 0;
@@ -248,7 +251,7 @@ const shadowtap = (() => {
   };
   // A ratio is of the requests whose latency is known on both sides.
   const latencyTable = (all, paired, ratioOf = has((paired || {}).production) ? [paired.production, paired.response] : [all.production, all.response]) => h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}), SIDES.map(([side, tone]) => has(all[side]) ? h("th", { class: "num " + tone, scope: "col" }, side) : null), has(all.production) && has(all.response) ? h("th", { class: "num", scope: "col" }, "ratio") : null)),
-    h("tbody", {}, ["p50", "p90", "p95", "p99", "p99_9", "max", "count"].map((key) => h("tr", {}, h("th", { scope: "row" }, key === "count" ? "samples" : key.replace("_", ".")),
+    h("tbody", {}, ["p50", "p90", "p95", "p99", "p99_9", "max", "count"].filter((key) => key !== "p95" || SIDES.some(([side]) => has(all[side]) && all[side].p95)).map((key) => h("tr", {}, h("th", { scope: "row" }, key === "count" ? "samples" : key.replace("_", ".")),
       SIDES.map(([side]) => has(all[side]) ? h("td", { class: "num" }, key === "count" ? number(all[side].count) : duration(all[side][key])) : null),
       has(all.production) && has(all.response) ? h("td", { class: "num soft" }, key === "count" ? "" : times(ratioOf[1][key] / Math.max(1, ratioOf[0][key]))) : null)))));
 
@@ -293,7 +296,7 @@ const shadowtap = (() => {
     const gap = (v) => (v === undefined || v === null || v === 0 ? null : v);
     const panels = [
       ["Requests a second", number3, [["seen", "production", (p) => rate(p.seen), true], ["answered by the shadow", "shadow", (p) => rate(mine(p).sent)]]],
-      ["Errors a second", number3, [["production 5xx", "production", (p) => rate(prod(p)["5xx"])], ["shadow 5xx", "shadow", (p) => rate(mine(p)["5xx"])], ["no response", "bad", (p) => rate(mine(p).failed)], ["held by the guard", "service", (p) => rate(mine(p).held), false, true]]],
+      ["Errors a second", number3, [["production 5xx", "production", (p) => rate(prod(p)["5xx"])], ["shadow 5xx", "shadow", (p) => rate(mine(p)["5xx"])], ["no response", "bad", (p) => rate(mine(p).failed)], ["held back", "service", (p) => rate(mine(p).held), false, true]]],
       ["Latency", duration, [["production p50", "production thin", (p) => gap(prod(p).p50_us)], ["production p99", "production", (p) => gap(prod(p).p99_us)], ["shadow p50", "shadow thin", (p) => gap(mine(p).p50_us)], ["shadow p99", "shadow", (p) => gap(mine(p).p99_us)], ["behind schedule", "service", (p) => gap(mine(p).lag_us), false, true]], true],
       ["Connections", number3, [["to the shadow", "shadow", (p) => mine(p).connections], ["production", "production", (p) => p.connections, false, true], ["in flight at the shadow", "service", (p) => mine(p).in_flight, false, true]], false, true],
       ["Share asked", percent, [["share", "shadow", (p) => p.share]], false, true],
@@ -389,7 +392,7 @@ const shadowtap = (() => {
   };
   const linkTo = (name) => "#route=" + encodeURIComponent(name);
   const knownRoutes = () => new Set(rowsOf(summary.routes).map((route) => route.route));
-  const COLUMNS = [["route", "Route", (j) => j.route.route], ["requests", "Requests", (j) => j.requests], ["differing", "Differ", (j) => j.differing], ["failed", "No response", (j) => j.failed], ["five", "5xx", (j) => j.five], ["speed", "Latency", (j) => j.us], ["slower", "× production", (j) => j.times || 0]];
+  const COLUMNS = [["route", "Route", (j) => j.route.route], ["requests", "Requests", (j) => j.requests], ["differing", "Differ", (j) => (j.compared ? j.differing : -1)], ["failed", "No response", (j) => (j.requests ? j.failed : -1)], ["five", "5xx", (j) => j.five], ["speed", "Latency", (j) => j.us], ["slower", "× production", (j) => j.times || 0]];
   const routes = () => {
     const rows = rowsOf(summary.routes);
     if (!rows.length) return null;
@@ -419,12 +422,13 @@ const shadowtap = (() => {
   };
   const routeRow = (j) => {
     const name = j.route.route, open = view.open.has(name);
-    const count = (n, tone, label, note) => h("td", { class: "num " + (n ? tone : "zero"), "data-label": label }, number(n), n && note ? h("span", { class: "soft small" }, " " + note) : null);
+    // What was never counted is no zero.
+    const count = (n, tone, label, note, known) => !known ? h("td", { class: "num zero", "data-label": label, title: label === "differ" ? "nothing could be compared" : "nothing was sent" }, "–") : h("td", { class: "num " + (n ? tone : "zero"), "data-label": label }, number(n), n && note ? h("span", { class: "soft small" }, " " + note) : null);
     const row = h("tr", { class: open ? "open" : null },
       h("td", { class: "route", id: "route=" + encodeURIComponent(name) }, h("button", { type: "button", "aria-expanded": String(open), "data-key": "route " + name, onclick: () => { if (open) view.open.delete(name); else view.open.add(name); drawRoutes(); } }, wire(name)), " ", h("a", { class: "link", href: linkTo(name), title: "A link to this route", "aria-label": "Link to " + name }, "#")),
       h("td", { class: "num", "data-label": "requests" }, number(j.requests), j.seen > j.requests ? h("span", { class: "soft small" }, ` of ${number(j.seen)} seen`) : null),
-      count(j.differing, "bad", "differ", j.compared ? percent(j.differing / j.compared) : ""), count(j.failed, "bad", "no response"),
-      h("td", { class: "num " + (more(j.five, j.mine) ? "bad" : j.five ? "" : "zero"), "data-label": "5xx" }, number(j.five), j.mine ? h("span", { class: "soft small" }, ` (${number(j.mine)})`) : null),
+      count(j.differing, "bad", "differ", `of ${number(j.compared)}, ${percent(j.differing / j.compared)}`, j.compared), count(j.failed, "bad", "no response", "", j.requests),
+      h("td", { class: "num " + (more(j.five, j.mine) ? "bad" : j.five ? "" : "zero"), "data-label": "5xx" }, j.requests ? number(j.five) : "–", j.mine ? h("span", { class: "soft small" }, ` (${number(j.mine)})`) : null),
       h("td", { class: "num", "data-label": "latency" }, j.told ? [h("span", { class: "soft small" }, j.told.name + " "), duration(j.told.after)] : has(j.r) ? [h("span", { class: "soft small" }, "p50 "), duration(j.r.p50)] : "–"),
       h("td", { class: "num " + (j.slow ? "bad" : "soft"), "data-label": "× production" }, j.times ? times(j.times) : "–"));
     return open ? [row, h("tr", { class: "detail" }, h("td", { colspan: COLUMNS.length }, detail(j)))] : [row];
@@ -433,7 +437,7 @@ const shadowtap = (() => {
   const detail = (j) => {
     const { t, route } = j, d = t.differences || {}, all = kindsOf(route.route), out = t.differences_noise || {};
     const kinds = all.filter((kind) => kind.count > (kind.noise || 0)), noisy = all.filter((kind) => kind.noise);
-    const said = j.compared ? `${number(j.compared)} responses compared: ${number(d.status || 0)} differ in status, ${number(d.headers || 0)} in headers, ${number(d.body || 0)} in body.${out.any ? ` ${number(out.any)} differ in nothing but noise.` : ""}` : "No response could be compared.";
+    const said = j.compared ? `${number(j.compared)} responses compared: ${number(d.status || 0)} differ in status, ${number(d.headers || 0)} in headers, ${number(d.body || 0)} in body.${out.any ? ` ${number(out.any)} differ in nothing but noise.` : ""}` : `${j.requests ? "No response could be compared." : "Not one request of it was sent."}`;
     return h("div", {}, h("p", { class: "small soft" }, said),
       h("div", { class: "pair" }, h("div", {}, Object.keys(t.matrix || {}).length ? [h("h3", {}, "Status by status"), h("div", { class: "scroll" }, matrixTable(t.matrix))] : null),
         h("div", {}, h("h3", {}, "Latency"), latencyTable({ production: j.p, service: j.r, response: (t.latency_us || {}).response }))),
@@ -476,7 +480,14 @@ const shadowtap = (() => {
     // The body of another status says nothing more: it stands beside the status.
     const kinds = mine.filter((kind) => kind.in === "status" || (status.get(kind.route) || 0) < 0.95 * countOf(kind)).map((kind) => [weigh(kind) * countOf(kind), kind]);
     const slow = judged.filter((j) => j.slow).map((j) => [1.5 * j.r.count * Math.min(4, Math.max(0.5, Math.log2(j.slow.after / Math.max(1, j.slow.before)))), j]);
-    const all = [...kinds, ...slow].sort((a, b) => b[0] - a[0]);
+    // What the sentences above are about comes first, in their order.
+    const sentences = ((summary.verdict || {}).sentences || []).filter((one) => !one.target || one.target === targetUrl());
+    const said = (one) => {
+      const [route, kind, path] = one.slow ? [one.route.route, "slower", null] : [one.route, one.in, one.in === "status" ? null : one.path];
+      const at = sentences.findIndex((sentence) => sentence.route === route && sentence.kind === kind && (path === null || sentence.path === path));
+      return at < 0 ? sentences.length : at;
+    };
+    const all = [...kinds, ...slow].sort((a, b) => said(a[1]) - said(b[1]) || b[0] - a[0]);
     if (!all.length) return null;
     const rows = all.slice(0, printing ? 5 * GROUPS : GROUPS).map(([, one], at) => one.slow
       ? group("slow " + one.route.route, at === 0, [wire(one.route.route), " ", h("span", { class: "tag" }, "slower"), `${one.slow.name} ${duration(one.slow.before)} → ${duration(one.slow.after)}`, h("span", { class: "count" }, counted(one.r.count, "request"))],
@@ -529,11 +540,11 @@ const shadowtap = (() => {
   ].filter(Boolean).join("; "));
   const tail = (f) => [f.p50, f.p95, f.p99].map(duration).join(", ");
   const facts = () => {
-    const rows = [], add = (name, value) => { if (value !== null && value !== undefined && value !== "") rows.push(h("div", {}, h("dt", {}, name), h("dd", {}, value))); };
+    const rows = [], add = (name, value, tone) => { if (value !== null && value !== undefined && value !== "") rows.push(h("div", { class: tone || null }, h("dt", {}, name), h("dd", {}, value))); };
     const t = target(), tcp = summary.tcp || {}, st = summary.streams || {}, sample = summary.sample || {};
     const asked = summary.asked || {};
-    add("command line", asked.command_line ? wire(asked.command_line) : null); add("read", (asked.inputs || []).length ? wire(asked.inputs.join(", ")) : null);
-    add("filters", (asked.filters || []).length ? wire(asked.filters.join(", ")) : null); add("seed of the sample", asked.seed || null);
+    add("command line", asked.command_line ? wire(asked.command_line) : null, "long"); add("read", (asked.inputs || []).length ? wire(asked.inputs.join(", ")) : null, "long");
+    add("filters", (asked.filters || []).length ? wire(asked.filters.join(", ")) : null, "long"); add("seed of the sample", asked.seed || null);
     add("shadowtap", summary.version); add("command", summary.command); add("began", String(summary.started || "").replace("T", " ").replace(/\.\d+/, "").replace("Z", " UTC")); add("took", length(summary.duration_s || 0));
     if (has(summary.capture_delay_us)) add("capture delay (in no latency), p50, p95 and p99", tail(summary.capture_delay_us));
     add("sample asked", sample.asked === undefined ? null : percent(sample.asked));
@@ -597,7 +608,7 @@ const shadowtap = (() => {
     view.filter = ""; view.differing = false; view.open.add(name); view.shown = Math.max(view.shown, rowsOf(summary.routes).length);
     draw();
     const row = document.getElementById("route=" + encodeURIComponent(name));
-    if (row) row.scrollIntoView();
+    if (row) row.scrollIntoView({ behavior: "instant" });
   };
   window.addEventListener("hashchange", follow);
   // Paper shows what differs: it can open nothing.

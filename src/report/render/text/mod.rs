@@ -207,11 +207,11 @@ fn ledger(page: &mut TextReport, summary: &Summary) {
     let rows = TextRows { figures: number(requests.seen).len().max(3) };
     rows.row(page, ' ', requests.seen, "seen");
     let ended = &requests.ended;
-    rows.less(page, ended.sampled_out, &sample_words(summary));
-    rows.each(page, &ended.filtered, "kept back by filter");
-    rows.less(page, ended.rate_limited, "kept back by the rate limit");
     rows.less(page, ended.malformed, "malformed: not replayed");
     rows.each(page, &ended.incomplete, "incomplete in the capture");
+    rows.each(page, &ended.filtered, "kept back by filter");
+    rows.less(page, ended.sampled_out, &sample_words(summary));
+    rows.less(page, ended.rate_limited, "kept back by the rate limit");
     rows.each(page, &ended.shed, "shed");
     rows.less(page, requests.in_flight, "not yet decided when the run ended");
     if summary.targets.is_empty() {
@@ -252,7 +252,9 @@ fn target_ledger(page: &mut TextReport, rows: &TextRows, url: Option<&String>, t
     rows.less(page, ended.sampled_out, "not in the target's sample");
     rows.each(page, &ended.filtered, "kept back by the target's filter");
     rows.less(page, ended.rate_limited, "kept back by the target's rate limit");
-    rows.less(page, ended.guard_held, "held back by the guard, or during a pause");
+    for (count, what) in target.held() {
+        rows.less(page, count, what);
+    }
     rows.each(page, &ended.shed, "shed");
     rows.each(page, &ended.failed, "failed");
     rows.less(page, target.in_flight, "still in flight when the run ended");
@@ -263,7 +265,12 @@ fn target_ledger(page: &mut TextReport, rows: &TextRows, url: Option<&String>, t
 fn sample_words(summary: &Summary) -> String {
     let sample = &summary.sample;
     let reached = |share: Option<f64>, what: &str| share.map(|share| format!("{} of {what}", percent(share)));
-    let shares: Vec<String> = [(sample.requests, "requests"), (sample.keys, "keys"), (sample.bytes, "bytes")]
+    // Not of all that were seen: damaged ones and those that a filter ended never came to the sample.
+    let requests = match sample.decided {
+        0 => "requests".to_owned(),
+        decided => format!("the {} that got so far", counted(decided, "request")),
+    };
+    let shares: Vec<String> = [(sample.requests, &*requests), (sample.keys, "keys"), (sample.bytes, "bytes")]
         .into_iter()
         .filter_map(|(share, what)| reached(share, what))
         .collect();

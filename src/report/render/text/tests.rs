@@ -79,7 +79,7 @@ fn summary() -> Summary {
             damaged: CountMap::new(),
             unjoined: counts([("gap", 6), ("no_response", 4)]),
         },
-        sample: SampleSummary { asked: 0.5, requests: Some(0.501_25), keys: None, bytes: Some(0.4873) },
+        sample: SampleSummary { asked: 0.5, decided: 2_402, requests: Some(0.501_25), keys: None, bytes: Some(0.4873) },
         warnings: vec!["evening.pcap ends in the middle of a record: what stands before it was used".into()],
         ..Summary::default()
     };
@@ -109,10 +109,11 @@ fn a_usual_run_at_80_columns() {
 
     Requests
         2,410  seen
-      - 1,198  not in the sample of 50% (took 50.12% of requests, 48.73% of bytes)
-      -     4  kept back by filter: writes
       -     1  malformed: not replayed
       -     3  incomplete in the capture: end of capture
+      -     4  kept back by filter: writes
+      - 1,198  not in the sample of 50% (took 50.12% of the 2,402 requests that got
+               so far, 48.73% of bytes)
       = 1,204  offered to the target
       -     2  failed: timeout
       = 1,202  answered
@@ -154,10 +155,10 @@ fn a_usual_run_on_a_wide_terminal() {
 
     Requests
         2,410  seen
-      - 1,198  not in the sample of 50% (took 50.12% of requests, 48.73% of bytes)
-      -     4  kept back by filter: writes
       -     1  malformed: not replayed
       -     3  incomplete in the capture: end of capture
+      -     4  kept back by filter: writes
+      - 1,198  not in the sample of 50% (took 50.12% of the 2,402 requests that got so far, 48.73% of bytes)
       = 1,204  offered to the target
       -     2  failed: timeout
       = 1,202  answered
@@ -203,10 +204,11 @@ fn a_target_that_never_answered_cannot_be_overlooked() {
 
     Requests
         2,410  seen
-      - 1,198  not in the sample of 50% (took 50.12% of requests, 48.73% of bytes)
-      -     4  kept back by filter: writes
       -     1  malformed: not replayed
       -     3  incomplete in the capture: end of capture
+      -     4  kept back by filter: writes
+      - 1,198  not in the sample of 50% (took 50.12% of the 2,402 requests that got
+               so far, 48.73% of bytes)
       = 1,204  offered to the target
       - 1,204  failed: connect
       =     0  answered
@@ -294,11 +296,25 @@ fn the_footer_of_inspect_names_what_could_not_be_read() {
 }
 
 #[test]
+fn what_a_pause_held_back_is_not_said_to_be_the_guards() {
+    let held = |guard_held, paused| {
+        let mut summary = summary();
+        let target = summary.targets.values_mut().next().unwrap();
+        (target.ended.guard_held, target.paused) = (guard_held, paused);
+        report(&summary, 80, false).lines().filter(|line| line.contains("held back")).map(str::to_owned).collect()
+    };
+    let rows: [Vec<String>; 3] = [held(7, 0), held(7, 7), held(7, 2)];
+    assert_eq!(rows[0], ["  -     7  held back by the guard"]);
+    assert_eq!(rows[1], ["  -     7  held back during a pause"]);
+    assert_eq!(rows[2], ["  -     5  held back by the guard", "  -     2  held back during a pause"]);
+}
+
+#[test]
 fn a_share_that_was_turned_goes_for_no_part_of_the_ledger() {
     let mut summary = summary();
     summary.steps = vec![RampStep { what: StepCause::Control, from: 1.0, to: 0.5, ..RampStep::default() }];
     let text = report(&summary, 80, false);
-    assert!(text.contains("not in the sample (took 50.12% of requests"), "{text}");
+    assert!(text.contains("not in the sample (took 50.12% of the 2,402 requests"), "{text}");
 }
 
 #[test]
