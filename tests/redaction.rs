@@ -82,6 +82,11 @@ fn forms() -> Vec<(&'static str, String, (Message, Message))> {
         "response",
         "response-gzip",
         "response-br",
+        "response-deflate",
+        "response-zstd",
+        "response-twice",
+        "response-ndjson",
+        "response-form",
         "set-cookie",
         "response-header",
         "location",
@@ -117,6 +122,13 @@ fn forms() -> Vec<(&'static str, String, (Message, Message))> {
             "response" => response(JSON, &json),
             "response-gzip" => response(&coded("gzip"), gzip(bytes)),
             "response-br" => response(&coded("br"), brotli(bytes)),
+            "response-deflate" => response(&coded("deflate"), zlib(bytes)),
+            "response-zstd" => response(&coded("zstd"), zstd::encode_all(bytes, 3).unwrap()),
+            "response-twice" => response(&coded("br, gzip"), gzip(&brotli(bytes))),
+            "response-ndjson" => response("Content-Type: text/plain\r\n", format!("\u{feff}{{}}\n{json}\n")),
+            "response-form" => {
+                response("Content-Type: application/x-www-form-urlencoded\r\n", format!("a=1&mail={secret}"))
+            }
             "set-cookie" => response(&format!("Set-Cookie: sid={secret}; Path=/\r\n"), ""),
             "response-header" => response(&format!("X-Api-Key: {secret}\r\n"), ""),
             _ => response(&format!("Location: /next?mail={secret}\r\n"), ""),
@@ -157,7 +169,8 @@ fn record(chains: &[&str], to: &Path) -> (Summary, Vec<u8>) {
     (summary, std::fs::read(to).unwrap())
 }
 
-/// What is on disk, and all that comes out of it: compressed files, base64 in lines, and bodies behind their coding.
+/// What is on disk, and all that comes out of it: compressed files, base64 in lines, and bodies behind their coding, be they
+/// in lines or behind the heads of a `.gor`.
 fn unpacked(file: &[u8]) -> Vec<u8> {
     let mut all = file.to_vec();
     if let Ok(plain) = zstd::decode_all(file) {
@@ -172,13 +185,18 @@ fn unpacked(file: &[u8]) -> Vec<u8> {
         };
         ["/request/head", "/request/body", "/response/head", "/response/body"].map(part)
     });
-    let parts: Vec<Vec<u8>> = parts.collect();
+    let mut parts: Vec<Vec<u8>> = parts.collect();
+    let plain: Vec<usize> = memchr::memmem::find_iter(&all, b"\r\n\r\n").collect();
+    parts.extend(plain.into_iter().map(|at| all[at + 4..].to_vec()));
     for part in parts {
         let mut plain = Vec::new();
         // What is not in that coding gives nothing.
         flate2::read::GzDecoder::new(&part[..]).read_to_end(&mut plain).ok();
         flate2::read::ZlibDecoder::new(&part[..]).read_to_end(&mut plain).ok();
-        all.extend(zstd::decode_all(&part[..]).unwrap_or_default());
+        // Something else may stand behind it.
+        if let Ok(coded) = zstd::Decoder::new(&part[..]) {
+            coded.single_frame().read_to_end(&mut plain).ok();
+        }
         all.extend(plain);
         all.extend(part);
     }
@@ -197,6 +215,8 @@ fn personal_data_in_any_form_is_nowhere_on_disk() {
     let names: Vec<_> = forms().into_iter().map(|(name, ..)| name).collect();
     let (_, open) = record(&[], &folder.path().join("open.jsonl"));
     assert_eq!(leaks(&open), names, "the search finds what is there");
+    let (_, open) = record(&[], &folder.path().join("open.gor"));
+    assert_eq!(leaks(&open), names, "in a .gor, too");
     for name in ["a.jsonl", "a.jsonl.zst", "a.gor"] {
         let (summary, file) = record(&[CHAIN], &folder.path().join(name));
         assert_eq!(leaks(&file), Vec::<&str>::new(), "{name}");

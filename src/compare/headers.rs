@@ -152,9 +152,10 @@ fn list_form(name: &[u8]) -> (bool, bool) {
         before.and_then(|at| name.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(with.as_bytes()))
     };
     let cache = ends("cache-control") || is("surrogate-control") || is("pragma");
-    let names = is("vary") || is("allow") || is("access-control-allow-headers") || is("access-control-expose-headers");
+    let names = is("vary") || is("access-control-allow-headers") || is("access-control-expose-headers");
     let accepts = is("accept") || begins("accept-");
-    let others = begins("access-control-") || is("timing-allow-origin") || is("public");
+    // Methods among them, whose case counts (RFC 9110, 9.1).
+    let others = begins("access-control-") || is("allow") || is("timing-allow-origin") || is("public");
     (!(cache || names || accepts || others), cache || names || accepts || is("content-type"))
 }
 

@@ -503,6 +503,7 @@ fn the_order_of_what_is_a_set_does_not_count_and_its_members_do() {
         ("Cache-Control", "private=\"a, b\"", "private=\"b, a\""),
         ("Cache-Control", "public, max-age=7", "public, max-age=8"),
         ("Access-Control-Allow-Methods", "GET", "get"),
+        ("Allow", "GET", "get"),
     ] {
         assert_eq!(differing(&rules(&[]), name, one, other), 1, "{name} {one}");
     }
