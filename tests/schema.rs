@@ -17,7 +17,7 @@ use packets::Talk;
 use serde_json::{Value, json};
 use server::{Server, Step, answer, send};
 use shadowtap::decode::Skip;
-use shadowtap::report::Summary;
+use shadowtap::report::{Summary, TargetSummary};
 
 /// One step of a path: a key (or `{any}` key), or the elements of an array.
 type Steps = Vec<String>;
@@ -247,7 +247,11 @@ fn rare() -> Value {
         "targets": [{ "failed": 1, "5xx": 1, "held": 1, "shed": 1, "p50_us": 1, "p99_us": 1, "lag_us": 1 }] }] });
     summary["steps"] = json!([{ "at": "", "target": null, "what": "ramp", "from": 0, "to": 1, "reason": "" }]);
     summary["warnings"] = json!(["something"]);
-    summary["asked"] = json!({ "command_line": "", "inputs": ["a.pcap"], "filters": ["a.toml"], "seed": "0" });
+    summary["asked"] = json!({ "command_line": "", "inputs": ["a.pcap"], "filters": ["a.toml"], "seed": "0",
+        "names": { "http://new": "new" } });
+    let mut held = TargetSummary::default();
+    held.paused = 1;
+    summary["targets"] = json!({ "http://new": held });
     summary["recording"] = json!({ "files": 1, "last": null, "records": 1, "bytes": 1, "lost": {}, "left_out": {},
         "given_up": 0, "requests": 1, "unfinished": 1 });
     summary["redaction"] = json!({ "body_dropped": 1, "dropped": 1, "kept": 1 });

@@ -113,6 +113,7 @@ fn request(run: &Run) -> RunRequest {
         inputs: run.capture.files.iter().map(|path| path.display().to_string()).collect(),
         filters: run.middleware.files.iter().map(|file| file.path.display().to_string()).collect(),
         seed: run.middleware.seed.to_string(),
+        names: run.targets.iter().filter_map(|one| Some((one.target.to_string(), one.name.clone()?))).collect(),
     }
 }
 

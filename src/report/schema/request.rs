@@ -1,5 +1,7 @@
 //! The block `asked` of the summary: what a run was asked for.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What a run was asked for.
@@ -13,4 +15,7 @@ pub struct RunRequest {
     pub filters: Vec<String>,
     /// The seed of the sample, as text: not every reader of JSON has numbers that large.
     pub seed: String,
+    /// Names of targets, by URL; those without a name are not in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, String>,
 }

@@ -433,6 +433,19 @@ impl Summary {
             && self.targets.values().all(|target| target.offered == target.in_flight + target.ended.total())
     }
 
+    /// Returns the name that a target was given, else its URL.
+    #[must_use]
+    pub fn name_of<'a>(&'a self, url: &'a str) -> &'a str {
+        self.asked.as_ref().and_then(|asked| asked.names.get(url)).map_or(url, String::as_str)
+    }
+
+    /// Returns the name that a target was given with its URL behind it, else its URL.
+    #[must_use]
+    pub fn name_and_url(&self, url: &str) -> String {
+        let name = self.name_of(url);
+        if name == url { url.to_owned() } else { format!("{name} ({url})") }
+    }
+
     /// The demands that did not hold.
     pub fn failed_gates(&self) -> impl Iterator<Item = &GateResult> {
         self.gates.iter().filter(|gate| !gate.held)

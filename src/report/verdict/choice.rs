@@ -21,7 +21,7 @@ pub(super) fn sentences(targets: Vec<FoundAtTarget<'_>>) -> (Vec<VerdictSentence
     for target in targets.by_ref().take(named) {
         // What the worst does not need goes to the next.
         let most = 1 + room;
-        let label = format!("{} {}", target.url, target.word.text());
+        let label = format!("{} {}", target.name, target.word.text());
         let (told, others) = of_one(target, Some(&label), most);
         room = room.saturating_sub(told.len().saturating_sub(1));
         all.extend(told);

@@ -111,6 +111,8 @@ impl Verdict {
 /// What was found at one target.
 struct FoundAtTarget<'a> {
     url: &'a str,
+    /// Its name, else the URL.
+    name: &'a str,
     word: VerdictWord,
     severity: Severity,
     findings: Vec<Finding>,
@@ -142,7 +144,7 @@ impl<'a> FoundAtTarget<'a> {
             _ => of_findings,
         };
         let note = Finding::note(&findings::note(summary, url, target, word), severity.min(Severity::Odd));
-        Self { url, word, severity, findings, note }
+        Self { url, name: summary.name_of(url), word, severity, findings, note }
     }
 
     fn weight(&self) -> f64 {

@@ -9,6 +9,7 @@ use crate::report::schema::counts::LatencySummary;
 use crate::report::schema::diff_groups::{DiffExample, DiffGroup, DiffGroups};
 use crate::report::schema::failures::FailureReason;
 use crate::report::schema::noise::FieldRow;
+use crate::report::schema::request::RunRequest;
 use crate::report::schema::summary::{GateResult, RecordingSummary};
 use crate::report::schema::target::{Differences, PairedLatency, TargetGuard, TargetLatency};
 
@@ -32,6 +33,22 @@ fn summary(targets: &[(&str, TargetSummary)]) -> Summary {
     (summary.requests.seen, summary.requests.offered) = (10, 10);
     summary.targets = targets.iter().map(|(url, target)| ((*url).to_owned(), target.clone())).collect();
     summary
+}
+
+#[test]
+fn targets_go_by_their_names_the_worst_first() {
+    let gone = target(0, 10, Differences::default());
+    let mut summary = summary(&[("http://a", same(10)), ("http://b", gone)]);
+    let names = [("http://b".to_owned(), "new".to_owned())].into();
+    summary.asked = Some(RunRequest { names, ..RunRequest::default() });
+    let verdict = Verdict::of(&summary);
+    let texts: Vec<&str> = verdict.sentences.iter().map(|one| one.text.as_str()).collect();
+    assert!(texts[0].starts_with("new FAILED: ") && texts[1].starts_with("http://a "), "{texts:?}");
+    assert_eq!(verdict.sentences[0].target.as_deref(), Some("http://b"));
+    assert_eq!(
+        (summary.name_and_url("http://b"), summary.name_and_url("http://a")),
+        ("new (http://b)".into(), "http://a".into())
+    );
 }
 
 fn figures(count: u64, us: u64) -> LatencySummary {

@@ -1,5 +1,5 @@
 //! What differs, for readers without scripts and for paper: the first groups of differences with an example each, and the
-//! slowest requests of routes that are slower.
+//! slowest requests of routes that are slower, in the order of the verdict's sentences.
 
 use std::fmt::Write as _;
 
@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::report::schema::diff_groups::{DiffExample, DiffGroup, ExampleBody};
 use crate::report::schema::summary::Summary;
+use crate::report::schema::verdict::{FindingKind, Verdict, VerdictSentence};
 use crate::report::units::{bytes, duration, number};
 use crate::report::verdict::speed;
 
@@ -22,7 +23,7 @@ const MAX_GROUPS: usize = 20;
 const MAX_SLOW: usize = 10;
 
 /// The section; nothing where nothing differs and nothing is slower.
-pub(super) fn differences(summary: &Summary) -> String {
+pub(super) fn differences(summary: &Summary, verdict: &Verdict) -> String {
     let groups = summary.kinds.iter().flat_map(|kinds| &kinds.rows).filter(|group| group.count > group.noise);
     // The status first: what its bodies differ in stands beside it.
     let (statuses, others): (Vec<&DiffGroup>, Vec<&DiffGroup>) = groups.partition(|group| group.place == STATUS);
@@ -32,18 +33,42 @@ pub(super) fn differences(summary: &Summary) -> String {
         of_route.map(|status| status.count).sum::<u64>() >= group.count
     };
     let others = others.iter().filter(|group| !same_cause(group));
-    let mut out = String::new();
+    let mut parts: Vec<(usize, String)> = Vec::new();
     for group in statuses.iter().chain(others).take(MAX_GROUPS) {
-        of_group(&mut out, group, summary.targets.len() > 1);
+        let place = place_in(verdict, &group.target, &group.route, |one| {
+            part(one.kind) == group.place && (group.place == STATUS || one.path == group.path)
+        });
+        let mut out = String::new();
+        of_group(&mut out, group, summary);
+        parts.push((place, out));
     }
-    slow(&mut out, summary);
-    if out.is_empty() {
-        return out;
+    slow(&mut parts, summary, verdict);
+    // The sort is stable.
+    parts.sort_by_key(|(place, _)| *place);
+    if parts.is_empty() {
+        return String::new();
     }
-    format!("<section><h2>What differs</h2>{out}</section>")
+    let parts: String = parts.into_iter().map(|(_, part)| part).collect();
+    format!("<section><h2>What differs</h2>{parts}</section>")
 }
 
-fn of_group(out: &mut String, group: &DiffGroup, names_target: bool) {
+/// The part of responses that a sentence is about.
+const fn part(kind: FindingKind) -> &'static str {
+    match kind {
+        FindingKind::Status => STATUS,
+        FindingKind::Header => "header",
+        FindingKind::Body => "body",
+        _ => "",
+    }
+}
+
+/// The number of the sentence that is about this; of what has none, one past the last.
+fn place_in(verdict: &Verdict, target: &str, route: &str, is_it: impl Fn(&VerdictSentence) -> bool) -> usize {
+    let of_it = |one: &VerdictSentence| one.route.as_deref() == Some(route) && one.target.as_deref() == Some(target);
+    verdict.sentences.iter().position(|one| of_it(one) && is_it(one)).unwrap_or(verdict.sentences.len())
+}
+
+fn of_group(out: &mut String, group: &DiffGroup, summary: &Summary) {
     // Writing to a string cannot fail.
     write!(
         out,
@@ -56,8 +81,8 @@ fn of_group(out: &mut String, group: &DiffGroup, names_target: bool) {
         number(group.count - group.noise),
     )
     .ok();
-    if names_target {
-        write!(out, "<p class=\"who\">{}</p>", escaped(&group.target)).ok();
+    if summary.targets.len() > 1 {
+        write!(out, "<p class=\"who\">{}</p>", escaped(&summary.name_and_url(&group.target))).ok();
     }
     if let Some(first) = group.examples.first() {
         example(out, first);
@@ -104,7 +129,7 @@ fn value(value: &Value) -> String {
 }
 
 /// Routes that are slower, each with the requests that took longest.
-fn slow(out: &mut String, summary: &Summary) {
+fn slow(parts: &mut Vec<(usize, String)>, summary: &Summary, verdict: &Verdict) {
     let routes = summary.routes.iter().flat_map(|route| route.targets.iter().map(move |(url, one)| (route, url, one)));
     let slow = routes.filter_map(|(route, url, one)| {
         let is_judged = summary.targets.get(url).is_some_and(speed::is_judged);
@@ -112,6 +137,9 @@ fn slow(out: &mut String, summary: &Summary) {
         Some((route, url, one, found))
     });
     for (route, url, one, found) in slow.take(MAX_SLOW) {
+        let place = place_in(verdict, url, &route.route, |one| one.kind == FindingKind::Slower);
+        let mut out = String::new();
+        let name = summary.name_and_url(url);
         write!(
             out,
             "<details class=\"kind\" open><summary><bdi class=\"wire\">{}</bdi> <span class=\"tag\">slower</span>{} {} → {} \
@@ -120,7 +148,7 @@ fn slow(out: &mut String, summary: &Summary) {
             found.name,
             duration(found.before),
             duration(found.after),
-            escaped(url)
+            escaped(&name)
         )
         .ok();
         for slow in &one.slowest {
@@ -134,5 +162,6 @@ fn slow(out: &mut String, summary: &Summary) {
             .ok();
         }
         out.push_str("</details>");
+        parts.push((place, out));
     }
 }

@@ -156,7 +156,7 @@ fn fixed(summary: &Summary, verdict: &Verdict) -> String {
         out.push_str("</ul>");
     }
     out.push_str("</div>");
-    out.push_str(&differences::differences(summary));
+    out.push_str(&differences::differences(summary, verdict));
     let text = text::report(summary, COLUMNS, false);
     write!(out, "<section><h2>The report</h2><pre class=\"block\">{}</pre></section>", escaped_lines(&text)).ok();
     if !summary.routes.is_empty() {

@@ -94,7 +94,13 @@ const shadowtap = (() => {
   const more = (count, other) => count > other && count - other >= 2 * Math.sqrt(count + other);
 
   // ---- what is looked at ----------------------------------------------------------------------------------------
-  const urls = () => Object.keys(summary.targets || {});
+  // The worst first, as the verdict has them.
+  const urls = () => {
+    const judged = ((summary.verdict || {}).targets || []).map((one) => one.target), place = (url) => (judged.includes(url) ? judged.indexOf(url) : judged.length);
+    return Object.keys(summary.targets || {}).sort((a, b) => place(a) - place(b));
+  };
+  const nameOf = (url) => ((summary.asked || {}).names || {})[url];
+  const named = (url) => (nameOf(url) ? [h("b", {}, shown(nameOf(url))), " ", wire(url)] : wire(url));
   const targetUrl = () => (urls().includes(view.target) ? view.target : urls()[0]);
   const target = () => (summary.targets || {})[targetUrl()];
   const rowsOf = (block) => (Array.isArray(block) ? block : (block && (block.rows || block.list)) || []);
@@ -107,17 +113,17 @@ const shadowtap = (() => {
     const names = knownRoutes(), verdict = summary.verdict || { word: "", severity: "odd", sentences: [] };
     return [
       h("p", { class: "run" }, h("b", {}, "shadowtap " + (summary.command || "")), h("span", {}, when),
-        h("span", {}, length(summary.duration_s || 0) + (live ? " so far" : "")), urls().map((url) => h("span", {}, "→ ", wire(url)))),
+        h("span", {}, length(summary.duration_s || 0) + (live ? " so far" : "")), urls().map((url) => h("span", {}, "→ ", named(url)))),
       h("div", { class: "verdict " + verdict.severity },
         h("h1", {}, words(verdict.word).toUpperCase()),
-        h("ul", {}, verdict.sentences.map((one) => h("li", {}, one.route && names.has(one.route) ? h("a", { href: linkTo(one.route) }, shown(one.text)) : shown(one.text)))),
+        h("ul", {}, verdict.sentences.map((one) => h("li", {}, one.route && names.has(one.route) ? h("a", { href: linkTo(one.route), onclick: () => { view.target = one.target || view.target; setTimeout(follow); } }, shown(one.text)) : shown(one.text)))),
         verdict.more ? h("p", { class: "soft small" }, `${counted(verdict.more, "further finding")} below.`) : null),
       chooser(), figures(), remarks(),
     ];
   };
 
   const chooser = () => urls().length < 2 ? null : h("nav", { class: "targets", "aria-label": "Target" },
-    urls().map((url) => h("button", { type: "button", "data-key": "target " + url, "aria-pressed": String(url === targetUrl()), onclick: () => { view.target = url; view.shown = STEP; draw(); } }, wire(url))));
+    urls().map((url) => h("button", { type: "button", "data-key": "target " + url, "aria-pressed": String(url === targetUrl()), onclick: () => { view.target = url; view.shown = STEP; draw(); } }, named(url))));
 
   const figures = () => {
     const t = target();
@@ -458,8 +464,15 @@ const shadowtap = (() => {
     return node;
   };
   const countOf = (kind, noisy) => (noisy ? kind.noise || 0 : kind.count - (kind.noise || 0));
+  // Both values of the first example, where they are short.
+  const values = (kind) => {
+    const [one] = kind.examples || [], text = (value) => JSON.stringify(value) ?? "";
+    if (!one || !kind.path || one.production === undefined || one.shadow === undefined) return null;
+    const both = [text(one.production), text(one.shadow)];
+    return both.some((value) => !value || value === "null" || value.length > 40) ? null : h("span", { class: "soft small" }, " ", shown(both.join(" → ")));
+  };
   const kindRow = (kind, noisy, open, route) => group((route ? "group " : noisy ? "noise " : "kind ") + [kind.route, kind.in, kind.path, kind.what].join(" "), open,
-    [route ? [wire(kind.route), " "] : null, h("span", { class: "tag" }, kind.in), kind.path ? wire(kind.path) : h("span", {}, kind.in === "body" ? "the whole body" : ""), kind.what ? [" ", shown(kind.what)] : null,
+    [route ? [wire(kind.route), " "] : null, h("span", { class: "tag" }, kind.in), kind.path ? wire(kind.path) : h("span", {}, kind.in === "body" ? "the whole body" : ""), kind.what ? [" ", shown(kind.what)] : values(kind),
       h("span", { class: "count" }, number(countOf(kind, noisy)), route && route.compared ? ` of ${number(route.compared)}` : null)],
     () => kind.examples && kind.examples.length ? kind.examples.slice(0, printing ? 1 : 9).map(example) : h("p", { class: "soft small" }, "No example was kept."));
   const slowest = (t) => !(t.slowest || []).length ? null : [h("h3", {}, "The slowest"), t.slowest.map((one) => h("div", { class: "example" },

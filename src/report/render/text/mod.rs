@@ -57,11 +57,11 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
     let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
     let verdict = summary.verdict.clone().unwrap_or_else(|| Verdict::of(summary));
     verdict::verdict(&mut page, summary, &verdict);
-    ledger(&mut page, summary);
+    ledger(&mut page, summary, &verdict);
     for url in verdict::worst_first(summary, &verdict) {
         let Some(target) = summary.targets.get(url) else { continue };
         if summary.targets.len() > 1 {
-            page.title(url);
+            page.title(&summary.name_and_url(url));
         }
         failures(&mut page, target);
         matrix::status(&mut page, target);
@@ -198,7 +198,7 @@ impl TextReport {
 }
 
 /// Writes the requests from those seen to those with a response, one subtraction a line.
-fn ledger(page: &mut TextReport, summary: &Summary) {
+fn ledger(page: &mut TextReport, summary: &Summary, verdict: &Verdict) {
     let requests = &summary.requests;
     if requests.seen == 0 {
         return;
@@ -221,8 +221,10 @@ fn ledger(page: &mut TextReport, summary: &Summary) {
     rows.less(page, ended.kept, "kept");
     let one = summary.targets.len() == 1;
     rows.row(page, '=', requests.offered, if one { "offered to the target" } else { "offered to at least one target" });
-    for (url, target) in &summary.targets {
-        target_ledger(page, &rows, (!one).then_some(url), target);
+    for url in verdict::worst_first(summary, verdict) {
+        if let Some(target) = summary.targets.get(url) {
+            target_ledger(page, &rows, (!one).then(|| summary.name_and_url(url)).as_deref(), target);
+        }
     }
 }
 
@@ -244,9 +246,9 @@ fn kept(page: &mut TextReport, rows: &TextRows, summary: &Summary) {
     }
 }
 
-fn target_ledger(page: &mut TextReport, rows: &TextRows, url: Option<&String>, target: &TargetSummary) {
-    if let Some(url) = url {
-        rows.row(page, ' ', target.offered, &format!("offered to {url}"));
+fn target_ledger(page: &mut TextReport, rows: &TextRows, name: Option<&str>, target: &TargetSummary) {
+    if let Some(name) = name {
+        rows.row(page, ' ', target.offered, &format!("offered to {name}"));
     }
     let ended = &target.ended;
     rows.less(page, ended.sampled_out, "not in the target's sample");

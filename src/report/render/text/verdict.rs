@@ -33,7 +33,7 @@ pub(super) fn verdict(page: &mut TextReport, summary: &Summary, verdict: &Verdic
         if at == 0 {
             page.out.push('\n');
         }
-        page.paragraph(&answered(url, target, &summary.requests), Severity::Plain);
+        page.paragraph(&answered(&summary.name_and_url(url), target, &summary.requests), Severity::Plain);
     }
 }
 
@@ -53,10 +53,10 @@ const fn tone(severity: verdict::Severity) -> Severity {
 }
 
 /// How much was sent to a target that answered, and how much of it was compared.
-fn answered(url: &str, target: &TargetSummary, requests: &Requests) -> String {
+fn answered(name: &str, target: &TargetSummary, requests: &Requests) -> String {
     let failed = sum(&target.ended.failed);
     let verb = if requests.seen == 1 { "request was" } else { "requests were" };
-    let mut text = format!("{} of {} {verb} sent to {url}", number(target.ended.sent), number(requests.seen));
+    let mut text = format!("{} of {} {verb} sent to {name}", number(target.ended.sent), number(requests.seen));
     if failed > 0 {
         write!(text, "; {} failed", number(failed)).ok();
     }
