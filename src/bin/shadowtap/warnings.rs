@@ -11,6 +11,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
 use crate::output::print_line;
+use shadowtap::report::units::number;
 
 /// Most warnings that are counted. A further one is printed each time that it comes.
 const MOST_KINDS: usize = 256;
@@ -74,7 +75,10 @@ impl WarningCounts {
 
     fn take_repeats(&mut self) -> Vec<String> {
         let all = std::mem::take(&mut self.0);
-        all.into_iter().filter(|(_, count)| *count > 1).map(|(line, count)| format!("{line} ({count} times)")).collect()
+        all.into_iter()
+            .filter(|(_, count)| *count > 1)
+            .map(|(line, count)| format!("{line} ({} times)", number(count)))
+            .collect()
     }
 }
 
