@@ -69,6 +69,7 @@ fn forms() -> Vec<(&'static str, String, (Message, Message))> {
         "json",
         "bom",
         "ndjson",
+        "in-string",
         "broken",
         "latin-1",
         "form",
@@ -106,6 +107,10 @@ fn forms() -> Vec<(&'static str, String, (Message, Message))> {
             "json" => post(JSON, &json),
             "bom" => post(JSON, format!("\u{feff}{json}")),
             "ndjson" => post("Content-Type: application/x-ndjson\r\n", format!("{{}}\n{json}\n")),
+            "in-string" => {
+                let inner = format!("{{\"token\":\"{secret}\"}}");
+                post(JSON, serde_json::json!({ "Type": "Notification", "Message": inner }).to_string())
+            }
             "broken" => post(JSON, format!("{json},")),
             "latin-1" => post(JSON, [&b"{\"a\":\"\xf6\",\"token\":\""[..], secret.as_bytes(), b"\"}"].concat()),
             "form" => post("Content-Type: application/x-www-form-urlencoded\r\n", format!("a=1&mail={secret}")),

@@ -74,6 +74,13 @@ impl JsonPath {
     }
 }
 
+impl JsonPath {
+    /// Returns whether it leads to a key at any depth.
+    pub(super) fn is_deep(&self) -> bool {
+        self.0.last().is_some_and(|last| last.deep)
+    }
+}
+
 /// Change to a value in a JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum JsonChange {
@@ -209,6 +216,42 @@ fn any_depth(text: &str, key: &str, change: &mut dyn FnMut(&str) -> JsonChange) 
         Some(out) => JsonChange::Value(out + slice(copied, text.len())),
         None => JsonChange::Keep,
     })
+}
+
+/// Offers what stands in each string that begins as an object or array does to `change`; keys are none of them. `None`
+/// where nothing changed.
+pub(super) fn within_strings(
+    text: &str,
+    change: &mut dyn FnMut(&str) -> Result<Option<String>, NotJson>,
+) -> Result<Option<String>, NotJson> {
+    let slice = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
+    let mut out: Option<String> = None;
+    let (mut copied, mut at) = (0, 0);
+    while let Some(quote) = memchr::memchr(b'"', slice(at, text.len()).as_bytes()) {
+        let start = at + quote;
+        at = string_end(text, start);
+        let is_key = text.as_bytes().get(after_blanks(text, at)) == Some(&b':');
+        if is_key || !begins_json(slice(start + 1, at)) {
+            continue;
+        }
+        let inner: String = serde_json::from_str(slice(start, at)).map_err(|_| NotJson)?;
+        if let Some(new) = change(&inner)? {
+            let out = out.get_or_insert_default();
+            out.push_str(slice(copied, start));
+            out.push_str(&serde_json::Value::from(new).to_string());
+            copied = at;
+        }
+    }
+    Ok(out.map(|out| out + slice(copied, text.len())))
+}
+
+/// Returns whether a string begins with a brace or bracket, after blanks, escaped ones too.
+fn begins_json(string: &str) -> bool {
+    let mut rest = string.trim_start();
+    while let Some(after) = ["\\n", "\\r", "\\t"].into_iter().find_map(|blank| rest.strip_prefix(blank)) {
+        rest = after.trim_start();
+    }
+    rest.starts_with(['{', '['])
 }
 
 /// Returns the end of the string that begins at `start`, its quotes included.

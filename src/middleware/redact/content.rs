@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::super::json::{self, JsonChange};
+use super::super::json::{self, JsonChange, JsonPath};
 use super::super::query;
 use super::super::value_change::ValueChange;
 use super::multipart::{self, PartRedactor};
@@ -19,7 +19,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 const GUARDS: [&str; 4] = [")]}',", ")]}'", "for(;;);", "while(1);"];
 /// Separates the texts of a sequence (RFC 7464).
 const RECORD_SEPARATOR: char = '\u{1e}';
-/// Deepest nesting of multipart in multipart. Deeper parts are unreadable.
+/// Deepest nesting of multipart in multipart, and of JSON in strings of JSON. What is deeper is unreadable.
 const MAX_NESTED: u8 = 4;
 
 /// Kind of a body, by its declared type.
@@ -251,7 +251,7 @@ impl ContentRedactor<'_> {
             if part.get(start..end) != Some(text) {
                 return Err(json::NotJson);
             }
-            if let Some(new) = self.text(text)? {
+            if let Some(new) = self.text(text, 0)? {
                 out.push_str(part.get(copied..start).unwrap_or_default());
                 out.push_str(&new);
                 copied = end;
@@ -261,21 +261,36 @@ impl ContentRedactor<'_> {
         Ok(copied > 0)
     }
 
-    /// One JSON text.
-    fn text(&self, text: &str) -> Result<Option<String>, json::NotJson> {
+    /// One JSON text; `depth` is in how many strings it stands.
+    fn text(&self, text: &str, depth: u8) -> Result<Option<String>, json::NotJson> {
         if text.starts_with('"') {
             // A text within a string is coded twice: no pointer leads into it.
             let inner: String = serde_json::from_str(text).map_err(|_| json::NotJson)?;
             return if inner.trim_start().starts_with(['{', '[']) { Err(json::NotJson) } else { Ok(None) };
         }
         let mut now: Option<String> = None;
-        for pointer in &self.rules.json {
+        for pointer in self.rules.json.iter().filter(|path| depth == 0 || path.is_deep()) {
             let before = now.as_deref().unwrap_or(text);
             if let Some(new) = json::edit(before, pointer, None, &mut |value| self.value(value))? {
                 now = Some(new);
             }
         }
+        if self.rules.json.iter().any(JsonPath::is_deep) {
+            let before = now.as_deref().unwrap_or(text);
+            let within = json::within_strings(before, &mut |inner| self.within_string(inner, depth))?;
+            now = within.or(now);
+        }
         Ok(now)
+    }
+
+    /// JSON in a string: a key at any depth may stand there, too.
+    fn within_string(&self, inner: &str, depth: u8) -> Result<Option<String>, json::NotJson> {
+        if serde_json::from_str::<&RawValue>(inner).is_err() {
+            // Words in braces are no JSON, and no secret behind a key either.
+            let after = inner.trim_start().strip_prefix(['{', '[']).unwrap_or_default();
+            return if after.trim_start().starts_with(['"', '{']) { Err(json::NotJson) } else { Ok(None) };
+        }
+        if depth >= MAX_NESTED { Err(json::NotJson) } else { self.text(inner, depth + 1) }
     }
 
     fn value(&self, text: &str) -> JsonChange {

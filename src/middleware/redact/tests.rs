@@ -125,6 +125,27 @@ fn json_in_each_of_its_forms_is_looked_into() {
 }
 
 #[test]
+fn json_in_strings_of_json_is_looked_into_for_a_key_at_any_depth() {
+    let json = "application/json";
+    let within = |value: &serde_json::Value| serde_json::json!({ "a": [value.to_string()] });
+    let (mut body, mut after) = (serde_json::json!({ "token": "s3" }), serde_json::json!({ "token": "***" }));
+    for _ in 0..4 {
+        (body, after) = (within(&body), within(&after));
+        becomes(json, body.to_string(), after.to_string());
+    }
+    is_unreadable("Content-Type: application/json\r\n", within(&body).to_string());
+    becomes(
+        json,
+        r#"{"m":"\n {\"token\": 1} ","k":"{name}","{\"token\":1}":2}"#,
+        r#"{"m":"\n {\"token\": \"***\"} ","k":"{name}","{\"token\":1}":2}"#,
+    );
+    // Neither words nor JSON.
+    is_unreadable("Content-Type: application/json\r\n", r#"{"m":"{\"token\": 's3'}"}"#);
+    // A path from the top leads into no string.
+    becomes(json, r#"{"m":"{\"password\":1}"}"#, r#"{"m":"{\"password\":1}"}"#);
+}
+
+#[test]
 fn fields_of_forms_and_parts_are_looked_into() {
     let form = "application/x-www-form-urlencoded";
     becomes(form, "a=1&password=s%203&b=2", "a=1&password=***&b=2");
