@@ -17,7 +17,7 @@ use packets::Talk;
 use serde_json::{Value, json};
 use server::{Server, Step, answer, send};
 use shadowtap::decode::Skip;
-use shadowtap::report::{Summary, TargetSummary};
+use shadowtap::report::{LatencySummary, Summary, TargetSummary};
 
 /// One step of a path: a key (or `{any}` key), or the elements of an array.
 type Steps = Vec<String>;
@@ -255,6 +255,7 @@ fn rare() -> Value {
     summary["recording"] = json!({ "files": 1, "last": null, "records": 1, "bytes": 1, "lost": {}, "left_out": {},
         "given_up": 0, "requests": 1, "unfinished": 1 });
     summary["redaction"] = json!({ "body_dropped": 1, "dropped": 1, "kept": 1 });
+    summary["capture_delay_us"] = serde_json::to_value(LatencySummary::default()).unwrap();
     summary["max_gap"] = json!({ "limit_s": 1.0, "shortened": 1, "left_out_s": 1.0 });
     summary["unread"] = json!(["a file"]);
     for (key, value) in [("clock_steps", json!(1)), ("clock_step_at", json!(1))] {
