@@ -1,4 +1,4 @@
-//! A whole replay at `--speed max`: capture, chain, either client, report, against a server in this process that answers
+//! A whole replay at `--speed max`: capture, chain, client, report, against a server in this process that answers
 //! at once. Both share the machine, so this is a floor of what a replay can do.
 
 mod support;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use shadowtap::pipeline::{self, Progress, Run};
-use shadowtap::replay::{ClientChoice, Pace, SendSettings};
+use shadowtap::replay::{Pace, SendSettings};
 
 use support::{Capture, Shape};
 
@@ -47,9 +47,8 @@ fn serve(mut stream: TcpStream) {
     }
 }
 
-fn run(capture: &Capture, target: SocketAddr, client: ClientChoice) -> Run {
+fn run(capture: &Capture, target: SocketAddr) -> Run {
     let target = SendSettings {
-        client,
         pace: Pace::Max,
         // Few enough that a thread for each does not become what is measured.
         max_in_flight: 64,
@@ -63,20 +62,18 @@ fn replays(c: &mut Criterion) {
     let target = server();
     let mut group = c.benchmark_group("replay");
     group.throughput(Throughput::Elements(REQUESTS)).measurement_time(Duration::from_secs(5));
-    for (name, client) in [("wire", ClientChoice::Wire), ("reqwest", ClientChoice::Reqwest)] {
-        group.bench_function(format!("speed max, {name}"), |b| {
-            b.iter_batched(
-                || run(&capture, target, client),
-                |run| {
-                    let summary =
-                        pipeline::run(run, &Arc::new(Progress::default()), std::future::pending()).expect("it begins");
-                    assert_eq!(summary.requests.seen, REQUESTS);
-                    summary
-                },
-                BatchSize::PerIteration,
-            );
-        });
-    }
+    group.bench_function("speed max, wire", |b| {
+        b.iter_batched(
+            || run(&capture, target),
+            |run| {
+                let summary =
+                    pipeline::run(run, &Arc::new(Progress::default()), std::future::pending()).expect("it begins");
+                assert_eq!(summary.requests.seen, REQUESTS);
+                summary
+            },
+            BatchSize::PerIteration,
+        );
+    });
 }
 
 criterion_group! { name = benches; config = support::criterion(); targets = replays }

@@ -87,13 +87,13 @@ fn every_mistake_is_told_at_once_each_with_its_flag() {
 }
 
 #[test]
-fn a_client_that_cannot_tell_responses_apart_says_so_at_the_start() {
+fn a_client_of_http_2_alone_says_at_the_start_where_it_is_not_used() {
     let capture = testdata("get-nano.pcap");
     let warned = |more: &[&str]| {
         let mut command = shadowtap();
         command.arg("replay").arg(&capture).args(["--to", "http://127.0.0.1:1", "--speed", "max"]).args(more);
         text(&command.stdin(Stdio::null()).output().unwrap().stderr)
-            .contains("warning: --client reqwest: a response that")
+            .contains("warning: --client reqwest speaks HTTP/2 alone: http://127.0.0.1:1 is sent HTTP/1.1")
     };
     assert!(warned(&["--client", "reqwest"]));
     assert!(!warned(&["--client", "reqwest", "--http2"]) && !warned(&[]));

@@ -1,6 +1,8 @@
-//! What the two clients make of a request, and what only one of them can: HTTP/2 and proxies.
+//! What the two clients make of a request, what only one of them can, HTTP/2, and how both go through proxies.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
 
+#[path = "support/h2.rs"]
+mod h2_server;
 #[path = "support/requests.rs"]
 mod requests;
 #[path = "support/server.rs"]
@@ -11,18 +13,18 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http;
 use bytes::Bytes;
 use shadowtap::exchange::{Body, FailureKind, Framing, Request};
 use shadowtap::replay::TlsIdentity;
 use shadowtap::replay::{
     AnyClient, Client as _, ClientChoice, ResponseOptions, ResponseProgress, SendSettings, Ticket,
 };
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, pki_types};
 
+use h2_server::H2;
 use requests::request;
 use server::{Server, answer};
 
@@ -47,106 +49,59 @@ fn bare(head: &str) -> Request {
     request(1, head, Body::EMPTY)
 }
 
-/// The captured head, and what arrives of it through both clients. `{host}` stands for the target.
-#[track_caller]
-fn check(arrived: &[String], host: &str, expected: [&str; 2], head: &str) {
-    let expected = expected.map(|text| text.replace("{host}", host));
-    assert_eq!(arrived, expected, "{head:?}");
-}
-
 #[tokio::test]
 async fn one_client_sends_what_was_captured_and_the_other_what_it_makes_of_it() {
     let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
-    let url = server.url("http");
-    let host = url.trim_start_matches("http://").to_owned();
-    let clients = [ClientChoice::Wire, ClientChoice::Reqwest];
-    let clients = clients.map(|client| AnyClient::new(&settings(client, &url)).unwrap());
-    for (head, wire, reqwest) in [
+    let (h2, h2_addr) = H2::start(None).await;
+    let (url, h2_url) = (server.url("http"), format!("http://{h2_addr}"));
+    let (old, new) = (url.trim_start_matches("http://"), h2_addr.to_string());
+    let wire = AnyClient::new(&settings(ClientChoice::Wire, &url)).unwrap();
+    let reqwest = AnyClient::new(&SendSettings { http2: true, ..reqwest(&h2_url) }).unwrap();
+    for (head, by_wire, by_reqwest) in [
         (
             "GET /a/../b//c' HTTP/1.1\r\nHost: old\r\n\r\n",
             "GET /a/../b//c' HTTP/1.1\r\nHost: {host}\r\n\r\n",
-            "GET /b//c' HTTP/1.1\r\nhost: {host}\r\naccept: */*\r\n\r\n",
+            "GET {host} /b//c' accept=*/*|",
         ),
         (
-            "GET /?c'=<a b> HTTP/1.1\r\nHost: old\r\nAccept: x/y\r\n\r\n",
-            "GET /?c'=<a b> HTTP/1.1\r\nHost: {host}\r\nAccept: x/y\r\n\r\n",
-            "GET /?c%27=%3Ca%20b%3E HTTP/1.1\r\naccept: x/y\r\nhost: {host}\r\n\r\n",
+            "GET /d<e> HTTP/1.1\r\nHost: old\r\nAccept: x/y\r\n\r\n",
+            "GET /d<e> HTTP/1.1\r\nHost: {host}\r\nAccept: x/y\r\n\r\n",
+            "GET {host} /d%3Ce%3E accept=x/y|",
         ),
         (
-            "GET / HTTP/1.1\r\nX-B: 1\r\nHost: old\r\nX-A: 2\r\nAccept: */*\r\nx-b: 3\r\n\r\n",
-            "GET / HTTP/1.1\r\nX-B: 1\r\nHost: {host}\r\nX-A: 2\r\nAccept: */*\r\nx-b: 3\r\n\r\n",
-            "GET / HTTP/1.1\r\nx-b: 1\r\nx-b: 3\r\nx-a: 2\r\naccept: */*\r\nhost: {host}\r\n\r\n",
+            "GET / HTTP/1.0\r\nX-B: 1\r\nHost: old\r\nX-A: 2\r\nAccept: */*\r\nx-b: 3\r\n\r\n",
+            "GET / HTTP/1.0\r\nX-B: 1\r\nHost: {host}\r\nX-A: 2\r\nAccept: */*\r\nx-b: 3\r\n\r\n",
+            "GET {host} / x-b=1 x-b=3 x-a=2 accept=*/*|",
         ),
     ] {
-        for client in &clients {
-            assert_eq!(ask(client, bare(head)).await, Ok(200), "{head:?}");
-        }
-        let arrived = server.requests();
-        check(&arrived[arrived.len() - 2..], &host, [wire, reqwest], head);
+        assert_eq!(ask(&wire, bare(head)).await, Ok(200), "{head:?}");
+        assert_eq!(ask(&reqwest, bare(head)).await, Ok(203), "{head:?}");
+        assert_eq!(server.requests().last().unwrap(), &by_wire.replace("{host}", old), "{head:?}");
+        assert_eq!(h2.seen().last().unwrap(), &by_reqwest.replace("{host}", &new), "{head:?}");
     }
     let asterisk = bare("OPTIONS * HTTP/1.1\r\nHost: old\r\n\r\n");
-    assert_eq!(clients.each_ref().map(|client| client.refuses(&asterisk)), [None, Some("asterisk")]);
+    assert_eq!([wire.refuses(&asterisk), reqwest.refuses(&asterisk)], [None, Some("asterisk")]);
 }
 
-/// A server of HTTP/2: what it was asked, as `METHOD :authority path header=value...|body`.
-#[derive(Clone, Default)]
-struct H2 {
-    seen: Arc<Mutex<Vec<String>>>,
-    connections: Arc<Mutex<usize>>,
+#[tokio::test]
+async fn what_http_2_cannot_say_fails_alone_and_is_not_sent() {
+    let (server, addr) = H2::start(None).await;
+    let client = AnyClient::new(&SendSettings { http2: true, ..reqwest(&format!("http://{addr}")) }).unwrap();
+    let long = format!("GET /{} HTTP/1.1\r\nHost: old\r\n\r\n", "x".repeat(70_000));
+    for head in ["GET /a#b HTTP/1.1\r\nHost: old\r\n\r\n", &long] {
+        assert_eq!(ask(&client, bare(head)).await, Err(FailureKind::Protocol));
+    }
+    assert_eq!(ask(&client, bare("GET /ok HTTP/1.1\r\nHost: old\r\n\r\n")).await, Ok(203));
+    assert_eq!(server.seen().len(), 1);
 }
 
-impl H2 {
-    async fn start(tls: Option<TlsAcceptor>) -> (Self, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let server = Self::default();
-        let all = server.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                *all.connections.lock().unwrap() += 1;
-                let (tls, one) = (tls.clone(), all.clone());
-                tokio::spawn(async move {
-                    match tls {
-                        None => one.serve(stream).await,
-                        Some(tls) => one.serve(tls.accept(stream).await.unwrap()).await,
-                    }
-                });
-            }
-        });
-        (server, addr)
-    }
-
-    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
-        let mut connection = h2::server::handshake(stream).await.unwrap();
-        while let Some(Ok((request, mut respond))) = connection.accept().await {
-            let one = self.clone();
-            tokio::spawn(async move {
-                let (head, mut body) = request.into_parts();
-                let mut content = Vec::new();
-                while let Some(Ok(data)) = body.data().await {
-                    body.flow_control().release_capacity(data.len()).unwrap();
-                    content.extend_from_slice(&data);
-                }
-                if head.uri.path() == "/reset" {
-                    respond.send_reset(h2::Reason::REFUSED_STREAM);
-                    return;
-                }
-                let headers = head.headers.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap()));
-                let headers: Vec<String> = headers.collect();
-                let (authority, path) = (head.uri.authority().unwrap(), head.uri.path());
-                let body = String::from_utf8(content).unwrap();
-                let line = format!("{} {authority} {path} {}|{body}", head.method, headers.join(" "));
-                one.seen.lock().unwrap().push(line);
-                let response = http::Response::builder().status(203).body(()).unwrap();
-                let mut stream = respond.send_response(response, false).unwrap();
-                stream.send_data(Bytes::from_static(b"hello"), true).unwrap();
-            });
-        }
-    }
-
-    fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
-    }
+#[tokio::test]
+async fn http_1_goes_by_wire_whichever_client_was_chosen() {
+    let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
+    let client = AnyClient::new(&reqwest(&server.url("http"))).unwrap();
+    let head = "GET /a/../b HTTP/1.0\r\nX-B: 1\r\nHost: old\r\n\r\n";
+    assert_eq!(ask(&client, bare(head)).await, Ok(200));
+    assert_eq!(server.requests(), [head.replace("old", server.url("http").trim_start_matches("http://"))]);
 }
 
 /// A certificate of its own for `localhost`, in a file, and a server that shows it and offers these protocols.
@@ -201,7 +156,9 @@ async fn over_tls_http_2_is_spoken_where_the_target_offers_it() {
     let url = old.url("https");
     let client = AnyClient::new(&SendSettings { http2: true, insecure: true, ..reqwest(&url) }).unwrap();
     assert_eq!(ask(&client, bare("GET /a HTTP/1.1\r\nHost: old\r\n\r\n")).await, Ok(200));
-    assert!(old.requests()[0].starts_with("GET /a HTTP/1.1\r\n"), "{:?}", old.requests());
+    let host = url.trim_start_matches("https://");
+    assert_eq!(old.requests(), [format!("GET /a HTTP/1.1\r\nHost: {host}\r\n\r\n")], "as by wire");
+    assert_eq!(client.connections().opened, 1, "a connection that is not used does not count");
 }
 
 /// A proxy: what was asked of it, and where it goes. `/` of it answers by itself.
@@ -223,11 +180,16 @@ impl Proxy {
     }
 
     async fn serve(self, mut stream: TcpStream) {
+        while self.next(&mut stream).await.is_some() {}
+    }
+
+    /// Serves one request; another may follow.
+    async fn next(&self, stream: &mut TcpStream) -> Option<()> {
         let mut head = vec![0; 3];
-        stream.read_exact(&mut head).await.unwrap();
+        stream.read_exact(&mut head).await.ok()?;
         if head[0] == 5 {
             self.socks(stream).await;
-            return;
+            return None;
         }
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await.unwrap());
@@ -242,14 +204,18 @@ impl Proxy {
             ["CONNECT", to, _] => {
                 let mut onward = TcpStream::connect(to).await.unwrap();
                 stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-                tokio::io::copy_bidirectional(&mut stream, &mut onward).await.ok();
+                tokio::io::copy_bidirectional(stream, &mut onward).await.ok();
             }
-            _ => stream.write_all(b"HTTP/1.1 299 Proxied\r\nContent-Length: 0\r\n\r\n").await.unwrap(),
+            _ => {
+                stream.write_all(b"HTTP/1.1 299 Proxied\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+                return Some(());
+            }
         }
+        None
     }
 
     /// SOCKS5 without authentication, to an IPv4 address (RFC 1928).
-    async fn socks(self, mut stream: TcpStream) {
+    async fn socks(&self, stream: &mut TcpStream) {
         stream.write_all(&[5, 0]).await.unwrap();
         let mut asked = [0; 10];
         stream.read_exact(&mut asked).await.unwrap();
@@ -258,7 +224,7 @@ impl Proxy {
         self.0.lock().unwrap().push(format!("SOCKS5 {to}"));
         let mut onward = TcpStream::connect(to).await.unwrap();
         stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
-        tokio::io::copy_bidirectional(&mut stream, &mut onward).await.ok();
+        tokio::io::copy_bidirectional(stream, &mut onward).await.ok();
     }
 
     fn asked(&self) -> Vec<String> {
@@ -273,29 +239,77 @@ async fn requests_go_through_the_proxy_that_is_named() {
         let proxy = Some(format!("{scheme}://{addr}").parse().unwrap());
         AnyClient::new(&SendSettings { proxy, ..settings }).unwrap()
     };
+    let wire = |url: &str| settings(ClientChoice::Wire, url);
     let get = || bare("GET /a?b HTTP/1.1\r\nHost: old\r\n\r\n");
-    let client = through("http", reqwest("http://far.example:81"));
+    let client = through("http", wire("http://far.example:81/v2"));
     assert_eq!(ask(&client, get()).await, Ok(299), "the proxy looks the name up");
+    let options = bare("OPTIONS * HTTP/1.1\r\nHost: old\r\n\r\n");
+    assert_eq!(ask(&client, options).await, Ok(299), "and learns whose options are asked for");
+    let plain = Server::start(|_| vec![answer("200 OK", "ok")]).await;
     let server = Server::start_tls(|_| vec![answer("200 OK", "ok")]).await;
-    let url = server.url("https");
-    let client = through("http", SendSettings { insecure: true, ..reqwest(&url) });
-    assert_eq!(ask(&client, get()).await, Ok(200));
-    let client = through("http", SendSettings { insecure: true, ..reqwest("https://refused.example") });
-    assert_eq!(ask(&client, get()).await, Err(FailureKind::Connect), "a tunnel that is refused is no TLS");
     let (h2, h2_addr) = H2::start(None).await;
+    let (url, refused) = (server.url("https"), "https://refused.example");
+    for settings in [wire(&url), reqwest(&url)] {
+        let client = through("http", SendSettings { insecure: true, ..settings });
+        assert_eq!(ask(&client, get()).await, Ok(200));
+    }
+    for settings in [wire(refused), reqwest(refused)] {
+        let client = through("http", SendSettings { insecure: true, ..settings });
+        assert_eq!(ask(&client, get()).await, Err(FailureKind::Connect), "a tunnel that is refused is no TLS");
+    }
+    for scheme in ["socks5", "socks5h"] {
+        let client = through(scheme, wire(&plain.url("http")));
+        assert_eq!(ask(&client, get()).await, Ok(200), "{scheme}");
+    }
     let client = through("socks5", SendSettings { http2: true, ..reqwest(&format!("http://{h2_addr}")) });
     assert_eq!(ask(&client, get()).await, Ok(203));
-    assert_eq!(h2.seen().len(), 1);
-    let host = url.trim_start_matches("https://");
+    assert_eq!((h2.seen().len(), plain.requests().len(), server.requests().len()), (1, 2, 2));
+    let connect = format!("CONNECT {} HTTP/1.1", server.addr);
     assert_eq!(
         proxy.asked(),
         [
-            "GET http://far.example:81/a?b HTTP/1.1".to_owned(),
-            format!("CONNECT {host} HTTP/1.1"),
-            "CONNECT refused.example:443 HTTP/1.1".to_owned(),
-            format!("SOCKS5 {h2_addr}"),
+            "GET http://far.example:81/v2/a?b HTTP/1.1",
+            "OPTIONS http://far.example:81 HTTP/1.1",
+            &connect,
+            // Once to see that HTTP/2 is not offered, once to be used.
+            &connect,
+            &connect,
+            "CONNECT refused.example:443 HTTP/1.1",
+            "CONNECT refused.example:443 HTTP/1.1",
+            &format!("SOCKS5 {}", plain.addr),
+            &format!("SOCKS5 {}", plain.addr),
+            &format!("SOCKS5 {h2_addr}"),
         ]
     );
+}
+
+#[tokio::test]
+async fn a_proxy_may_be_reached_over_tls() {
+    let server = Server::start_tls(|_| vec![answer("200 OK", "ok")]).await;
+    let (_, addr) = Proxy::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (acceptor, _) = tls(&folder, &[]);
+    let before = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let before_addr = before.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = before.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let (mut near, mut far) =
+                    (acceptor.accept(stream).await.unwrap(), TcpStream::connect(addr).await.unwrap());
+                tokio::io::copy_bidirectional(&mut near, &mut far).await.ok();
+            });
+        }
+    });
+    for (url, status) in [("http://far.example", 299), (&*server.url("https"), 200)] {
+        let proxy = Some(format!("https://localhost:{}", before_addr.port()).parse().unwrap());
+        let settings = SendSettings { proxy, insecure: true, ..settings(ClientChoice::Wire, url) };
+        let client = AnyClient::new(&settings).unwrap();
+        for _ in 0..2 {
+            assert_eq!(ask(&client, bare("GET /a HTTP/1.1\r\nHost: old\r\n\r\n")).await, Ok(status), "{url}");
+        }
+        assert_eq!(client.connections().opened, 1, "{url}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

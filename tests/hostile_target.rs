@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "the packet builder is shared with other tests")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
 
+#[path = "support/h2.rs"]
+mod h2_server;
 #[path = "support/packets.rs"]
 mod packets;
 #[path = "support/runs.rs"]
@@ -11,18 +13,21 @@ mod runs;
 mod server;
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use packets::{Capture, Talk};
-use runs::{of, replayed, run, target};
-use server::{Server, Step, answer, send};
+use runs::{gets, of, replayed, run, target};
+use server::{Server, Step, answer, self_signed, send};
 use shadowtap::capture::MaxMemory;
 use shadowtap::pipeline::{self, Control, Observer, Progress, Run};
 use shadowtap::replay::guard::{GuardAction, GuardSettings};
-use shadowtap::replay::{self, ConnectionMode, GuardState, SendSettings};
+use shadowtap::replay::{self, ClientChoice, ConnectionMode, GuardState, SendSettings};
 use shadowtap::report::Summary;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 
 /// What is waited for at most, of what takes a moment: a machine may be slow.
@@ -177,6 +182,113 @@ async fn a_response_without_a_request_takes_back_those_before_it_on_its_connecti
             assert!(told.iter().all(|line| line["outcome"] == "failed" && line["shadow"].is_string()), "{told:?}");
         }
     }
+}
+
+/// A response that belongs to no request.
+const STRAY: &[u8] = b"HTTP/1.1 299 Stray\r\nContent-Length: 5\r\n\r\nstray";
+
+/// Sends [`STRAY`] over each connection before it reads a request, and a 200 after each.
+async fn greeter(encrypted: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                if encrypted { greet(self_signed().accept(stream).await.ok()?).await } else { greet(stream).await }
+            });
+        }
+    });
+    addr
+}
+
+/// Until the client goes.
+async fn greet(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Option<()> {
+    stream.write_all(STRAY).await.ok()?;
+    stream.flush().await.ok()?;
+    let mut head = Vec::new();
+    loop {
+        head.push(stream.read_u8().await.ok()?);
+        if head.ends_with(b"\r\n\r\n") {
+            head.clear();
+            stream.write_all(RESPONSE.as_bytes()).await.ok()?;
+            stream.flush().await.ok()?;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_that_comes_before_a_request_is_nobodys_whichever_client_sends() {
+    const ALL: u64 = 10;
+    let (plain, encrypted) = (format!("http://{}", greeter(false).await), format!("https://{}", greeter(true).await));
+    for (client, url) in [
+        (ClientChoice::Wire, &plain),
+        (ClientChoice::Wire, &encrypted),
+        (ClientChoice::Reqwest, &plain),
+        (ClientChoice::Reqwest, &encrypted),
+    ] {
+        let to = SendSettings { client, insecure: true, ..target(url, "max") };
+        let (summary, _) = run(replayed(&json_gets(10), vec![to])).await;
+        let target = &summary.targets[url];
+        assert_eq!(target.ended.failed["desynchronised"], ALL, "{client:?} {url}: {target:#?}");
+        assert!(target.statuses.is_empty() && target.desynchronised.is_some(), "{client:?} {url}: {target:#?}");
+    }
+}
+
+/// HTTP/2 to this address.
+fn by_http_2(addr: SocketAddr) -> SendSettings {
+    SendSettings { client: ClientChoice::Reqwest, http2: true, ..target(&format!("http://{addr}"), "max") }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_takes_no_response_for_that_of_another_request() {
+    let no_stream = h2_server::raw(h2_server::head(77, "299", true), false, |n| h2_server::head(n, "200", true)).await;
+    let twice = |n| [h2_server::head(n, "200", true), h2_server::head(n, "299", true)].concat();
+    let twice = h2_server::raw(Vec::new(), false, twice).await;
+    let other = h2_server::raw(Vec::new(), false, |n| h2_server::head(n + 100, "299", true)).await;
+    for addr in [no_stream, twice, other] {
+        let to = SendSettings { timeout: Duration::from_secs(2), ..by_http_2(addr) };
+        let (summary, _) = run(replayed(&json_gets(10), vec![to])).await;
+        let target = &summary.targets[&format!("http://{addr}")];
+        assert!(!target.statuses.contains_key("299"), "{target:#?}");
+        assert_eq!(target.ended.sent + target.ended.failed.values().sum::<u64>(), 10, "{target:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interim_responses_without_end_over_http_2_are_bounded_and_delay_no_other_target() {
+    let flood = h2_server::raw(Vec::new(), true, |n| h2_server::head(n, "103", false)).await;
+    let good = Server::start(|_| vec![answer("200 OK", "ok")]).await;
+    let flooded = SendSettings { timeout: Duration::from_secs(1), ..by_http_2(flood) };
+    let (summary, _) = run(replayed(&gets(20), vec![flooded, target(&good.url("http"), "max")])).await;
+    assert_eq!(of(&summary, &good).ended.sent, 20);
+    let target = &summary.targets[&format!("http://{flood}")];
+    assert_eq!((target.ended.sent, target.ended.failed["timeout"]), (0, 20), "{target:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_ends_when_it_is_stopped_whatever_interim_responses_come_over_http_2() {
+    let flood = h2_server::raw(Vec::new(), true, |n| h2_server::head(n, "103", false)).await;
+    let hour = Duration::from_secs(3600);
+    let to = SendSettings { timeout: hour, max_time: hour, ..by_http_2(flood) };
+    let (control, observer) = (Control::default(), Observer::default());
+    let job = Run { control: control.clone(), observer: observer.clone(), ..replayed(&gets(5), vec![to]) };
+    let ended = tokio::task::spawn_blocking(|| {
+        pipeline::run(job, &Arc::new(Progress::default()), std::future::pending()).unwrap()
+    });
+    let seen = timeout(PATIENCE, async {
+        let offered = async || {
+            let seen = observer.look(false).await;
+            seen.iter().flat_map(|seen| seen.summary.targets.values()).map(|target| target.offered).sum::<u64>()
+        };
+        while offered().await < 5 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    seen.await.expect("the flood keeps the run from being seen");
+    control.stop();
+    let summary = timeout(PATIENCE, ended).await.expect("the flood keeps the run from its end").unwrap();
+    assert!(summary.balances(), "{summary:#?}");
+    assert_eq!(summary.targets[&format!("http://{flood}")].ended.sent, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "the packet builder is shared with other tests")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
 
+#[path = "support/h2.rs"]
+mod h2_server;
 #[path = "support/packets.rs"]
 mod packets;
 #[path = "support/runs.rs"]
@@ -11,6 +13,7 @@ mod server;
 
 use std::time::Duration;
 
+use h2_server::H2;
 use packets::{Capture, Talk};
 use runs::{live, of, replayed, target};
 use serde_json::{Value, json};
@@ -66,12 +69,8 @@ fn line<'a>(lines: &'a [Value], path: &str) -> &'a Value {
 fn ways(url: &str) -> Vec<SendSettings> {
     let mut ways = Vec::new();
     for pace in ["1x", "max"] {
-        for (client, connections) in [
-            (ClientChoice::Wire, ConnectionMode::Pooled),
-            (ClientChoice::Wire, ConnectionMode::Mirrored),
-            (ClientChoice::Reqwest, ConnectionMode::Pooled),
-        ] {
-            ways.push(SendSettings { client, connections, ..target(url, pace) });
+        for connections in [ConnectionMode::Pooled, ConnectionMode::Mirrored] {
+            ways.push(SendSettings { connections, ..target(url, pace) });
         }
     }
     ways
@@ -95,10 +94,23 @@ fn check(summary: &shadowtap::report::Summary, lines: &[Value], server: &Server,
 async fn a_stream_is_judged_by_its_head_and_compared_as_far_as_productions_went() {
     let server = endless(EVENTS, event).await;
     for settings in ways(&server.url("http")) {
-        let way = format!("{:?} {:?} {:?}", settings.client, settings.connections, settings.pace);
+        let way = format!("{:?} {:?}", settings.connections, settings.pace);
         let (summary, lines) = runs::run(replayed(&streams(EVENTS, event), vec![settings])).await;
         check(&summary, &lines, &server, "line 3", &way);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_is_one_over_http_2() {
+    let (_, addr) = H2::start(None).await;
+    let url = format!("http://{addr}");
+    let first = event(1);
+    let capture = asked(1, "/endless", &[EVENTS, &first]).wait(20).close().capture();
+    let settings = SendSettings { client: ClientChoice::Reqwest, http2: true, ..target(&url, "1x") };
+    let (summary, lines) = runs::run(replayed(&capture, vec![settings])).await;
+    let target = &summary.targets[&url];
+    assert_eq!((target.ended.sent, target.closed_early["production_ended"]), (1, 1), "{target:#?}");
+    assert_eq!(line(&lines, "/endless")["response"]["closed"], "production_ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +118,7 @@ async fn so_is_one_whose_type_says_nothing_of_that() {
     let json_line = |n| format!("{{\"n\":{n}}}\n");
     let server = endless(LINES, json_line).await;
     for settings in ways(&server.url("http")) {
-        let way = format!("{:?} {:?} {:?}", settings.client, settings.connections, settings.pace);
+        let way = format!("{:?} {:?}", settings.connections, settings.pace);
         let (summary, lines) = runs::run(replayed(&streams(LINES, json_line), vec![settings])).await;
         check(&summary, &lines, &server, "$[1].n", &way);
     }
@@ -116,7 +128,7 @@ async fn so_is_one_whose_type_says_nothing_of_that() {
 async fn so_is_one_that_is_seen_on_the_wire() {
     let server = endless(EVENTS, event).await;
     for settings in ways(&server.url("http")) {
-        let way = format!("live {:?} {:?}", settings.client, settings.connections);
+        let way = format!("live {:?}", settings.connections);
         let (summary, lines) = runs::run(live(&streams(EVENTS, event), vec![settings])).await;
         check(&summary, &lines, &server, "line 3", &way);
     }
@@ -138,7 +150,7 @@ async fn streams_leave_the_connections_to_the_other_requests() {
     let pages = (5..=12).map(|n| Talk::joined().wait(30).then(asked(n, "/page", &[ok]).close()).capture());
     let capture = streams.chain(pages).reduce(Capture::with).unwrap();
     for settings in ways(&server.url("http")) {
-        let way = format!("{:?} {:?} {:?}", settings.client, settings.connections, settings.pace);
+        let way = format!("{:?} {:?}", settings.connections, settings.pace);
         // While a stream had the only connection nothing else would be sent, and the run would not end for an hour.
         let hour = Duration::from_secs(3600);
         let settings = SendSettings { max_connections: Some(1), timeout: hour, max_time: hour, ..settings };
@@ -162,7 +174,7 @@ async fn a_response_that_ended_in_production_has_to_end() {
     let capture = asked(1, "/length", &[&by_length]).close().capture();
     let capture = capture.with(asked(2, "/chunked", &[&chunked]).close().capture());
     for settings in ways(&server.url("http")) {
-        let way = format!("{:?} {:?} {:?}", settings.client, settings.connections, settings.pace);
+        let way = format!("{:?} {:?}", settings.connections, settings.pace);
         let settings = SendSettings { timeout: Duration::from_millis(200), ..settings };
         let (summary, lines) = runs::run(replayed(&capture, vec![settings])).await;
         let target = of(&summary, &server);

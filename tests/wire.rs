@@ -577,8 +577,8 @@ async fn requests_follow_a_name_to_its_new_address_in_the_middle_of_a_run() {
     assert_eq!(old.requests().len(), before, "an old connection is not used any more");
     old.until_open(0).await;
     let shares = client.connections().addresses;
-    let asked: Vec<_> = shares.iter().map(|share| (share.address, share.requests)).collect();
-    assert_eq!(asked, [(old.addr, before as u64), (new.addr, new.requests().len() as u64)]);
+    let asked: Vec<_> = shares.iter().map(|share| (share.address.clone(), share.requests)).collect();
+    assert_eq!(asked, [(old.addr.into(), before as u64), (new.addr.into(), new.requests().len() as u64)]);
 }
 
 #[tokio::test]
@@ -616,7 +616,7 @@ async fn connections_spread_over_all_addresses_and_pass_by_one_that_refuses() {
         shares.iter().map(|share| share.opened).collect::<Vec<_>>()[..3],
         opened.iter().map(|n| *n as u64).collect::<Vec<_>>()
     );
-    let refused = shares.iter().find(|share| share.address == refusing).unwrap();
+    let refused = shares.iter().find(|share| share.address == refusing.into()).unwrap();
     assert!(refused.failed >= 1 && refused.opened == 0 && refused.requests == 0, "{refused:?}");
 }
 

@@ -24,6 +24,13 @@ impl ConfigMistakes {
         self.0.push(ConfigMistake { flag: flag.into(), message: message.to_string() });
     }
 
+    /// Adds a mistake unless there is one of the same flag: several targets may share it.
+    pub(super) fn add_once(&mut self, flag: &str, message: impl fmt::Display) {
+        if !self.0.iter().any(|mistake| mistake.flag == flag) {
+            self.add(flag, message);
+        }
+    }
+
     /// The value, or `None` after its error was added.
     pub fn keep<T>(&mut self, flag: &str, result: Result<T, impl fmt::Display>) -> Option<T> {
         result.map_err(|error| self.add(flag, error)).ok()

@@ -218,8 +218,11 @@ fn targets(
         }
         targets.push(replay::SendSettings { name, guard: guard.cloned(), ..sending(target) });
     }
+    for target in &targets {
+        sending::contradictions(target, middleware, mistakes);
+    }
+    warnings.extend(targets.iter().filter_map(sending::without_http2));
     if let Some(first) = targets.first() {
-        sending::contradictions(first, middleware, mistakes);
         sending::pointless(typed, first, warnings);
     }
     targets

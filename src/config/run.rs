@@ -11,7 +11,7 @@ use crate::middleware::route::TargetNames;
 use crate::middleware::{self, LoopHeader};
 use crate::pipeline::{Feed, Run};
 use crate::recording::{OutputPath, Recorder, Rotation};
-use crate::replay::{self, ReferenceSettings};
+use crate::replay::{self, ConnectTo, ReferenceSettings};
 use crate::report::threshold::Thresholds;
 use crate::serve::control::SocketLocation;
 
@@ -253,7 +253,7 @@ fn own_traffic(
     let is_mine = |address: &SocketAddr| address.ip().is_loopback() || mine.contains(&address.ip());
     let is_captured = |address: &SocketAddr| ports.is_empty() || ports.contains(&address.port());
     let own = targets.iter().find_map(|target| {
-        let address = addresses_of(&target.target).into_iter().find(|address| is_mine(address) && is_captured(address));
+        let address = addresses_of(target).into_iter().find(|address| is_mine(address) && is_captured(address));
         address.map(|address| (&target.target, address))
     });
     match (own, mark) {
@@ -272,11 +272,15 @@ fn own_traffic(
 
 /// Resolves the addresses of a target. A name that cannot be resolved now has none: the client reports that for each
 /// delivery.
-fn addresses_of(target: &replay::TargetUrl) -> Vec<SocketAddr> {
-    let host = target.0.host_str().unwrap_or_default();
-    let port = target.0.port_or_known_default().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    (host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default()
+fn addresses_of(target: &replay::SendSettings) -> Vec<SocketAddr> {
+    match target.connect_to() {
+        ConnectTo::Name(host, port) => {
+            (host.as_str(), *port).to_socket_addrs().map(Iterator::collect).unwrap_or_default()
+        }
+        ConnectTo::Address(address) => vec![*address],
+        // Nothing that is captured goes over it.
+        ConnectTo::Unix(_) => Vec::new(),
+    }
 }
 
 fn local_addresses() -> Vec<IpAddr> {

@@ -22,17 +22,8 @@ pub(super) fn connections(
     }
     let proxy = parsed::<ProxyUrl>("--proxy", typed.proxy.as_deref(), mistakes);
     let http2 = typed.http2;
-    for (flag, _) in [("--http2", http2), ("--proxy", typed.proxy.is_some())].iter().filter(|(_, given)| *given) {
-        if client == ClientChoice::Wire {
-            mistakes.add(
-                *flag,
-                "the wire client cannot: it sends requests as captured, straight to the target; add --client reqwest",
-            );
-        }
-    }
-    if http2 && typed.keep_host {
-        let why = "contradict each other: HTTP/2 names the host beside the path, and that is the target's";
-        mistakes.add("--http2 and --keep-host", why);
+    if http2 && client == ClientChoice::Wire {
+        mistakes.add("--http2", "the wire client cannot: it sends requests as captured; add --client reqwest");
     }
     let max_connections =
         typed.max_connections.as_deref().and_then(|n| mistakes.keep("--max-connections", at_least_one(n)));
@@ -84,9 +75,15 @@ pub(super) fn contradictions(
     middleware: &middleware::ChainSettings,
     mistakes: &mut ConfigMistakes,
 ) {
-    if settings.http2 && middleware.sets_host() {
+    if settings.may_speak_http2() {
+        let flag = if settings.http2 { "--http2" } else { "--client reqwest" };
         let why = "contradict each other: HTTP/2 names the host beside the path, and that is the target's";
-        mistakes.add("--http2 and a Host that is set", why);
+        if settings.keep_host {
+            mistakes.add_once(&format!("{flag} and --keep-host"), why);
+        }
+        if middleware.sets_host() {
+            mistakes.add_once(&format!("{flag} and a Host that is set"), why);
+        }
     }
     let read = settings.proxy.as_ref().is_some_and(|proxy| !proxy.tunnels_all());
     if settings.http2 && read && !settings.target.is_tls() {
@@ -94,8 +91,18 @@ pub(super) fn contradictions(
             "this proxy would have to read HTTP/2 itself on the way to {}; take socks5://, or leave one out",
             settings.target
         );
-        mistakes.add("--http2 and --proxy", why);
+        mistakes.add_once("--http2 and --proxy", why);
     }
+}
+
+/// Returns the line for a target that reqwest was chosen for, and that is sent HTTP/1.1 all the same.
+pub(super) fn without_http2(settings: &SendSettings) -> Option<String> {
+    (settings.client == ClientChoice::Reqwest && !settings.may_speak_http2()).then(|| {
+        format!(
+            "--client reqwest speaks HTTP/2 alone: {} is sent HTTP/1.1, as by --client wire; --http2 speaks HTTP/2 to it",
+            settings.target
+        )
+    })
 }
 
 /// Warns of what is allowed and changes nothing.
@@ -104,7 +111,7 @@ pub(super) fn pointless(typed: &typed::Send, settings: &SendSettings, warnings: 
     for (flag, _) in files.iter().filter(|(_, given)| *given && !settings.target.is_tls()) {
         warnings.push(format!("{flag} changes nothing: {} speaks no TLS", settings.target));
     }
-    if typed.resolve_every.is_some() && settings.client == ClientChoice::Reqwest {
+    if typed.resolve_every.is_some() && settings.may_speak_http2() {
         warnings.push("--resolve-every changes nothing: reqwest looks a name up with each new connection".to_owned());
     }
     let pool = (settings.connections == ConnectionMode::Pooled).then_some(settings.max_connections).flatten();

@@ -425,7 +425,7 @@ fn the_client_its_connections_and_its_trust_are_taken_as_typed() {
 }
 
 #[test]
-fn http_2_and_proxies_are_for_reqwest() {
+fn http_2_is_for_reqwest_and_proxies_are_for_both() {
     fn asked(
         http2: bool,
         proxy: Option<&str>,
@@ -445,9 +445,14 @@ fn http_2_and_proxies_are_for_reqwest() {
     assert_eq!(target.places(), target.max_in_flight, "a connection carries many requests");
     let wire = |typed: &mut typed::Replay| typed.send.client = None;
     check(asked(true, None, wire), &["--http2: ", "add --client reqwest"]);
-    check(asked(false, Some("http://p:1"), wire), &["--proxy: ", "add --client reqwest"]);
+    assert_eq!(reported(asked(false, Some("http://p:1"), wire)), Vec::<String>::new());
     check(asked(false, Some("p:1"), |_| {}), &["--proxy: `p:1` is no proxy"]);
     check(asked(true, None, |typed| typed.send.keep_host = true), &["--http2 and --keep-host: "]);
+    let kept_over_tls = |typed: &mut typed::Replay| {
+        typed.send.to = all("https://staging");
+        typed.send.keep_host = true;
+    };
+    check(asked(false, None, kept_over_tls), &["--client reqwest and --keep-host: "]);
     let host = |typed: &mut typed::Replay| typed.middleware.set_headers = all("Host: new");
     check(asked(true, None, host), &["--http2 and a Host that is set: "]);
     check(asked(true, Some("http://p:1"), |_| {}), &["--http2 and --proxy: ", "take socks5://"]);
@@ -487,9 +492,11 @@ fn what_changes_nothing_about_the_client_is_warned_of() {
     };
     warned(|send| send.ca = Some("ca.pem".into()), "--ca changes nothing");
     warned(|send| send.max_connections = Some("5000".into()), "--max-in-flight 1024 is less");
+    warned(|send| send.client = Some("reqwest".into()), "speaks HTTP/2 alone");
     warned(
         |send| {
             send.client = Some("reqwest".into());
+            send.http2 = true;
             send.resolve_every = Some("5s".into());
         },
         "--resolve-every changes nothing",

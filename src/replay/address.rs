@@ -5,35 +5,83 @@ use std::str::FromStr;
 
 use url::Url;
 
+use super::connect_to::{ConnectTo, ConnectToError, socket_path, split_zone};
+
+/// The URL of a target behind a Unix socket: what Host names, as curl and container runtimes have it.
+const OF_A_SOCKET: &str = "http://localhost";
+
 /// A stack to send to: scheme and authority, and what comes before each path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetUrl(pub Url);
+pub struct TargetUrl {
+    /// Without the zone of an address, which is nothing to the target (RFC 6874, 3).
+    url: Url,
+    /// The link on which an IPv6 address is, as typed.
+    zone: Option<String>,
+    connect_to: ConnectTo,
+}
 
 impl TargetUrl {
-    /// Host and port as a Host header has them: the port only where it is not the scheme's own.
+    /// Host and port as a Host header has them: the port only where it is not the scheme's own. `localhost` for a Unix
+    /// socket.
     #[must_use]
     pub fn authority(&self) -> String {
-        let host = self.0.host_str().unwrap_or_default();
-        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        let host = self.host();
+        self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// Returns the host: a name, or an address, which is in brackets where it is IPv6.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// Returns the port, the scheme's own where none is written.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.url.port_or_known_default().unwrap_or(80)
+    }
+
+    /// Returns where connections go, unless they are to go elsewhere.
+    #[must_use]
+    pub const fn connect_to(&self) -> &ConnectTo {
+        &self.connect_to
+    }
+
+    /// Returns whether only the wire client reaches it: a Unix socket, or an address on one link.
+    #[must_use]
+    pub const fn is_for_wire_alone(&self) -> bool {
+        self.zone.is_some() || matches!(self.connect_to, ConnectTo::Unix(_))
+    }
+
+    /// Returns the URL as a client that sends by URL needs it.
+    pub(super) fn base(&self) -> String {
+        format!("{}://{}{}", self.url.scheme(), self.authority(), self.prefix())
     }
 
     /// Returns the prefix of each request's path: empty, or a path without a slash at its end.
     #[must_use]
     pub fn prefix(&self) -> &str {
-        self.0.path().trim_end_matches('/')
+        self.url.path().trim_end_matches('/')
     }
 
     /// Returns whether the target is reached over TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        self.0.scheme() == "https"
+        self.url.scheme() == "https"
     }
 }
 
 /// Without a slash at the end: `http://localhost:8080`.
 impl fmt::Display for TargetUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.0.scheme(), self.authority(), self.prefix())
+        match (&self.connect_to, &self.zone) {
+            (to @ ConnectTo::Unix(_), _) => to.fmt(f),
+            (_, Some(zone)) => {
+                let authority = self.authority().replacen(']', &format!("%{zone}]"), 1);
+                write!(f, "{}://{authority}{}", self.url.scheme(), self.prefix())
+            }
+            (_, None) => f.write_str(&self.base()),
+        }
     }
 }
 
@@ -80,6 +128,9 @@ pub enum TargetUrlError {
         /// URL without the credentials.
         origin: String,
     },
+    /// A Unix socket without a whole path, or an address on an interface that is not there.
+    #[error(transparent)]
+    ConnectTo(#[from] ConnectToError),
     /// No address at all.
     #[error("`{typed}` is not an address: {why}")]
     Invalid {
@@ -95,6 +146,10 @@ impl FromStr for TargetUrl {
 
     fn from_str(typed: &str) -> Result<Self, TargetUrlError> {
         let own = || typed.to_owned();
+        if let Some(path) = socket_path(typed) {
+            let url = Url::parse(OF_A_SOCKET).map_err(|error| invalid(typed, error))?;
+            return Ok(Self { url, zone: None, connect_to: ConnectTo::Unix(path?) });
+        }
         let Some((scheme, rest)) = typed.split_once("://") else {
             return Err(TargetUrlError::NoScheme { typed: own(), host: host_part(typed).to_owned() });
         };
@@ -105,19 +160,21 @@ impl FromStr for TargetUrl {
         if host_part(rest).is_empty() {
             return Err(TargetUrlError::NoHost { typed: own() });
         }
-        let url = Url::parse(typed).map_err(|error| match error {
-            url::ParseError::EmptyHost => TargetUrlError::NoHost { typed: own() },
-            error => TargetUrlError::Invalid { typed: own(), why: error.to_string() },
-        })?;
-        Self::checked(url, typed)
+        let (without_zone, zone) = unzoned(typed);
+        let url = Url::parse(&without_zone).map_err(|error| invalid(typed, error))?;
+        Self::checked(url, zone, typed)
     }
 }
 
 impl TargetUrl {
-    fn checked(url: Url, typed: &str) -> Result<Self, TargetUrlError> {
+    fn checked(url: Url, zone: Option<String>, typed: &str) -> Result<Self, TargetUrlError> {
         let credentials = !url.username().is_empty() || url.password().is_some();
         let more = url.query().is_some() || url.fragment().is_some();
-        let target = Self(url);
+        let host = url.host_str().unwrap_or_default().trim_end_matches(']');
+        let zoned = zone.as_ref().map_or_else(|| host.to_owned(), |zone| format!("{host}%{zone}"));
+        let zoned = zoned.trim_start_matches('[');
+        let connect_to = ConnectTo::of_host(zoned, url.port_or_known_default().unwrap_or(80))?;
+        let target = Self { url, zone, connect_to };
         let origin = target.to_string();
         if credentials {
             return Err(TargetUrlError::Credentials { origin });
@@ -126,6 +183,21 @@ impl TargetUrl {
             return Err(TargetUrlError::MoreThanAPath { typed: typed.to_owned(), origin });
         }
         Ok(target)
+    }
+}
+
+/// A URL without the zone of the address in it, which the parser does not know, and the zone.
+fn unzoned(typed: &str) -> (String, Option<String>) {
+    let Some((before, rest)) = typed.split_once("://[") else { return (typed.to_owned(), None) };
+    let Some((host, after)) = rest.split_once(']') else { return (typed.to_owned(), None) };
+    let Some((address, zone)) = split_zone(host) else { return (typed.to_owned(), None) };
+    (format!("{before}://[{address}]{after}"), Some(zone.to_owned()))
+}
+
+fn invalid(typed: &str, error: url::ParseError) -> TargetUrlError {
+    match error {
+        url::ParseError::EmptyHost => TargetUrlError::NoHost { typed: typed.to_owned() },
+        error => TargetUrlError::Invalid { typed: typed.to_owned(), why: error.to_string() },
     }
 }
 
@@ -148,11 +220,18 @@ mod tests {
             ("http://[::1]:81", "http://[::1]:81", "[::1]:81"),
             ("http://h/v2/", "http://h/v2", "h"),
             ("http://h:81/a/b", "http://h:81/a/b", "h:81"),
+            ("unix:/run/app.sock", "unix:/run/app.sock", "localhost"),
+            // Host has no zone, which is nothing to the target.
+            ("http://[fe80::1%257]:80", "http://[fe80::1%7]", "[fe80::1]"),
+            ("http://[fe80::1%7]:81/v2", "http://[fe80::1%7]:81/v2", "[fe80::1]:81"),
         ] {
             let target: TargetUrl = typed.parse().unwrap();
             assert_eq!((target.to_string().as_str(), target.authority().as_str()), (shown, authority), "{typed}");
         }
         assert!("https://h".parse::<TargetUrl>().unwrap().is_tls());
+        let zoned: TargetUrl = "http://[fe80::1%257]".parse().unwrap();
+        assert_eq!(zoned.connect_to().to_string(), "[fe80::1%7]:80");
+        assert!(zoned.is_for_wire_alone());
     }
 
     #[test]
@@ -169,6 +248,8 @@ mod tests {
             ("http://h/#top", "write http://h"),
             ("http://h:99999", "is not an address: invalid port number"),
             ("http://a b", "is not an address"),
+            ("http://[fe80::1%25no-such0]", "`no-such0` is no interface of this machine"),
+            ("unix:app.sock", "begins with /"),
         ] {
             let error = typed.parse::<TargetUrl>().unwrap_err().to_string();
             assert!(error.contains(words), "{typed}: {error}");

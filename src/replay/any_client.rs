@@ -3,18 +3,18 @@
 use tokio::time::Instant;
 
 use super::{
-    Client, ClientChoice, ClientError, ConnCounters, ConnKey, ConnNumber, HttpClient, OpenNow, ResponseOptions,
-    ResponseProgress, SendError, SendSettings, TargetResponse, Ticket, WireClient,
+    Client, ClientError, ConnCounters, ConnKey, ConnNumber, HttpClient, OpenNow, ResponseOptions, ResponseProgress,
+    SendError, SendSettings, TargetResponse, Ticket, WireClient,
 };
 use crate::exchange::Request;
 
-/// Whichever client [`SendSettings::client`] names.
+/// Whichever client [`SendSettings::client`] names: reqwest where HTTP/2 may be spoken, wire for HTTP/1.
 #[derive(Debug)]
 pub enum AnyClient {
     /// See [`WireClient`].
     Wire(WireClient),
     /// See [`HttpClient`].
-    Reqwest(HttpClient),
+    Reqwest(Box<HttpClient>),
 }
 
 impl AnyClient {
@@ -42,9 +42,11 @@ impl AnyClient {
     ///
     /// Where certificates or a key cannot be used, or the client cannot be set up.
     pub fn new(settings: &SendSettings) -> Result<Self, ClientError> {
-        Ok(match settings.client {
-            ClientChoice::Wire => Self::Wire(WireClient::new(settings)?),
-            ClientChoice::Reqwest => Self::Reqwest(HttpClient::new(settings)?),
+        // What is HTTP/1 from the start goes by wire, whatever was chosen: reqwest would not notice what comes unasked.
+        Ok(if settings.may_speak_http2() {
+            Self::Reqwest(Box::new(HttpClient::new(settings)?))
+        } else {
+            Self::Wire(WireClient::new(settings)?)
         })
     }
 }

@@ -6,7 +6,6 @@
 //! one delivery.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,6 +18,7 @@ use crate::exchange::{ConnectionId, Digest, ExchangeId, Head, Outcome, Request, 
 
 mod address;
 mod any_client;
+mod connect_to;
 mod destination;
 mod error;
 pub mod guard;
@@ -43,6 +43,7 @@ pub mod wire;
 
 pub use address::{TargetUrl, TargetUrlError};
 pub use any_client::AnyClient;
+pub use connect_to::{ConnectTo, ConnectToError, PeerAddress};
 pub use destination::{Destination, TargetId};
 pub use error::ClientError;
 pub use guard::{Guard, GuardState};
@@ -208,10 +209,10 @@ pub struct OpenNow {
 }
 
 /// Traffic to one address of a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressShare {
     /// The address.
-    pub address: SocketAddr,
+    pub address: PeerAddress,
     /// Connections opened to it.
     pub opened: u64,
     /// Connection attempts that failed.

@@ -1,6 +1,6 @@
 //! The head of a request as it would go out to a target, made without a client: for those who look before they send.
 
-use super::{ClientChoice, SendSettings, hop, http, wire};
+use super::{SendSettings, hop, http, wire};
 use crate::exchange::{FailureKind, Outcome, Request};
 
 /// Returns the head that `request` would have on the wire to the target of `settings`; `keep_host` where a filter set its
@@ -10,9 +10,10 @@ use crate::exchange::{FailureKind, Outcome, Request};
 ///
 /// How the request would end, where the client does not send it.
 pub fn outgoing_head(request: &Request, settings: &SendSettings, keep_host: bool) -> Result<Vec<u8>, Outcome> {
-    let (refused, head) = match settings.client {
-        ClientChoice::Wire => (hop::refused(request), wire::outgoing_head(request, settings, keep_host)),
-        ClientChoice::Reqwest => (http::refused(request), http::outgoing_head(request, settings, keep_host)),
+    let (refused, head) = if settings.may_speak_http2() {
+        (http::refused(request), http::outgoing_head(request, settings, keep_host))
+    } else {
+        (hop::refused(request), wire::outgoing_head(request, settings, keep_host))
     };
     match refused {
         Some(rule) => Err(Outcome::filtered(rule)),
@@ -24,10 +25,12 @@ pub fn outgoing_head(request: &Request, settings: &SendSettings, keep_host: bool
 mod tests {
     use super::*;
     use crate::exchange::{Body, Framing};
+    use crate::replay::ClientChoice;
     use crate::testing::request;
 
     fn settings(client: ClientChoice) -> SendSettings {
-        SendSettings { client, ..SendSettings::new("http://staging:8080/base".parse().unwrap()) }
+        let http2 = client == ClientChoice::Reqwest;
+        SendSettings { client, http2, ..SendSettings::new("http://staging:8080/base".parse().unwrap()) }
     }
 
     fn head(request: &Request, settings: &SendSettings, keep_host: bool) -> String {

@@ -16,6 +16,18 @@ pub struct ProxyUrl(Url);
 const SOCKS: u16 = 1080;
 
 impl ProxyUrl {
+    /// Returns the host: a name, or an address, which is in brackets where it is IPv6.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    /// Returns whether it is a SOCKS proxy that is told the target's name rather than its address.
+    #[must_use]
+    pub fn looks_names_up(&self) -> bool {
+        self.0.scheme() == "socks5h"
+    }
+
     /// The port that is connected to.
     #[must_use]
     pub fn port(&self) -> u16 {

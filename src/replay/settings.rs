@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Pace, ProxyUrl, TargetUrl, guard};
+use super::{ConnectTo, Pace, ProxyUrl, TargetUrl, guard};
 
 /// Default of [`SendSettings::timeout`]: half of the response timeout common in load balancers.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,10 +37,14 @@ pub struct SendSettings {
     /// Connections that may be open at once; `None` for the default of the mode: [`DEFAULT_MAX_CONNECTIONS`] pooled,
     /// as many as the system allows mirrored.
     pub max_connections: Option<usize>,
-    /// True when HTTP/2 is used where the target has it; reqwest only.
+    /// True when HTTP/2 is spoken at once where there is no TLS to settle it; reqwest only.
     pub http2: bool,
-    /// Proxy for the requests; reqwest only. Never taken from the environment.
+    /// Proxy for the requests. Never taken from the environment.
     pub proxy: Option<ProxyUrl>,
+    /// Where connections go instead of the host of the target's URL; wire only.
+    pub connect_to: Option<ConnectTo>,
+    /// The name that TLS asks for and checks instead of the host of the target's URL; wire only.
+    pub sni: Option<String>,
     /// Pace of the requests.
     pub pace: Pace,
     /// Longer silences in the capture are shortened to this.
@@ -81,6 +85,8 @@ impl SendSettings {
             max_connections: None,
             http2: false,
             proxy: None,
+            connect_to: None,
+            sni: None,
             pace: Pace::default(),
             max_gap: None,
             timeout: DEFAULT_TIMEOUT,
@@ -97,12 +103,25 @@ impl SendSettings {
         }
     }
 
+    /// Returns where connections go, unless through a proxy.
+    #[must_use]
+    pub fn connect_to(&self) -> &ConnectTo {
+        self.connect_to.as_ref().unwrap_or_else(|| self.target.connect_to())
+    }
+
+    /// Returns whether HTTP/2 may be spoken to the target: reqwest speaks nothing else, with TLS where the target offers
+    /// it, without where it is asked for.
+    #[must_use]
+    pub fn may_speak_http2(&self) -> bool {
+        self.client == ClientChoice::Reqwest && (self.http2 || self.target.is_tls())
+    }
+
     /// Requests that may be in flight at once: each has a connection of its own, so a pool's limit is theirs too; but for
     /// HTTP/2, where one connection carries many.
     #[must_use]
     pub fn places(&self) -> usize {
         match self.connections {
-            ConnectionMode::Pooled if self.http2 => self.max_in_flight,
+            ConnectionMode::Pooled if self.may_speak_http2() => self.max_in_flight,
             ConnectionMode::Pooled => self.max_in_flight.min(self.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS)),
             ConnectionMode::Mirrored => self.max_in_flight,
         }
@@ -162,7 +181,7 @@ pub enum ClientChoice {
     /// [`super::wire`]: as captured, byte for byte.
     #[default]
     Wire,
-    /// [`super::http`]: through reqwest.
+    /// [`super::http`]: HTTP/2 through reqwest, and what a target takes in HTTP/1 alone by wire.
     Reqwest,
 }
 
@@ -181,7 +200,7 @@ pub enum ConnectionMode {
 #[non_exhaustive]
 pub enum ChoiceError {
     /// No client has this name.
-    #[error("`{typed}` is no client; write wire, which sends requests as captured, or reqwest")]
+    #[error("`{typed}` is no client; write wire, which sends requests as captured, or reqwest, which speaks HTTP/2")]
     Client {
         /// Typed text.
         typed: String,

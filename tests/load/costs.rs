@@ -23,7 +23,7 @@ pub(crate) fn run() {
     println!("run  what             logged  accounted  missing  us/request  peak MB  client p50  p99 us");
     let mut missing = 0;
     for number in 1..=runs {
-        for way in [Way::Alone, Way::Record, Way::Shadow("reqwest"), Way::Shadow("wire")] {
+        for way in [Way::Alone, Way::Record, Way::Shadow("wire")] {
             missing += measure(number, way);
         }
     }

@@ -51,22 +51,9 @@ pub(crate) fn startup_line(
 /// limits lower than the targets may need. Fits those limits to the file descriptors available.
 fn startup_warnings(targets: &mut [replay::SendSettings], reference: &mut replay::ReferenceSettings) -> Vec<String> {
     let mut warnings: Vec<String> = targets.iter().filter_map(insecure).collect();
-    warnings.extend(targets.iter().filter_map(unmatched));
     let mut all: Vec<_> = targets.iter_mut().chain(&mut reference.baseline).collect();
     warnings.extend(replay::wire::fit_connections(&mut all));
     warnings
-}
-
-/// What the reqwest client cannot promise of HTTP/1: it gives nobody a look at what comes between two exchanges.
-fn unmatched(replay: &replay::SendSettings) -> Option<String> {
-    let is_concerned = replay.client == replay::ClientChoice::Reqwest && !replay.http2;
-    is_concerned.then(|| {
-        format!(
-            "--client reqwest: a response that {} sends without a request is not reported, and may be taken for that of \
-             another request; --client wire notices it",
-            replay.target
-        )
-    })
 }
 
 fn insecure(replay: &replay::SendSettings) -> Option<String> {

@@ -1,21 +1,19 @@
-//! Counts of connections made, and of connections not known to be closed.
+//! Counts of connections made, and of connections not known to be closed; and no connection but for HTTP/2.
 //!
 //! Every connection passes through a layer around reqwest's connector; their ends do not, so they are inferred from the
-//! ends of the exchanges on them.
+//! ends of the exchanges on them. One over which another protocol was settled is closed here, before anything is sent.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper_util::client::legacy::connect::Connection;
 use tokio::time::Instant;
-use tower::{Layer, Service};
+use tower::{BoxError, Layer, Service};
 
+use crate::replay::wire::MAX_SET_UPS;
 use crate::replay::{ConnCounters, OpenNow};
-
-/// Most set-up times that are held between two calls of [`crate::replay::Client::connections`], 16 bytes each;
-/// further connections are counted, but their times are not.
-pub const MAX_SET_UPS: usize = 1 << 18;
 
 /// The connections of one client. Clones share one count.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +50,12 @@ impl HttpConnStats {
 
     /// An exchange begins. Unless the guard learns better, its connection is closed when the guard is dropped.
     pub(super) fn in_use(&self) -> ConnInUse {
-        ConnInUse { ledger: self.clone(), at_the_end: ConnEnd::Closed, now: ConnEnd::Closed }
+        ConnInUse { ledger: self.clone(), now: ConnEnd::Closed }
+    }
+
+    /// Returns the layer around a connector. With `settles`, TLS settles the protocol.
+    pub(super) fn layer(&self, settles: bool) -> ConnectorLayer {
+        ConnectorLayer { ledger: self.clone(), settles }
     }
 
     fn opened(&self, took: Duration) {
@@ -91,7 +94,6 @@ enum ConnEnd {
 #[derive(Debug)]
 pub(super) struct ConnInUse {
     ledger: HttpConnStats,
-    at_the_end: ConnEnd,
     now: ConnEnd,
 }
 
@@ -101,14 +103,9 @@ impl ConnInUse {
         self.now = ConnEnd::Open;
     }
 
-    /// Marks the connection as persistent, as the head of the response says it is.
-    pub(super) const fn stays_open_at_the_end(&mut self) {
-        self.at_the_end = ConnEnd::Open;
-    }
-
-    /// Notes that the response was read to its end.
+    /// Notes that the response was read to its end: connections of HTTP/2 carry many, and end by themselves.
     pub(super) const fn ended(&mut self) {
-        self.now = self.at_the_end;
+        self.now = ConnEnd::Open;
     }
 }
 
@@ -120,40 +117,59 @@ impl Drop for ConnInUse {
     }
 }
 
-impl<S> Layer<S> for HttpConnStats {
+/// The target chose another protocol than HTTP/2.
+#[derive(Debug, thiserror::Error)]
+#[error("the target chose another protocol than HTTP/2")]
+pub(super) struct NotHttp2;
+
+/// What counts the connections of a connector.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectorLayer {
+    ledger: HttpConnStats,
+    settles: bool,
+}
+
+impl<S> Layer<S> for ConnectorLayer {
     type Service = CountingConnector<S>;
 
     fn layer(&self, connector: S) -> CountingConnector<S> {
-        CountingConnector { connector, ledger: self.clone() }
+        CountingConnector { connector, ledger: self.ledger.clone(), settles: self.settles }
     }
 }
 
-/// A connector that counts the connections it opens.
+/// A connector that counts the connections it opens, and opens none but for HTTP/2.
 #[derive(Clone, Debug)]
 pub(super) struct CountingConnector<S> {
     connector: S,
     ledger: HttpConnStats,
+    settles: bool,
 }
 
 impl<S, D> Service<D> for CountingConnector<S>
 where
     S: Service<D>,
+    S::Response: Connection,
+    S::Error: Into<BoxError>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.connector.poll_ready(context)
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, destination: D) -> Self::Future {
         let attempt = ConnAttempt { ledger: self.ledger.clone(), finished: false };
         let connecting = self.connector.call(destination);
+        let settles = self.settles;
         Box::pin(async move {
             let started = Instant::now();
-            let result = connecting.await;
+            let result = match connecting.await {
+                Ok(connection) if settles && !connection.connected().is_negotiated_h2() => Err(NotHttp2.into()),
+                result => result.map_err(Into::into),
+            };
             attempt.finish(result.is_ok().then(|| started.elapsed()));
             result
         })
@@ -196,14 +212,11 @@ mod tests {
         let ledger = HttpConnStats::default();
         ledger.opened(Duration::ZERO);
         let mut kept = ledger.in_use();
-        kept.stays_open_at_the_end();
         kept.ended();
         drop(kept);
         ledger.opened(Duration::ZERO);
         assert_eq!(peak(&ledger), 2);
-        let mut broken = ledger.in_use();
-        broken.stays_open_at_the_end();
-        drop(broken);
+        drop(ledger.in_use());
         ledger.opened(Duration::ZERO);
         assert_eq!(peak(&ledger), 2);
         assert_eq!(ledger.take().opened, 3);

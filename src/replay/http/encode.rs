@@ -1,44 +1,27 @@
 //! A captured request becomes one of reqwest's.
 //!
-//! Lines of the captured connection are left out (see [`crate::replay::hop`]), Host names the target unless it is to
-//! be kept, and the body goes with exactly one framing: its length, or its chunks as they were. `None` comes out
-//! where the request cannot be said this way: it is never sent as if it were another one.
+//! Lines of the captured connection are left out (see [`crate::replay::hop`]). HTTP/2 has a place of its own for the host
+//! (RFC 9113, 8.3.1), which is the target's, and knows no transfer codings (8.2.2): chunks go as the content in them. `None`
+//! comes out where the request cannot be said this way: it is never sent as if it were another one.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
 
-use reqwest::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use reqwest::{Body, Method, Url};
 
 use crate::exchange::{Framing, HeaderLine, Request};
 use crate::replay::TargetUrl;
 use crate::replay::hop::HopByHop;
 
-/// Value of the Host header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HostHeader {
-    /// As captured, in its line.
-    Kept,
-    /// The target's, in a line.
-    OfTheTarget,
-    /// The target's, without a line: HTTP/2 has a place of its own for it (RFC 9113, 8.3.1). Nor does it know transfer
-    /// codings (8.2.2).
-    OfTheUrl,
-}
-
 /// `request` to `target`; `None` where reqwest cannot say it.
-pub(super) fn encode(request: &Request, target: &TargetUrl, host: HostHeader) -> Option<reqwest::Request> {
+pub(super) fn encode(request: &Request, target: &TargetUrl) -> Option<reqwest::Request> {
     let method = Method::from_bytes(request.method()).ok().filter(|method| method != Method::CONNECT)?;
     let url = url(target, request.path_and_query())?;
-    let mut headers = headers(request, host == HostHeader::Kept)?;
-    if host != HostHeader::OfTheUrl && !headers.contains_key(HOST) {
-        headers.insert(HOST, HeaderValue::from_str(&target.authority()).ok()?);
-    }
+    let mut headers = headers(request)?;
     let body = body(request, &mut headers)?;
-    if host == HostHeader::OfTheUrl {
-        let codings = headers.remove(TRANSFER_ENCODING);
-        codings.is_none_or(|codings| codings.as_bytes().eq_ignore_ascii_case(b"chunked")).then_some(())?;
-    }
+    let codings = headers.remove(TRANSFER_ENCODING);
+    codings.is_none_or(|codings| codings.as_bytes().eq_ignore_ascii_case(b"chunked")).then_some(())?;
     let mut encoded = reqwest::Request::new(method, url);
     *encoded.headers_mut() = headers;
     *encoded.body_mut() = body;
@@ -52,7 +35,7 @@ fn url(target: &TargetUrl, path_and_query: &[u8]) -> Option<Url> {
     if !matches!(path_and_query.first(), Some(b'/' | b'?')) {
         return None;
     }
-    let mut text = target.to_string();
+    let mut text = target.base();
     if path_and_query.starts_with(b"?") {
         text.push('/');
     }
@@ -74,13 +57,13 @@ fn url(target: &TargetUrl, path_and_query: &[u8]) -> Option<Url> {
     Url::parse(&text).ok()
 }
 
-fn headers(request: &Request, keep_host: bool) -> Option<HeaderMap> {
+fn headers(request: &Request) -> Option<HeaderMap> {
     let hop = HopByHop::of(&request.head);
     let mut headers = HeaderMap::new();
     for line in request.head.lines() {
         let unwanted = line.is("content-length")
             || (line.is("transfer-encoding") && request.body.framing != Framing::Chunked)
-            || (line.is("host") && (!keep_host || headers.contains_key(HOST)));
+            || line.is("host");
         if unwanted || hop.covers(line.name) {
             continue;
         }
@@ -127,7 +110,6 @@ fn body(request: &Request, headers: &mut HeaderMap) -> Option<Option<Body>> {
             if chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>() != request.body.len {
                 return None;
             }
-            headers.entry(TRANSFER_ENCODING).or_insert(HeaderValue::from_static("chunked"));
             let chunks = chunks.into_iter().map(Ok::<_, Infallible>);
             Some(Some(Body::wrap_stream(futures_util::stream::iter(chunks))))
         }
@@ -156,16 +138,12 @@ mod tests {
         }
     }
 
-    fn encoded(head: &str, framing: Framing, wire: &str, keep_host: bool) -> Option<reqwest::Request> {
-        let host = if keep_host { HostHeader::Kept } else { HostHeader::OfTheTarget };
-        encode(&request(head, framing, wire), &"http://new:81".parse().unwrap(), host)
+    fn encoded(head: &str, framing: Framing, wire: &str) -> Option<reqwest::Request> {
+        encode(&request(head, framing, wire), &"http://new:81".parse().unwrap())
     }
 
     #[test]
     fn http_2_has_no_line_for_the_host_and_no_transfer_coding() {
-        let encoded = |head, framing, wire| {
-            encode(&request(head, framing, wire), &"http://new:81".parse().unwrap(), HostHeader::OfTheUrl)
-        };
         let head = "POST / HTTP/1.1\r\nHost: old\r\nTransfer-Encoding: Chunked\r\nX: 1\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n";
         assert_eq!(lines(&encoded(head, Framing::Chunked, "2\r\nab\r\n0\r\n\r\n").unwrap()), ["x: 1"]);
         let coded = "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n";
@@ -193,57 +171,40 @@ mod tests {
             ("old:80", None),
         ] {
             let head = format!("GET {target} HTTP/1.1\r\nHost: old\r\n\r\n");
-            let found = encoded(&head, Framing::None, "", false).map(|request| request.url().to_string());
+            let found = encoded(&head, Framing::None, "").map(|request| request.url().to_string());
             assert_eq!(found.as_deref(), url, "{target}");
         }
     }
 
     #[test]
-    fn host_names_the_target_unless_it_is_kept() {
-        let head = "GET / HTTP/1.1\r\nHost: old\r\nX: 1\r\n\r\n";
-        assert_eq!(lines(&encoded(head, Framing::None, "", false).unwrap()), ["x: 1", "host: new:81"]);
-        assert_eq!(lines(&encoded(head, Framing::None, "", true).unwrap()), ["host: old", "x: 1"]);
-        let none = "GET / HTTP/1.0\r\n\r\n";
-        assert_eq!(lines(&encoded(none, Framing::None, "", true).unwrap()), ["host: new:81"]);
-    }
-
-    #[test]
     fn a_length_is_said_once_and_a_fold_becomes_a_blank() {
         let head = "POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\nF: a\r\n\t b\r\n\r\n";
-        let request = encoded(head, Framing::Length(3), "abc", false).unwrap();
-        assert_eq!(lines(&request), ["f: a b", "host: new:81", "content-length: 3"]);
+        let request = encoded(head, Framing::Length(3), "abc").unwrap();
+        assert_eq!(lines(&request), ["f: a b", "content-length: 3"]);
         assert_eq!(request.body().and_then(Body::as_bytes), Some(&b"abc"[..]));
         for framing in [Framing::Length(0), Framing::None] {
-            let empty = encoded("POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", framing, "", false).unwrap();
-            assert_eq!(lines(&empty), ["host: new:81", "content-length: 0"], "{framing:?}");
+            let empty = encoded("POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", framing, "").unwrap();
+            assert_eq!(lines(&empty), ["content-length: 0"], "{framing:?}");
         }
     }
 
     #[test]
-    fn chunks_stay_chunks_under_their_codings() {
-        let head = "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\nTrailer: T\r\n\r\n";
-        let request = encoded(head, Framing::Chunked, "2\r\nab\r\n0\r\nT: v\r\n\r\n", false).unwrap();
-        assert_eq!(lines(&request), ["transfer-encoding: gzip, chunked", "host: new:81"]);
-        assert_eq!(request.body().and_then(Body::as_bytes), None);
-    }
-
-    #[test]
     fn what_is_not_whole_or_cannot_be_said_is_not_sent() {
-        assert!(encoded("POST / HTTP/1.1\r\n\r\n", Framing::Length(4), "abc", false).is_none());
+        assert!(encoded("POST / HTTP/1.1\r\n\r\n", Framing::Length(4), "abc").is_none());
         let mut cut = request("POST / HTTP/1.1\r\n\r\n", Framing::Chunked, "2\r\nab\r\n");
         cut.body.len = 5;
-        assert!(encode(&cut, &"http://h".parse().unwrap(), HostHeader::OfTheTarget).is_none());
+        assert!(encode(&cut, &"http://h".parse().unwrap()).is_none());
         let mut unkept = request("POST / HTTP/1.1\r\n\r\n", Framing::Length(3), "abc");
         unkept.body.wire = None;
-        assert!(encode(&unkept, &"http://h".parse().unwrap(), HostHeader::OfTheTarget).is_none());
+        assert!(encode(&unkept, &"http://h".parse().unwrap()).is_none());
         for head in ["G@T / HTTP/1.1\r\n\r\n", "CONNECT h:1 HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nA\u{1}: b\r\n\r\n"] {
-            assert!(encoded(head, Framing::None, "", false).is_none(), "{head:?}");
+            assert!(encoded(head, Framing::None, "").is_none(), "{head:?}");
         }
     }
 
     #[test]
     fn a_head_with_more_lines_than_a_map_can_hold_is_not_sent() {
         let lines = (0..40_000).map(|n| format!("x{n}:")).collect::<Vec<_>>().join("\r\n");
-        assert!(encoded(&format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n"), Framing::None, "", false).is_none());
+        assert!(encoded(&format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n"), Framing::None, "").is_none());
     }
 }

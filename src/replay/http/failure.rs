@@ -8,6 +8,7 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::connections::NotHttp2;
 use crate::exchange::{FailureKind, Shed};
 use crate::replay::{Reason, SendError, tls};
 
@@ -83,6 +84,11 @@ fn kind(error: &reqwest::Error, tls: bool) -> FailureKind {
     }
     let of = |cause| of_http2(cause).or_else(|| of_hyper(cause)).or_else(|| of_system(cause));
     chain(error).find_map(of).unwrap_or(FailureKind::Protocol)
+}
+
+/// Returns whether the target chose another protocol than HTTP/2.
+pub(super) fn is_not_http2(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(<dyn Error>::is::<NotHttp2>)
 }
 
 /// Returns whether an error of rustls is in the chain.

@@ -1,5 +1,4 @@
-//! A client over the network through reqwest: HTTP/1.1, and HTTP/2 where asked for; TLS through rustls; connections
-//! shared as a load balancer shares them.
+//! A client that speaks HTTP/2 over the network, through reqwest; TLS through rustls; requests share connections.
 //!
 //! A request goes in, the [`TargetResponse`] or the kind of its failure comes out. Every status is a response:
 //! redirects are not followed, cookies not kept, content not decoded, proxies of the environment not used.
@@ -7,13 +6,14 @@
 //! *Changes that reqwest makes to a request.* The target is normalized as browsers do it: dot segments are resolved,
 //! `<`, `>`, `"`, `` ` ``, blanks and bytes past ASCII are percent-encoded, in a query `'` too (`/a/../b//c'` is sent
 //! as `/b//c'`, `/?c'` as `/?c%27`). Header names are sent in lower case, lines of one name together. Where there is no
-//! Accept, `accept: */*` is added. The version is 1.1 even where 1.0 was captured, as for any intermediary (RFC 9110,
-//! 2.5). Trailers are not sent. `Expect` is sent, but the body follows at once.
+//! Accept, `accept: */*` is added. Trailers are not sent. `Expect` is sent, but the body follows at once. Host is taken
+//! from the URL (`:authority`), chunks are no more than the content in them, and a body with another transfer coding
+//! cannot be sent (RFC 9113, 8.2.2).
 //!
-//! *HTTP/2* (`--http2`) is used at once with a target without TLS, and with a TLS target where it offers HTTP/2; else
-//! HTTP/1.1 is used, which is reported once. HTTP/2 has names in lower case by rule, Host is taken from the URL
-//! (`:authority`), chunks are no more than the content in them, and a body with another transfer coding cannot be sent
-//! (RFC 9113, 8.2.2).
+//! *HTTP/2 alone.* Without TLS it is spoken at once. With TLS it is offered beside HTTP/1.1: a connection over which the
+//! target chose HTTP/1.1 is closed unused, which is reported once, and from then on the requests go by the
+//! [`WireClient`]. For in HTTP/1 a response belongs to a request by its place alone; hyper shows nobody what comes in
+//! between, and reads interim responses without end before it yields. HTTP/2 numbers both.
 //!
 //! *Never twice.* reqwest's own retries are off. hyper sends a request again only where it had chosen a pooled
 //! connection that turned out closed before the first byte of the request was handed to it.
@@ -25,18 +25,18 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
-use reqwest::{Method, StatusCode, Version};
+use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::connections::HttpConnStats;
-use self::encode::HostHeader;
 use self::failure::Stage;
 use super::settings::TlsIdentity;
 use super::{
-    BegunResponse, Client, ClientError, ClosedEarly, ConnCounters, OpenNow, ProxyUrl, Reason, ResponseOptions,
-    ResponseProgress, RetainedResponse, SendError, SendSettings, TargetResponse, TargetUrl, Ticket, hop, tls,
+    BegunResponse, Client, ClientError, ClosedEarly, ConnCounters, ConnNumber, DEFAULT_MAX_CONNECTIONS, OpenNow,
+    ProxyUrl, Reason, ResponseOptions, ResponseProgress, RetainedResponse, SendError, SendSettings, TargetResponse,
+    TargetUrl, Ticket, WireClient, hop, tls,
 };
 use crate::exchange::{Digest, ExchangeId, FailureKind, Head, Request};
 use crate::http1::content;
@@ -44,8 +44,6 @@ use crate::http1::content;
 mod connections;
 mod encode;
 mod failure;
-
-pub use connections::MAX_SET_UPS;
 
 /// Time that an unused connection is kept: shorter than common servers and balancers keep it (60 s), since a connection
 /// that they close while a request is on its way costs that request.
@@ -57,24 +55,42 @@ const HTTP_2: &[u8] = b"h2";
 /// A client that sends requests to one target over shared connections.
 ///
 /// [`Client::connections`]: `opened` counts every connection that was made. `peak` is the most of them that were not
-/// known to be closed. A connection is known to be closed after a failed or abandoned exchange, and after a response
-/// that says `Connection: close` or ends with the connection; one that the target closes while it is idle is not
-/// noticed, so the true peak may be lower. Set-up times hold at most [`MAX_SET_UPS`] entries between two calls.
+/// known to be closed. A connection is known to be closed after a failed or abandoned exchange; one that the target closes
+/// while it is idle is not noticed, so the true peak may be lower. Set-up times hold at most [`MAX_SET_UPS`](super::wire::MAX_SET_UPS) entries
+/// between two calls.
 #[derive(Debug)]
 pub struct HttpClient {
     http: reqwest::Client,
+    /// For a target that takes nothing but HTTP/1.1.
+    http1: WireClient,
+    /// True once the target chose HTTP/1.1.
+    is_http1: AtomicBool,
+    /// Requests that the client for HTTP/1.1 may send at once: each has a connection of its own.
+    http1_places: Semaphore,
     target: TargetUrl,
-    keep_host: bool,
     ledger: HttpConnStats,
     max_response: u64,
-    http2: bool,
     /// True when TLS is the only step of a connection to the target that can fail after TCP.
     direct_tls: bool,
-    told_of_http1: AtomicBool,
+}
+
+/// Why HTTP/2 brought no response.
+#[derive(Debug)]
+enum Http2Error {
+    /// The target chose HTTP/1.1; nothing was sent.
+    NotSpoken,
+    Failed(SendError),
+}
+
+impl From<SendError> for Http2Error {
+    fn from(error: SendError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl HttpClient {
-    /// A client for the target of `settings`. With https the roots of the system are loaded here, once.
+    /// A client for the target of `settings`, to be made within a runtime. With https the roots of the system are loaded
+    /// here.
     ///
     /// # Errors
     ///
@@ -90,7 +106,7 @@ impl HttpClient {
             .tcp_nodelay(true)
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(settings.max_in_flight)
-            .connector_layer(ledger.clone());
+            .connector_layer(ledger.layer(settings.target.is_tls()));
         let builder = versions(builder, settings);
         let builder = proxied(builder, settings)?;
         let own_trust = settings.trust != TlsIdentity::default();
@@ -103,20 +119,21 @@ impl HttpClient {
         };
         Ok(Self {
             http: builder.build().map_err(|error| set_up_error(settings, &error))?,
+            http1: WireClient::new(settings)?,
+            is_http1: AtomicBool::new(false),
+            http1_places: Semaphore::new(settings.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS)),
             target: settings.target.clone(),
-            keep_host: settings.keep_host,
             ledger,
             max_response: settings.max_response,
-            http2: settings.http2,
             direct_tls: settings.target.is_tls() && settings.proxy.is_none(),
-            told_of_http1: AtomicBool::new(false),
         })
     }
 
     /// Connections opened so far, and those that are not known to be closed.
     #[must_use]
     pub fn open_now(&self) -> OpenNow {
-        self.ledger.open_now()
+        let (http2, http1) = (self.ledger.open_now(), self.http1.open_now());
+        OpenNow { opened: http2.opened + http1.opened, open: http2.open + http1.open, peak: http2.peak.max(http1.peak) }
     }
 
     /// The same client with another limit than that of its settings, in bytes of content.
@@ -128,14 +145,15 @@ impl HttpClient {
 
     async fn exchange(
         &self,
-        request: Request,
+        request: &Request,
         wanted: ResponseOptions,
         progress: &ResponseProgress,
-    ) -> Result<TargetResponse, SendError> {
+    ) -> Result<TargetResponse, Http2Error> {
         let id = request.id;
-        let host = host_header(self.keep_host || wanted.keep_host, self.http2).ok_or_else(unsayable)?;
-        let request = encode::encode(&request, &self.target, host).ok_or_else(unsayable)?;
-        let method = request.method().clone();
+        if wanted.keep_host {
+            return Err(unsayable().into());
+        }
+        let request = encode::encode(request, &self.target).ok_or_else(unsayable)?;
         let mut connection = self.ledger.in_use();
         let written = Instant::now();
         let response = match self.http.execute(request).await {
@@ -144,14 +162,13 @@ impl HttpClient {
                 if error.is_connect() || error.is_builder() {
                     connection.never_was();
                 }
-                return Err(self.failed(id, error, Stage::Head));
+                if failure::is_not_http2(&error) {
+                    return Err(Http2Error::NotSpoken);
+                }
+                return Err(self.failed(id, error, Stage::Head).into());
             }
         };
         let first_byte = Instant::now();
-        if stays_open(&method, &response) {
-            connection.stays_open_at_the_end();
-        }
-        self.warn_of_http1(response.version());
         let status = response.status().as_u16();
         let head = wanted.kept.map(|_| head(&response));
         let content = self.read(response, wanted, progress).await.map_err(|error| match error {
@@ -165,6 +182,22 @@ impl HttpClient {
         let kept = head.map(|head| Box::new(RetainedResponse::new(head, body.map(Into::into))));
         let done = Instant::now();
         Ok(TargetResponse { status, body_len, body_sha256, kept, closed, written, first_byte, done, connection: None })
+    }
+
+    /// The same in HTTP/1.1, as captured.
+    async fn by_wire(
+        &self,
+        turn: Ticket,
+        request: Box<Request>,
+        wanted: ResponseOptions,
+        progress: &ResponseProgress,
+    ) -> Result<TargetResponse, SendError> {
+        if !self.is_http1.swap(true, Ordering::Relaxed) {
+            tracing::warn!("{} speaks no HTTP/2: it is sent HTTP/1.1, as by --client wire", self.target);
+        }
+        // Nobody closes it.
+        let _place = self.http1_places.acquire().await;
+        self.http1.send(turn, request, wanted, progress).await
     }
 
     /// Reads the content to its end, or until it is to be closed, and keeps nothing of it but what is wanted.
@@ -212,13 +245,6 @@ impl HttpClient {
         Ok(content)
     }
 
-    /// Says once that HTTP/2 was asked for in vain.
-    fn warn_of_http1(&self, version: Version) {
-        if self.http2 && version < Version::HTTP_2 && !self.told_of_http1.swap(true, Ordering::Relaxed) {
-            tracing::warn!("--http2: {} does not offer it; it is sent HTTP/1.1", self.target);
-        }
-    }
-
     fn failed(&self, id: ExchangeId, error: reqwest::Error, stage: Stage) -> SendError {
         let error = failure::of(error, self.direct_tls, stage);
         tracing::debug!(%id, %error, "a request failed");
@@ -233,16 +259,29 @@ impl Client for HttpClient {
 
     async fn send(
         &self,
-        _: Ticket,
+        turn: Ticket,
         request: Box<Request>,
         wanted: ResponseOptions,
         progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
-        self.exchange(*request, wanted, progress).await
+        if !self.is_http1.load(Ordering::Relaxed) {
+            match self.exchange(&request, wanted, progress).await {
+                Ok(response) => return Ok(response),
+                Err(Http2Error::Failed(error)) => return Err(error),
+                Err(Http2Error::NotSpoken) => {}
+            }
+        }
+        self.by_wire(turn, request, wanted, progress).await
     }
 
     fn connections(&self) -> ConnCounters {
-        self.ledger.take()
+        let (http2, mut http1) = (self.ledger.take(), self.http1.connections());
+        http1.set_up.extend(http2.set_up);
+        ConnCounters { opened: http2.opened + http1.opened, peak: http2.peak.max(http1.peak), ..http1 }
+    }
+
+    fn desynchronised(&self) -> Vec<ConnNumber> {
+        self.http1.desynchronised()
     }
 }
 
@@ -252,25 +291,20 @@ pub(super) fn refused(request: &Request) -> Option<&'static str> {
     if request.target() == b"*" { Some("asterisk") } else { hop::refused(request) }
 }
 
-/// Returns the head of `request` as it is handed to reqwest, written as HTTP/1.1; `None` where that cannot say it.
+/// Returns the head of `request` as it is handed to reqwest, written as HTTP/1.1 with the host of its URL; `None` where that
+/// cannot say it, as a Host of its own.
 pub(super) fn outgoing_head(request: &Request, settings: &SendSettings, keep_host: bool) -> Option<Vec<u8>> {
-    let host = host_header(settings.keep_host || keep_host, settings.http2)?;
-    let encoded = encode::encode(request, &settings.target, host)?;
+    if keep_host || settings.keep_host {
+        return None;
+    }
+    let encoded = encode::encode(request, &settings.target)?;
     let path = encoded
         .url()
         .query()
         .map_or_else(|| encoded.url().path().to_owned(), |query| format!("{}?{query}", encoded.url().path()));
-    Some(head_of(&format!("{} {path} HTTP/1.1", encoded.method()), encoded.headers()))
-}
-
-/// Where Host comes from; `None` where HTTP/2 has no place for the captured one.
-const fn host_header(keep_host: bool, http2: bool) -> Option<HostHeader> {
-    match (keep_host, http2) {
-        (true, true) => None,
-        (true, false) => Some(HostHeader::Kept),
-        (false, true) => Some(HostHeader::OfTheUrl),
-        (false, false) => Some(HostHeader::OfTheTarget),
-    }
+    let mut headers = encoded.headers().clone();
+    headers.insert(HOST, HeaderValue::from_str(&settings.target.authority()).ok()?);
+    Some(head_of(&format!("{} {path} HTTP/1.1", encoded.method()), &headers))
 }
 
 /// A response that is longer than it may be.
@@ -333,14 +367,11 @@ fn install_crypto() {
     });
 }
 
-/// HTTP/1.1 alone; or HTTP/2 at once, or as TLS settles it.
+/// HTTP/2 at once; or offered first, where TLS settles it.
 fn versions(builder: reqwest::ClientBuilder, settings: &SendSettings) -> reqwest::ClientBuilder {
-    match (settings.http2, settings.target.is_tls()) {
-        (false, _) => builder.http1_only(),
-        // The least window is 64 KiB for all requests of a connection together (RFC 9113, 6.9.2): it grows with the delay.
-        (true, true) => builder.http2_adaptive_window(true),
-        (true, false) => builder.http2_prior_knowledge().http2_adaptive_window(true),
-    }
+    // The least window is 64 KiB for all requests of a connection together (RFC 9113, 6.9.2): it grows with the delay.
+    let builder = builder.http2_adaptive_window(true);
+    if settings.target.is_tls() { builder } else { builder.http2_prior_knowledge() }
 }
 
 /// Through the proxy that was asked for, and no other.
@@ -353,9 +384,7 @@ fn proxied(builder: reqwest::ClientBuilder, settings: &SendSettings) -> Result<r
 /// The TLS side where it is not reqwest's own.
 fn own_tls(settings: &SendSettings) -> Result<rustls::ClientConfig, ClientError> {
     let mut config = tls::config(settings)?;
-    if settings.http2 {
-        config.alpn_protocols.insert(0, HTTP_2.to_vec());
-    }
+    config.alpn_protocols.insert(0, HTTP_2.to_vec());
     Ok(config)
 }
 
@@ -366,25 +395,4 @@ fn set_up_error(settings: &SendSettings, error: &reqwest::Error) -> ClientError 
     } else {
         ClientError::Setup { url, why }
     }
-}
-
-/// Returns whether the connection persists after this response (RFC 9112, 9.3 and 6.3).
-fn stays_open(method: &Method, response: &reqwest::Response) -> bool {
-    let says = |option: &str| {
-        let values = response.headers().get_all(CONNECTION).iter();
-        values
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .any(|found| found.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
-    };
-    let bodiless =
-        method == Method::HEAD || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let ends = |name| response.headers().contains_key(name);
-    // Connections of HTTP/2 carry many exchanges, and end by themselves.
-    if response.version() == Version::HTTP_2 {
-        return true;
-    }
-    let persistent = if response.version() >= Version::HTTP_11 { !says("close") } else { says("keep-alive") };
-    persistent
-        && response.status() != StatusCode::SWITCHING_PROTOCOLS
-        && (bodiless || ends(CONTENT_LENGTH) || ends(TRANSFER_ENCODING))
 }

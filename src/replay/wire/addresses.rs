@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::exchange::FailureKind;
-use crate::replay::{AddressShare, Reason, SendError};
+use crate::replay::{AddressShare, ConnectTo, PeerAddress, Reason, SendError};
 
 /// Most addresses of one name that are used; further ones of a lookup are ignored.
 const MAX_ADDRESSES: usize = 256;
@@ -51,7 +51,7 @@ impl Resolve for SystemResolver {
 /// One address, and what is known of it.
 #[derive(Debug)]
 pub(super) struct AddressEntry {
-    pub(super) socket: SocketAddr,
+    pub(super) peer: PeerAddress,
     opened: AtomicU64,
     failed: AtomicU64,
     requests: AtomicU64,
@@ -68,9 +68,9 @@ struct Backoff {
 }
 
 impl AddressEntry {
-    fn new(socket: SocketAddr) -> Self {
+    fn new(peer: PeerAddress) -> Self {
         Self {
-            socket,
+            peer,
             opened: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             requests: AtomicU64::new(0),
@@ -134,16 +134,20 @@ struct ResolverState {
 }
 
 impl Addresses {
-    /// `host` is a name, or an address itself: then nothing is ever looked up.
-    pub(super) fn new(host: &str, port: u16, every: Duration, resolver: Arc<dyn Resolve>) -> Self {
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+    /// Only a name is ever looked up.
+    pub(super) fn new(to: &ConnectTo, every: Duration, resolver: Arc<dyn Resolve>) -> Self {
         let mut state = ResolverState::default();
-        if let Some(ip) = literal {
-            state.set(&[SocketAddr::new(ip, port)]);
+        let (host, port, known) = match to {
+            ConnectTo::Name(host, port) => (host.clone(), *port, None),
+            ConnectTo::Address(address) => (String::new(), 0, Some(PeerAddress::Tcp(*address))),
+            ConnectTo::Unix(path) => (String::new(), 0, Some(PeerAddress::Unix(Arc::new(path.clone())))),
+        };
+        let next_lookup = if known.is_some() { u64::MAX } else { millis(every) };
+        if let Some(known) = known {
+            state.set([known]);
         }
-        let next_lookup = if literal.is_some() { u64::MAX } else { millis(every) };
         Self {
-            host: host.to_owned(),
+            host,
             port,
             every,
             resolver,
@@ -187,7 +191,7 @@ impl Addresses {
     pub(super) fn shares(&self) -> Vec<AddressShare> {
         let state = lock(&self.state);
         let share = |address: &Arc<AddressEntry>| AddressShare {
-            address: address.socket,
+            address: address.peer.clone(),
             opened: address.opened.load(Ordering::Relaxed),
             failed: address.failed.load(Ordering::Relaxed),
             requests: address.requests.load(Ordering::Relaxed),
@@ -208,7 +212,7 @@ impl Addresses {
         }
         match self.resolver.lookup(&self.host, self.port).await {
             Ok(found) if !found.is_empty() => {
-                lock(&self.state).set(&found);
+                lock(&self.state).set(found.into_iter().map(PeerAddress::from));
                 Ok(())
             }
             failed => {
@@ -224,7 +228,7 @@ impl Addresses {
 
     async fn resolve_again(&self) {
         match self.resolver.lookup(&self.host, self.port).await {
-            Ok(found) if !found.is_empty() => lock(&self.state).set(&found),
+            Ok(found) if !found.is_empty() => lock(&self.state).set(found.into_iter().map(PeerAddress::from)),
             failed => {
                 let why = failed.map_or_else(|error| error.to_string(), |_| "it has no address".to_owned());
                 tracing::warn!("cannot look up {} again: {why}; its addresses stay as they were", self.host);
@@ -235,20 +239,20 @@ impl Addresses {
 
 impl ResolverState {
     /// These are the addresses from now on; what is known of those that stay is kept.
-    fn set(&mut self, found: &[SocketAddr]) {
+    fn set(&mut self, found: impl IntoIterator<Item = PeerAddress>) {
         let mut seen = HashSet::new();
-        let found: Vec<_> = found.iter().filter(|socket| seen.insert(**socket)).take(MAX_ADDRESSES).collect();
+        let found: Vec<_> = found.into_iter().filter(|peer| seen.insert(peer.clone())).take(MAX_ADDRESSES).collect();
         for address in &self.current {
-            address.gone.store(!found.contains(&&address.socket), Ordering::Relaxed);
+            address.gone.store(!found.contains(&address.peer), Ordering::Relaxed);
         }
-        self.current = found.into_iter().map(|socket| self.address(*socket)).collect();
+        self.current = found.into_iter().map(|peer| self.address(peer)).collect();
     }
 
-    fn address(&mut self, socket: SocketAddr) -> Arc<AddressEntry> {
-        let known = self.remembered.iter().find(|address| address.socket == socket).map(Arc::clone);
+    fn address(&mut self, peer: PeerAddress) -> Arc<AddressEntry> {
+        let known = self.remembered.iter().find(|address| address.peer == peer).map(Arc::clone);
         known.map_or_else(
             || {
-                let new = Arc::new(AddressEntry::new(socket));
+                let new = Arc::new(AddressEntry::new(peer));
                 if self.remembered.len() < MAX_REMEMBERED {
                     self.remembered.push(Arc::clone(&new));
                 }
@@ -297,11 +301,11 @@ mod tests {
         let script = Arc::new(ScriptedResolver::default());
         script.says(addresses);
         let resolver: Arc<dyn Resolve> = Arc::clone(&script) as _;
-        (script, Arc::new(Addresses::new("h", 80, EVERY, resolver)))
+        (script, Arc::new(Addresses::new(&ConnectTo::Name("h".to_owned(), 80), EVERY, resolver)))
     }
 
     async fn order(addresses: &Addresses) -> Vec<String> {
-        addresses.in_order().await.unwrap().iter().map(|address| address.socket.to_string()).collect()
+        addresses.in_order().await.unwrap().iter().map(|address| address.peer.to_string()).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -366,9 +370,9 @@ mod tests {
     #[tokio::test]
     async fn an_address_is_its_own_and_never_looked_up() {
         let resolver: Arc<dyn Resolve> = Arc::new(ScriptedResolver::default());
-        for (host, shown) in [("127.0.0.1", "127.0.0.1:81"), ("[::1]", "[::1]:81")] {
-            let addresses = Addresses::new(host, 81, EVERY, Arc::clone(&resolver));
-            assert_eq!(order(&addresses).await, [shown]);
+        for typed in ["127.0.0.1:81", "[::1]:81", "[fe80::1%7]:81", "unix:/run/app.sock"] {
+            let addresses = Addresses::new(&typed.parse().unwrap(), EVERY, Arc::clone(&resolver));
+            assert_eq!(order(&addresses).await, [typed]);
         }
     }
 }

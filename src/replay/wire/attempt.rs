@@ -7,6 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
@@ -14,10 +15,15 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::transport::Transport;
+use crate::replay::PeerAddress;
+
+/// Interval between two tries for a Unix socket whose queue of new connections is full: no event tells that it has room.
+const FULL_PAUSE: Duration = Duration::from_millis(5);
 /// A beginning takes long from here on. Otherwise it is a third of that, with the whole handshake where the target is on
 /// this machine, and a tenth where it is not.
 const LONG: Duration = Duration::from_micros(150);
@@ -51,7 +57,14 @@ impl ConnectThrottle {
     }
 
     /// A connection to `address`; who has a turn begins apart.
-    pub(super) async fn connect(&self, address: SocketAddr, turn: ThrottlePermit) -> io::Result<TcpStream> {
+    pub(super) async fn connect(&self, address: &PeerAddress, turn: ThrottlePermit) -> io::Result<Transport> {
+        match address {
+            PeerAddress::Tcp(address) => self.connect_tcp(*address, turn).await.map(Transport::Tcp),
+            PeerAddress::Unix(path) => connect_unix(path).await.map(Transport::Unix),
+        }
+    }
+
+    async fn connect_tcp(&self, address: SocketAddr, turn: ThrottlePermit) -> io::Result<TcpStream> {
         let stream = match turn {
             None => begin(address, &self.long)?,
             Some(turn) => {
@@ -69,6 +82,15 @@ impl ConnectThrottle {
         match stream.take_error()? {
             Some(error) => Err(error),
             None => Ok(stream),
+        }
+    }
+}
+
+async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(FULL_PAUSE).await,
+            connected => return connected,
         }
     }
 }
@@ -117,14 +139,14 @@ mod tests {
                 attempts.long.store(long, Ordering::Relaxed);
                 let turn = attempts.turn().await;
                 assert_eq!(turn.is_some(), long);
-                let stream = attempts.connect(address, turn).await.unwrap();
+                let stream = attempts.connect_tcp(address, turn).await.unwrap();
                 assert_eq!(listener.accept().await.unwrap().1, stream.local_addr().unwrap());
             }
             drop(listener);
             for long in [false, true] {
                 attempts.long.store(long, Ordering::Relaxed);
                 let turn = attempts.turn().await;
-                let refused = attempts.connect(address, turn).await.unwrap_err();
+                let refused = attempts.connect_tcp(address, turn).await.unwrap_err();
                 assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
             }
         }

@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::exchange::ExchangeId;
-use crate::replay::http::MAX_SET_UPS;
 use crate::replay::{ConnCounters, ConnNumber, Desynchronised, OpenNow};
 
 use super::addresses::Addresses;
+
+/// Most set-up times that are held between two calls of [`crate::replay::Client::connections`], 16 bytes each;
+/// further connections are counted, but their times are not.
+pub const MAX_SET_UPS: usize = 1 << 18;
 
 /// History of a connection.
 #[derive(Clone, Copy, Debug, Default)]

@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 
 use super::addresses::{AddressEntry, Addresses};
 use super::attempt::{ConnectThrottle, ThrottlePermit};
 use super::conn_stats::ConnStats;
 use super::failure;
+use super::tls_setup::TlsSetup;
+use super::transport::Transport;
 use super::upstream::{UpstreamConn, UpstreamStream};
+use super::via_proxy::ViaProxy;
 use crate::exchange::FailureKind;
 use crate::replay::{Reason, SendError};
 
@@ -30,22 +30,11 @@ const HEAD_START: Duration = Duration::from_millis(250);
 pub(super) struct Connector {
     pub(super) addresses: Arc<Addresses>,
     pub(super) attempts: ConnectThrottle,
+    pub(super) proxy: Option<ViaProxy>,
     pub(super) tls: Option<TlsSetup>,
     pub(super) ledger: Arc<ConnStats>,
     /// Limit for setting up a connection.
     pub(super) timeout: Duration,
-}
-
-/// TLS settings for a target.
-pub(super) struct TlsSetup {
-    pub(super) connector: TlsConnector,
-    pub(super) name: ServerName<'static>,
-}
-
-impl std::fmt::Debug for TlsSetup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 impl Connector {
@@ -58,7 +47,7 @@ impl Connector {
         let connecting = async {
             match order.as_slice() {
                 [only] => {
-                    let connected = self.attempts.connect(only.socket, turn).await;
+                    let connected = self.attempts.connect(&only.peer, turn).await;
                     Ok((Arc::clone(only), connected.map_err(|error| failed(only, &error))?))
                 }
                 _ => race(order.clone(), &self.attempts, turn).await,
@@ -70,25 +59,31 @@ impl Connector {
             }
             return Err(unanswered(self.timeout));
         };
-        let (address, tcp) = connected?;
-        if let Err(error) = tcp.set_nodelay(true) {
+        let (address, transport) = connected?;
+        if let Transport::Tcp(tcp) = &transport
+            && let Err(error) = tcp.set_nodelay(true)
+        {
             tracing::debug!(%error, "cannot switch Nagle's algorithm off");
         }
         let open = self.ledger.open();
-        let stream = match &self.tls {
-            None => UpstreamStream::Plain(tcp),
-            Some(tls) => match tls.connector.connect(tls.name.clone(), tcp).await {
-                Ok(stream) => UpstreamStream::Tls(Box::new(stream)),
-                Err(error) => {
-                    address.fails(Instant::now());
-                    tracing::debug!(address = %address.socket, %error, "no TLS session");
-                    return Err(failure::of_handshake(&error));
-                }
-            },
-        };
+        let stream = self.session(transport).await.inspect_err(|error| {
+            address.fails(Instant::now());
+            tracing::debug!(address = %address.peer, %error, "connected, and no way to speak");
+        })?;
         address.works();
         self.ledger.set_up(started.elapsed());
         Ok(UpstreamConn::new(stream, address, open))
+    }
+
+    /// What requests are written to: through the proxy, and with TLS, where there are such.
+    async fn session(&self, connected: Transport) -> Result<UpstreamStream, SendError> {
+        let transport = match &self.proxy {
+            None => connected,
+            Some(proxy) => proxy.reach(connected).await?,
+        };
+        let Some(tls) = &self.tls else { return Ok(UpstreamStream::Plain(transport)) };
+        let session = tls.connector.connect(tls.name.clone(), transport).await;
+        session.map(|session| UpstreamStream::Tls(Box::new(session))).map_err(|error| failure::of_handshake(&error))
     }
 }
 
@@ -97,7 +92,7 @@ async fn race(
     order: Vec<Arc<AddressEntry>>,
     attempts: &ConnectThrottle,
     mut turn: ThrottlePermit,
-) -> Result<(Arc<AddressEntry>, TcpStream), SendError> {
+) -> Result<(Arc<AddressEntry>, Transport), SendError> {
     let mut order = order.into_iter();
     let mut running = FuturesUnordered::new();
     let mut started: Vec<Arc<AddressEntry>> = Vec::new();
@@ -110,7 +105,7 @@ async fn race(
             started.push(Arc::clone(&address));
             let turn = turn.take();
             running.push(async move {
-                let result = attempts.connect(address.socket, turn).await;
+                let result = attempts.connect(&address.peer, turn).await;
                 (address, result)
             });
         }
@@ -120,11 +115,11 @@ async fn race(
         tokio::select! {
             biased;
             Some((address, result)) = running.next() => match result {
-                Ok(tcp) => {
+                Ok(transport) => {
                     let now = Instant::now();
                     let slow = started.iter().filter(|other| !Arc::ptr_eq(other, &address));
                     slow.for_each(|other| other.fails(now));
-                    return Ok((address, tcp));
+                    return Ok((address, transport));
                 }
                 Err(error) => {
                     last = failed(&address, &error);
@@ -138,8 +133,8 @@ async fn race(
 }
 
 fn failed(address: &AddressEntry, error: &io::Error) -> SendError {
-    tracing::debug!(address = %address.socket, %error, "cannot connect");
-    let failed = failure::of_connecting(address.socket, error);
+    tracing::debug!(address = %address.peer, %error, "cannot connect");
+    let failed = failure::of_connecting(&address.peer, error);
     // What this machine lacks is not held against the address.
     if failed.kind().is_some() {
         address.fails(Instant::now());

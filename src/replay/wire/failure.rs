@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use rustix::io::Errno;
 
 use crate::exchange::{FailureKind, Shed};
-use crate::replay::{Reason, SendError, tls};
+use crate::replay::{PeerAddress, Reason, SendError, tls};
 
 /// Maps an error of reading or writing an open connection.
 pub(super) fn of_connection(error: &io::Error) -> SendError {
@@ -30,7 +30,7 @@ pub(super) fn of_connection(error: &io::Error) -> SendError {
 }
 
 /// Maps an error of connecting to `address`.
-pub(super) fn of_connecting(address: SocketAddr, error: &io::Error) -> SendError {
+pub(super) fn of_connecting(address: &PeerAddress, error: &io::Error) -> SendError {
     use io::ErrorKind as Kind;
     if let Some(place) = local_limit(address, error) {
         return SendError::Shed(place);
@@ -38,6 +38,8 @@ pub(super) fn of_connecting(address: SocketAddr, error: &io::Error) -> SendError
     let (kind, reason) = match error.kind() {
         Kind::ConnectionRefused => (FailureKind::Connect, Reason::new("refused: nothing listens there").with(address)),
         Kind::TimedOut => (FailureKind::ConnectTimeout, Reason::new("the connection was not answered").with(address)),
+        Kind::NotFound => (FailureKind::Connect, Reason::new("no socket is there").with(address)),
+        Kind::PermissionDenied => (FailureKind::Connect, Reason::new("not permitted to connect").with(address)),
         Kind::HostUnreachable => (FailureKind::Connect, Reason::new("no route to the host").with(address)),
         Kind::NetworkUnreachable => (FailureKind::Connect, Reason::new("no route to the network").with(address)),
         Kind::ConnectionReset => {
@@ -59,12 +61,15 @@ pub(super) fn of_handshake(error: &io::Error) -> SendError {
 }
 
 /// Returns the local resource that has run out, where that is the reason for the failed connection.
-pub(super) fn local_limit(address: SocketAddr, error: &io::Error) -> Option<Shed> {
+pub(super) fn local_limit(address: &PeerAddress, error: &io::Error) -> Option<Shed> {
     match Errno::from_io_error(error)? {
         // This process, or the whole machine, has as many files open as it may; or no memory for more sockets.
         Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => Some(Shed::OpenFiles),
         // Either every local port is taken, or there is no address to send from at all.
-        Errno::ADDRNOTAVAIL if has_source(address) => Some(Shed::LocalPorts),
+        Errno::ADDRNOTAVAIL => match address {
+            PeerAddress::Tcp(address) if has_source(*address) => Some(Shed::LocalPorts),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -95,7 +100,7 @@ mod tests {
     const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
 
     fn connecting(errno: Errno, address: SocketAddr) -> SendError {
-        of_connecting(address, &errno.into())
+        of_connecting(&address.into(), &errno.into())
     }
 
     #[test]

@@ -30,8 +30,8 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::{
-    Client, ClientError, ConnCounters, ConnKey, ConnNumber, ConnectionMode, OpenNow, Reason, ResponseOptions,
-    ResponseProgress, SendError, SendSettings, TargetResponse, Ticket, hop, tls,
+    Client, ClientError, ConnCounters, ConnKey, ConnNumber, ConnectTo, ConnectionMode, OpenNow, ProxyUrl, Reason,
+    ResponseOptions, ResponseProgress, SendError, SendSettings, TargetResponse, Ticket, hop, tls,
 };
 use crate::exchange::{ExchangeId, FailureKind, Request};
 
@@ -46,11 +46,15 @@ mod mirrored;
 mod pool;
 mod request;
 mod response;
+mod tls_setup;
+mod transport;
 mod turns;
 mod unasked;
 mod upstream;
+mod via_proxy;
 
 pub use addresses::{Lookup, Resolve, SystemResolver};
+pub use conn_stats::MAX_SET_UPS;
 pub use limit::fit_connections;
 pub use mirrored::MirroredTicket;
 pub use response::MAX_HEAD_BYTES;
@@ -58,13 +62,15 @@ pub use response::MAX_HEAD_BYTES;
 use addresses::Addresses;
 use attempt::ConnectThrottle;
 use conn_stats::ConnStats;
-use connect::{Connector, TlsSetup};
+use connect::Connector;
 use exchange::{ExchangeError, SendResult, exchange};
 use mirrored::{MirroredConns, MirroredState, OpeningConn};
 use pool::ConnPool;
 use request::{EncodedRequest, RewriteRules};
+use tls_setup::TlsSetup;
 use turns::ReadTurns;
 use upstream::{Readiness, UpstreamConn};
+use via_proxy::{ProxyKind, ViaProxy};
 
 /// Time that a connection must stay quiet after its first response, before that response counts: see
 /// [`WireClient::over`].
@@ -127,13 +133,17 @@ impl WireClient {
     /// Where certificates or a key cannot be used, or the target has no name for TLS.
     pub fn with_resolver(settings: &SendSettings, resolver: Arc<dyn Resolve>) -> Result<Self, ClientError> {
         let limit = limit::connection_limit(settings);
-        let url = &settings.target.0;
-        let host = url.host_str().unwrap_or_default();
-        let port = url.port_or_known_default().unwrap_or(80);
+        let proxy = settings.proxy.as_ref().map(|proxy| via(settings, proxy, Arc::clone(&resolver))).transpose()?;
+        let destination = match &settings.proxy {
+            None => settings.connect_to().clone(),
+            Some(proxy) => ConnectTo::of_host(proxy.host(), proxy.port()).map_err(|error| set_up(settings, &error))?,
+        };
+        let name = settings.sni.as_deref().unwrap_or_else(|| settings.target.host());
         let connector = Connector {
-            addresses: Arc::new(Addresses::new(host, port, settings.resolve_every, resolver)),
+            addresses: Arc::new(Addresses::new(&destination, settings.resolve_every, resolver)),
             attempts: ConnectThrottle::default(),
-            tls: if settings.target.is_tls() { Some(session(settings, host)?) } else { None },
+            proxy,
+            tls: if settings.target.is_tls() { Some(session(settings, name)?) } else { None },
             ledger: Arc::new(ConnStats::default()),
             timeout: settings.timeout,
         };
@@ -395,9 +405,24 @@ const NOT_WHOLE: Reason = Reason::new("the request's body is not the one that it
 
 fn session(settings: &SendSettings, host: &str) -> Result<TlsSetup, ClientError> {
     let plain = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let name = ServerName::try_from(plain)
-        .map_err(|error| ClientError::Setup { url: settings.target.to_string(), why: error.to_string() })?;
+    let name = ServerName::try_from(plain).map_err(|error| set_up(settings, &error))?;
     Ok(TlsSetup { connector: Arc::new(tls::config(settings)?).into(), name })
+}
+
+/// The way to the target through `proxy`.
+fn via(settings: &SendSettings, proxy: &ProxyUrl, resolver: Arc<dyn Resolve>) -> Result<ViaProxy, ClientError> {
+    let host = settings.target.host().trim_start_matches('[').trim_end_matches(']');
+    Ok(ViaProxy {
+        kind: ProxyKind::of(proxy, settings.target.is_tls()),
+        tls: if proxy.is_tls() { Some(session(settings, proxy.host())?) } else { None },
+        host: host.to_owned(),
+        port: settings.target.port(),
+        resolver,
+    })
+}
+
+fn set_up(settings: &SendSettings, error: &dyn std::fmt::Display) -> ClientError {
+    ClientError::Setup { url: settings.target.to_string(), why: error.to_string() }
 }
 
 /// What `exchange` yields; the turn leaves its place among the connections as soon as this one does not count any more.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use super::via_proxy::ProxyKind;
 use crate::exchange::{Framing, Head, HeaderLine, Request, path_and_query};
 use crate::head::KnownHeader;
 use crate::http1::RequestContext;
@@ -22,11 +23,20 @@ const MAX_COPIED_BODY: usize = 16 << 10;
 pub(super) struct RewriteRules {
     /// Value of Host, unless the captured one is kept.
     pub(super) authority: String,
-    /// Prefix of every path; mostly empty.
+    /// Prefix of every path; mostly empty. For a proxy that reads requests it begins with scheme and authority.
     pub(super) prefix: String,
     pub(super) keep_host: bool,
     /// Lines of the captured connection are left out.
     pub(super) shared: bool,
+}
+
+/// Returns what comes before each path: a proxy that reads requests is told scheme and authority, too.
+fn prefix(settings: &SendSettings) -> String {
+    let target = &settings.target;
+    match settings.proxy.as_ref().map(|proxy| ProxyKind::of(proxy, target.is_tls())) {
+        Some(ProxyKind::Forwards) => format!("http://{}{}", target.authority(), target.prefix()),
+        _ => target.prefix().to_owned(),
+    }
 }
 
 impl RewriteRules {
@@ -34,7 +44,7 @@ impl RewriteRules {
     pub(super) fn of(settings: &SendSettings) -> Self {
         Self {
             authority: settings.target.authority(),
-            prefix: settings.target.prefix().to_owned(),
+            prefix: prefix(settings),
             keep_host: settings.keep_host,
             shared: settings.connections == ConnectionMode::Pooled,
         }
@@ -99,7 +109,7 @@ fn edited<'a>(
 ) -> Option<(HeadCopy<'a>, LineTotals<'a>)> {
     let mut edit = HeadCopy::new(&request.head, room);
     if !terms.keep_host || !terms.prefix.is_empty() {
-        edit.retarget(terms.prefix.as_bytes());
+        edit.retarget(terms);
     }
     // A line of any name may have to go only where a Connection line names it.
     let any_may_go = matches!(hop, HopRules::Read(_));
@@ -295,16 +305,27 @@ impl<'a> HeadCopy<'a> {
         Some(())
     }
 
-    /// Absolute-form loses scheme and authority, which name another server (RFC 9112, 3.2.1); `prefix` comes before a path.
-    fn retarget(&mut self, prefix: &[u8]) {
+    /// Absolute-form loses scheme and authority, which name another server (RFC 9112, 3.2.1); the prefix comes before a
+    /// path. `*` is nothing to a proxy that reads requests: it is told the authority alone (RFC 9112, 3.2.4).
+    fn retarget(&mut self, terms: &RewriteRules) {
+        let prefix = terms.prefix.as_bytes();
         let (method, target, _) = self.head.request_line();
         let is_path = target.starts_with(b"/");
-        if (is_path && prefix.is_empty()) || (!is_path && memchr::memmem::find(target, b"://").is_none()) {
+        let is_for_proxy = target == b"*" && memchr::memmem::find(prefix, b"://").is_some();
+        if (is_path && prefix.is_empty())
+            || (!is_path && !is_for_proxy && memchr::memmem::find(target, b"://").is_none())
+        {
             return;
         }
         let after = self.head.as_bytes().get(method.len()..).unwrap_or_default();
         let start = method.len() + after.iter().take_while(|byte| **byte == b' ').count();
         self.copy_to(start);
+        if is_for_proxy {
+            self.out.extend_from_slice(b"http://");
+            self.out.extend_from_slice(terms.authority.as_bytes());
+            self.at = start + target.len();
+            return;
+        }
         let path = path_and_query(target);
         self.out.extend_from_slice(prefix);
         if path.starts_with(b"?") {

@@ -1,21 +1,22 @@
-//! One connection to a target, over TCP or TLS.
+//! One connection to a target, with TLS or without.
 //!
 //! Reads go through one buffer for each thread: a connection that waits holds none.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::addresses::AddressEntry;
 use super::conn_stats::{History, OpenGuard};
+use super::transport::Transport;
 use super::unasked::{LOOK, Unasked, judge};
 use crate::replay::ConnNumber;
 
@@ -48,8 +49,34 @@ pub(super) enum Readiness {
 
 #[derive(Debug)]
 pub(super) enum UpstreamStream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Transport),
+    Tls(Box<TlsStream<Transport>>),
+}
+
+impl UpstreamStream {
+    /// Returns whether any TLS lies between the system and the messages.
+    const fn is_tls(&self) -> bool {
+        match self {
+            Self::Plain(transport) => transport.is_tls(),
+            Self::Tls(_) => true,
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(plain) => Pin::new(plain).poll_read(cx, buffer),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsFd for UpstreamStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Plain(transport) => transport.as_fd(),
+            Self::Tls(tls) => tls.get_ref().0.as_fd(),
+        }
+    }
 }
 
 impl UpstreamConn {
@@ -60,7 +87,7 @@ impl UpstreamConn {
 
     /// Returns whether the connection is TLS, which may hold back bytes that were written.
     pub(super) const fn is_tls(&self) -> bool {
-        matches!(self.stream, UpstreamStream::Tls(_))
+        self.stream.is_tls()
     }
 
     /// Returns whether an idle connection can carry a request: the target has neither ended it nor sent anything
@@ -72,27 +99,23 @@ impl UpstreamConn {
     }
 
     fn readiness(&mut self) -> Readiness {
-        let tcp = match &self.stream {
-            UpstreamStream::Plain(tcp) => tcp,
-            UpstreamStream::Tls(tls) => tls.get_ref().0,
-        };
         let mut bytes = [0; LOOK];
         let mut buffer = ReadBuf::new(&mut bytes);
-        match (rustix::net::recv(tcp, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT), &mut self.stream) {
-            (Err(rustix::io::Errno::AGAIN), _) => return Readiness::Ready,
-            (Ok((_, 1..)), UpstreamStream::Plain(tcp)) => {
-                let peeked =
-                    rustix::net::recv(tcp, buffer.initialize_unfilled(), RecvFlags::PEEK | RecvFlags::DONTWAIT);
-                buffer.advance(peeked.map_or(0, |(_, len)| len.min(LOOK)));
-            }
-            // What came may be a session ticket, which TLS takes without a word (RFC 8446, 4.6.1).
-            (Ok((_, 1..)), UpstreamStream::Tls(tls)) => {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(&self.stream, &mut [0], flags) {
+            Err(rustix::io::Errno::AGAIN) => return Readiness::Ready,
+            Ok((_, 1..)) if self.stream.is_tls() => {
+                // What came may be a session ticket, which TLS takes without a word (RFC 8446, 4.6.1).
                 let mut none = Context::from_waker(Waker::noop());
-                match Pin::new(tls.as_mut()).poll_read(&mut none, &mut buffer) {
+                match self.stream.poll_read(&mut none, &mut buffer) {
                     Poll::Pending => return Readiness::Ready,
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => return Readiness::Closed,
                 }
+            }
+            Ok((_, 1..)) => {
+                let peeked = rustix::net::recv(&self.stream, buffer.initialize_unfilled(), flags);
+                buffer.advance(peeked.map_or(0, |(_, len)| len.min(LOOK)));
             }
             _ => return Readiness::Closed,
         }
@@ -151,17 +174,17 @@ impl UpstreamConn {
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
         let both = [IoSlice::new(head), IoSlice::new(body)];
         match (&mut self.stream, head.is_empty(), body.is_empty()) {
-            (UpstreamStream::Plain(tcp), _, true) => Pin::new(tcp).poll_write(cx, head),
-            (UpstreamStream::Plain(tcp), true, _) => Pin::new(tcp).poll_write(cx, body),
-            (UpstreamStream::Plain(tcp), ..) => Pin::new(tcp).poll_write_vectored(cx, &both),
+            (UpstreamStream::Plain(plain), _, true) => Pin::new(plain).poll_write(cx, head),
+            (UpstreamStream::Plain(plain), true, _) => Pin::new(plain).poll_write(cx, body),
+            (UpstreamStream::Plain(plain), ..) => Pin::new(plain).poll_write_vectored(cx, &both),
             (UpstreamStream::Tls(tls), ..) => Pin::new(tls.as_mut()).poll_write_vectored(cx, &both),
         }
     }
 
-    /// Hands everything to the system; TCP has nothing to hand.
+    /// Hands everything to the system; what is no TLS has nothing to hand.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
-            UpstreamStream::Plain(_) => Poll::Ready(Ok(())),
+            UpstreamStream::Plain(plain) => Pin::new(plain).poll_flush(cx),
             UpstreamStream::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
         }
     }
@@ -170,10 +193,7 @@ impl UpstreamConn {
     pub(super) fn poll_read<T>(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&[u8]) -> T) -> Poll<io::Result<T>> {
         BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
-            let read = match &mut self.stream {
-                UpstreamStream::Plain(tcp) => Pin::new(tcp).poll_read(cx, &mut buffer),
-                UpstreamStream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, &mut buffer),
-            };
+            let read = self.stream.poll_read(cx, &mut buffer);
             read.map_ok(|()| take(buffer.filled()))
         })
     }

@@ -52,18 +52,18 @@ pub(crate) struct ReplayArgs {
     /// lag [default: pooled 256; mirrored as many as the limit on open files allows]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     max_connections: Option<String>,
-    /// HTTP client: wire sends requests byte for byte as captured, reqwest normalizes targets and headers [default:
-    /// wire]
+    /// HTTP client: wire sends requests byte for byte as captured, in HTTP/1. reqwest sends them in HTTP/2, with targets
+    /// and headers normalized [default: wire]
     #[arg(long, value_name = "CLIENT")]
     client: Option<String>,
-    /// Use HTTP/2, with --client reqwest: always for http://, where the target offers it for https://
+    /// Use HTTP/2 for http:// too, with --client reqwest. For https:// it is used where the target offers it
     #[arg(long)]
     http2: bool,
     // Not a doc comment: rustdoc would have the address marked up.
     #[arg(
         long,
         value_name = "URL",
-        help = "Send through this proxy, with --client reqwest: http://proxy:3128, https://... or socks5://... \
+        help = "Send through this proxy: http://proxy:3128, https://... or socks5://... \
                 HTTP_PROXY and the like are ignored"
     )]
     proxy: Option<String>,

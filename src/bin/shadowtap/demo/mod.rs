@@ -123,7 +123,7 @@ pub(crate) fn run(
 }
 
 fn plan(staging: SocketAddr, results: Box<dyn Write + Send>) -> anyhow::Result<DemoPlan> {
-    let target = replay::TargetUrl(url::Url::parse(&format!("http://{staging}"))?);
+    let target = format!("http://{staging}").parse()?;
     Ok(DemoPlan {
         capture: CAPTURE,
         middleware: middleware::ChainSettings { sample: middleware::Share(SAMPLE), ..Default::default() },
@@ -197,8 +197,8 @@ mod tests {
 
     /// Returns the status of staging's response to a GET of `target`.
     fn status(plan: &DemoPlan, target: &str) -> u16 {
-        let address = plan.replay.target.0.socket_addrs(|| None).unwrap();
-        let mut stream = TcpStream::connect(&*address).unwrap();
+        let address = plan.replay.target.authority();
+        let mut stream = TcpStream::connect(address).unwrap();
         write!(stream, "GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
