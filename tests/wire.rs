@@ -162,6 +162,71 @@ async fn what_would_leave_http_is_not_sent() {
     assert_eq!(server.requests().len(), 1);
 }
 
+#[tokio::test]
+async fn an_offer_to_leave_http_1_stays_back_and_its_request_goes_out() {
+    for settings in [pooled, mirrored] {
+        let server = Server::start(ok).await;
+        let client = WireClient::new(&settings(&server.url("http"))).unwrap();
+        for lines in [
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+            "Connection: Upgrade\r\nUpgrade: TLS/1.2, TLS/1.0\r\n",
+            "Connection: upgrade\r\nUpgrade: \r\n",
+        ] {
+            let head = format!("GET /a HTTP/1.1\r\nHost: old\r\n{lines}X: 1\r\n\r\n");
+            let asked = request(1, &head, Body::EMPTY);
+            assert_eq!(client.refuses(&asked), None, "{lines}");
+            assert_eq!(status(&client, asked).await, Ok(200));
+            let arrived = server.requests().pop().unwrap();
+            assert_eq!(arrived, format!("GET /a HTTP/1.1\r\nHost: {}\r\nX: 1\r\n\r\n", server.addr), "{lines}");
+        }
+    }
+}
+
+/// Speaks TLS with whoever begins it, and closes on everybody else, as many servers do.
+async fn tls_or_nothing() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut first = [0];
+                if stream.peek(&mut first).await.is_ok() && first == [0x16] {
+                    server::self_signed().accept(stream).await.ok();
+                }
+            });
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn a_target_that_speaks_tls_alone_is_told_however_it_refuses() {
+    let nginx = Server::start(|_| {
+        vec![answer("400 Bad Request", "<title>400 The plain HTTP request was sent to HTTPS port</title>")]
+    })
+    .await;
+    let alert = Server::start(|_| vec![send(b"\x15\x03\x03\x00\x02\x02\x46"), Step::Close]).await;
+    let closing = tls_or_nothing().await;
+    for settings in [pooled, mirrored] {
+        for url in [nginx.url("http"), alert.url("http"), format!("http://{closing}")] {
+            let client = WireClient::new(&settings(&url)).unwrap();
+            for number in 1..=2 {
+                assert_eq!(
+                    why(&client, get(number, "/")).await,
+                    "tls: the target speaks TLS; is it https://?",
+                    "{url}"
+                );
+            }
+        }
+    }
+    // It is not asked whether it speaks TLS once it has responded.
+    let server =
+        Server::start(|request| if request.contains(" /closed") { vec![Step::Close] } else { ok(request) }).await;
+    let client = WireClient::new(&pooled(&server.url("http"))).unwrap();
+    assert_eq!(status(&client, get(1, "/")).await, Ok(200));
+    assert_eq!(why(&client, get(2, "/closed")).await, "reset: connection closed before a response began");
+}
+
 /// Sends them all through one target and gives the deliveries in the order of the requests.
 async fn deliver(settings: &SendSettings, client: WireClient, requests: Vec<Request>) -> Vec<Delivery> {
     let (jobs, jobs_out) = mpsc::channel(requests.len().max(1));
@@ -932,6 +997,14 @@ async fn a_connection_that_the_target_keeps_for_no_time_is_not_used_again() {
     }
 }
 
+/// The failure of a request, in words.
+async fn why(client: &WireClient, request: Request) -> String {
+    let mut turn = client.enqueue(request.id.into());
+    turn.ready().await;
+    let sent = client.send(turn, Box::new(request), ResponseOptions::HASH, &ResponseProgress::default()).await;
+    sent.unwrap_err().to_string()
+}
+
 #[tokio::test]
 async fn a_failure_says_why() {
     let refused = format!("http://{}", Server::refusing().await);
@@ -948,10 +1021,7 @@ async fn a_failure_says_why() {
         ("http://nonexistent.invalid", "dns: the name cannot be looked up: "),
     ] {
         let client = WireClient::new(&SendSettings { insecure: true, ..pooled(url) }).unwrap();
-        let sent = client
-            .send(Ticket::default(), Box::new(get(1, "/")), ResponseOptions::HASH, &ResponseProgress::default())
-            .await;
-        let told = sent.unwrap_err().to_string();
+        let told = why(&client, get(1, "/")).await;
         assert!(told.starts_with(words), "{told}");
     }
 }

@@ -9,6 +9,7 @@ use crate::compare::{CompareRules, RuleError};
 use crate::middleware::Share;
 use crate::replay::{self, ReferenceSettings};
 
+use super::addressing;
 use super::check::{parsed, size};
 use super::mistakes::ConfigMistakes;
 use super::typed;
@@ -60,7 +61,11 @@ pub(super) fn reference(
         mistakes.add("--baseline", format!("{url} is a target: it would only be held against itself"));
     }
     let baseline = url.zip(targets.first());
-    let baseline = baseline.map(|(target, first)| replay::SendSettings { target, name: None, ..first.clone() });
+    let baseline =
+        baseline.map(|(target, first)| replay::SendSettings { target, name: None, sni: None, ..first.clone() });
+    if let Some(baseline) = &baseline {
+        addressing::contradictions(baseline, mistakes);
+    }
     let share = parsed::<Share>("--self-check", typed.self_check.as_deref(), mistakes);
     ReferenceSettings { baseline, self_check: share.map_or(0.0, |share| share.0) }
 }

@@ -16,6 +16,7 @@ use crate::recording::Origin;
 use crate::report::{RoutePatterns, StatusChoice};
 use crate::{middleware, replay};
 
+mod addressing;
 mod chain;
 mod check;
 mod compare;
@@ -160,7 +161,8 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
 
 /// Splits a value of `--to`: an address, or a name for routes and an address, `new=https://new.example.com`.
 fn name_and_url(typed: &str) -> (Option<&str>, &str) {
-    let scheme = typed.find("://").unwrap_or(typed.len());
+    // The path of a socket may have an equals sign, too.
+    let scheme = typed.find("://").or_else(|| typed.find("unix:")).unwrap_or(typed.len());
     match typed.split_once('=') {
         Some((name, url)) if name.len() < scheme => (Some(name.trim()), url.trim()),
         _ => (None, typed),
@@ -207,20 +209,26 @@ fn targets(
         mistakes.add("--to", format!("{} targets are too many: {MAX_TARGETS} at most", typed.to.len()));
     }
     let urls = check::each("--to", &typed.to, named, mistakes);
+    let urls = addressing::connected(typed, urls, mistakes);
+    let names: Vec<_> = urls.iter().map(|(name, _)| name.clone()).collect();
+    let mut server_names = addressing::server_names(typed, &names, mistakes);
     let sending = sending(typed, mistakes);
     let mut targets: Vec<replay::SendSettings> = Vec::new();
-    for (name, target) in urls {
+    for (number, (name, target)) in urls.into_iter().enumerate() {
         if typed.insecure && !target.is_tls() {
             warnings.push(format!("--insecure changes nothing: {target} has no certificate to check"));
         }
         if targets.iter().any(|other| other.target == target) {
             mistakes.add("--to", format!("{target} is given twice"));
         }
-        targets.push(replay::SendSettings { name, guard: guard.cloned(), ..sending(target) });
+        let sni = server_names.remove(&number);
+        targets.push(replay::SendSettings { name, sni, guard: guard.cloned(), ..sending(target) });
     }
     for target in &targets {
         sending::contradictions(target, middleware, mistakes);
+        addressing::contradictions(target, mistakes);
     }
+    warnings.extend(targets.iter().filter_map(addressing::pointless));
     warnings.extend(targets.iter().filter_map(sending::without_http2));
     if let Some(first) = targets.first() {
         sending::pointless(typed, first, warnings);

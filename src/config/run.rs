@@ -253,7 +253,7 @@ fn own_traffic(
     let is_mine = |address: &SocketAddr| address.ip().is_loopback() || mine.contains(&address.ip());
     let is_captured = |address: &SocketAddr| ports.is_empty() || ports.contains(&address.port());
     let own = targets.iter().find_map(|target| {
-        let address = addresses_of(target).into_iter().find(|address| is_mine(address) && is_captured(address));
+        let address = addresses_of(&target.target).into_iter().find(|address| is_mine(address) && is_captured(address));
         address.map(|address| (&target.target, address))
     });
     match (own, mark) {
@@ -272,7 +272,7 @@ fn own_traffic(
 
 /// Resolves the addresses of a target. A name that cannot be resolved now has none: the client reports that for each
 /// delivery.
-fn addresses_of(target: &replay::SendSettings) -> Vec<SocketAddr> {
+fn addresses_of(target: &replay::TargetUrl) -> Vec<SocketAddr> {
     match target.connect_to() {
         ConnectTo::Name(host, port) => {
             (host.as_str(), *port).to_socket_addrs().map(Iterator::collect).unwrap_or_default()

@@ -111,6 +111,10 @@ pub struct Send {
     pub http2: bool,
     /// `http://proxy:3128`.
     pub proxy: Option<String>,
+    /// `10.0.0.7:443`, `new=unix:/run/app.sock`.
+    pub connect_to: Vec<String>,
+    /// `www.example.com`, `new=www.example.com`.
+    pub sni: Vec<String>,
     /// `pooled`, `mirrored`.
     pub connections: Option<String>,
     /// A whole number.

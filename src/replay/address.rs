@@ -7,6 +7,9 @@ use url::Url;
 
 use super::connect_to::{ConnectTo, ConnectToError, socket_path, split_zone};
 
+/// What stands between a target's URL and where it is, where that is elsewhere.
+pub const VIA: &str = " via ";
+
 /// The URL of a target behind a Unix socket: what Host names, as curl and container runtimes have it.
 const OF_A_SOCKET: &str = "http://localhost";
 
@@ -18,6 +21,8 @@ pub struct TargetUrl {
     /// The link on which an IPv6 address is, as typed.
     zone: Option<String>,
     connect_to: ConnectTo,
+    /// True when connections go elsewhere than the URL says.
+    is_elsewhere: bool,
 }
 
 impl TargetUrl {
@@ -41,16 +46,23 @@ impl TargetUrl {
         self.url.port_or_known_default().unwrap_or(80)
     }
 
-    /// Returns where connections go, unless they are to go elsewhere.
+    /// Returns where connections go.
     #[must_use]
     pub const fn connect_to(&self) -> &ConnectTo {
         &self.connect_to
     }
 
-    /// Returns whether only the wire client reaches it: a Unix socket, or an address on one link.
+    /// The same target, reached elsewhere than its URL says. Host and the name for TLS stay the URL's.
     #[must_use]
-    pub const fn is_for_wire_alone(&self) -> bool {
-        self.zone.is_some() || matches!(self.connect_to, ConnectTo::Unix(_))
+    pub fn at(self, connect_to: ConnectTo) -> Self {
+        Self { is_elsewhere: connect_to != self.connect_to, connect_to, ..self }
+    }
+
+    /// Returns whether its URL alone does not lead to it, for a client that connects by URL or for a proxy: it is a Unix
+    /// socket, an address on one link, or elsewhere than the URL says.
+    #[must_use]
+    pub const fn is_off_url(&self) -> bool {
+        self.is_elsewhere || self.zone.is_some() || matches!(self.connect_to, ConnectTo::Unix(_))
     }
 
     /// Returns the URL as a client that sends by URL needs it.
@@ -71,10 +83,12 @@ impl TargetUrl {
     }
 }
 
-/// Without a slash at the end: `http://localhost:8080`.
+/// Without a slash at the end: `http://localhost:8080`. With where it is where the URL does not say so:
+/// `https://www.example.com via 10.0.0.7:443`.
 impl fmt::Display for TargetUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.connect_to, &self.zone) {
+            (to, _) if self.is_elsewhere => write!(f, "{}{VIA}{to}", self.base()),
             (to @ ConnectTo::Unix(_), _) => to.fmt(f),
             (_, Some(zone)) => {
                 let authority = self.authority().replacen(']', &format!("%{zone}]"), 1);
@@ -148,7 +162,7 @@ impl FromStr for TargetUrl {
         let own = || typed.to_owned();
         if let Some(path) = socket_path(typed) {
             let url = Url::parse(OF_A_SOCKET).map_err(|error| invalid(typed, error))?;
-            return Ok(Self { url, zone: None, connect_to: ConnectTo::Unix(path?) });
+            return Ok(Self { url, zone: None, connect_to: ConnectTo::Unix(path?), is_elsewhere: false });
         }
         let Some((scheme, rest)) = typed.split_once("://") else {
             return Err(TargetUrlError::NoScheme { typed: own(), host: host_part(typed).to_owned() });
@@ -174,7 +188,7 @@ impl TargetUrl {
         let zoned = zone.as_ref().map_or_else(|| host.to_owned(), |zone| format!("{host}%{zone}"));
         let zoned = zoned.trim_start_matches('[');
         let connect_to = ConnectTo::of_host(zoned, url.port_or_known_default().unwrap_or(80))?;
-        let target = Self { url, zone, connect_to };
+        let target = Self { url, zone, connect_to, is_elsewhere: false };
         let origin = target.to_string();
         if credentials {
             return Err(TargetUrlError::Credentials { origin });
@@ -231,7 +245,10 @@ mod tests {
         assert!("https://h".parse::<TargetUrl>().unwrap().is_tls());
         let zoned: TargetUrl = "http://[fe80::1%257]".parse().unwrap();
         assert_eq!(zoned.connect_to().to_string(), "[fe80::1%7]:80");
-        assert!(zoned.is_for_wire_alone());
+        assert!(zoned.is_off_url());
+        let elsewhere = "https://h/v2".parse::<TargetUrl>().unwrap().at("10.0.0.7:8443".parse().unwrap());
+        assert_eq!(elsewhere.to_string(), "https://h/v2 via 10.0.0.7:8443");
+        assert_eq!((elsewhere.authority().as_str(), elsewhere.is_off_url()), ("h", true));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::exchange::Request;
 #[derive(Debug)]
 pub enum AnyClient {
     /// See [`WireClient`].
-    Wire(WireClient),
+    Wire(Box<WireClient>),
     /// See [`HttpClient`].
     Reqwest(Box<HttpClient>),
 }
@@ -46,7 +46,7 @@ impl AnyClient {
         Ok(if settings.may_speak_http2() {
             Self::Reqwest(Box::new(HttpClient::new(settings)?))
         } else {
-            Self::Wire(WireClient::new(settings)?)
+            Self::Wire(Box::new(WireClient::new(settings)?))
         })
     }
 }

@@ -41,7 +41,7 @@ mod ticket;
 pub mod tls;
 pub mod wire;
 
-pub use address::{TargetUrl, TargetUrlError};
+pub use address::{TargetUrl, TargetUrlError, VIA};
 pub use any_client::AnyClient;
 pub use connect_to::{ConnectTo, ConnectToError, PeerAddress};
 pub use destination::{Destination, TargetId};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{ConnectTo, Pace, ProxyUrl, TargetUrl, guard};
+use super::{Pace, ProxyUrl, TargetUrl, guard};
 
 /// Default of [`SendSettings::timeout`]: half of the response timeout common in load balancers.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,8 +41,6 @@ pub struct SendSettings {
     pub http2: bool,
     /// Proxy for the requests. Never taken from the environment.
     pub proxy: Option<ProxyUrl>,
-    /// Where connections go instead of the host of the target's URL; wire only.
-    pub connect_to: Option<ConnectTo>,
     /// The name that TLS asks for and checks instead of the host of the target's URL; wire only.
     pub sni: Option<String>,
     /// Pace of the requests.
@@ -85,7 +83,6 @@ impl SendSettings {
             max_connections: None,
             http2: false,
             proxy: None,
-            connect_to: None,
             sni: None,
             pace: Pace::default(),
             max_gap: None,
@@ -101,12 +98,6 @@ impl SendSettings {
             drain: DEFAULT_DRAIN,
             guard: None,
         }
-    }
-
-    /// Returns where connections go, unless through a proxy.
-    #[must_use]
-    pub fn connect_to(&self) -> &ConnectTo {
-        self.connect_to.as_ref().unwrap_or_else(|| self.target.connect_to())
     }
 
     /// Returns whether HTTP/2 may be spoken to the target: reqwest speaks nothing else, with TLS where the target offers

@@ -45,6 +45,14 @@ pub(super) fn config(settings: &SendSettings) -> Result<ClientConfig, ClientErro
     Ok(config)
 }
 
+/// A TLS side that believes any certificate, to which no request goes.
+pub(super) fn accepting_any() -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let verifier = Arc::new(AcceptAnyCertificate(provider));
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
 fn setup(settings: &SendSettings, error: &rustls::Error) -> ClientError {
     ClientError::Setup { url: settings.target.to_string(), why: error.to_string() }
 }

@@ -64,7 +64,7 @@ fn rereads(middleware: &middleware::ChainSettings) -> Vec<PathBuf> {
 }
 
 fn ports(target: &replay::SendSettings) -> impl Iterator<Item = u16> {
-    target.connect_to().port().into_iter().chain(target.proxy.as_ref().map(replay::ProxyUrl::port))
+    target.target.connect_to().port().into_iter().chain(target.proxy.as_ref().map(replay::ProxyUrl::port))
 }
 
 /// A file in the folder whose name does not change with time.

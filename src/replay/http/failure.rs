@@ -40,7 +40,8 @@ pub(super) fn of(error: reqwest::Error, speaks_tls: bool, stage: Stage) -> SendE
         FailureKind::Reset if is_reset(&error) => "connection reset by the target",
         FailureKind::Reset => "connection closed before a response began",
         FailureKind::Truncated => "the response ended too early",
-        FailureKind::Protocol => "what came is no HTTP, or breaks its rules",
+        FailureKind::Protocol if speaks_tls => "what came is no HTTP/2, or breaks its rules",
+        FailureKind::Protocol => "what came is no HTTP/2, which --http2 speaks at once",
         FailureKind::Desynchronised => "more came than the response: whose it is cannot be told",
         FailureKind::TooLarge => "the response is too large",
     };

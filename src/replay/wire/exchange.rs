@@ -14,6 +14,7 @@ use super::conn_stats::History;
 use super::failure;
 use super::request::EncodedRequest;
 use super::response::{ReadResponse, ResponseError, ResponseReader};
+use super::tls_probe::speaks_tls_only;
 use super::turns::{ReadTurn, ReadTurns};
 use super::unasked::{self, Unasked};
 use super::upstream::UpstreamConn;
@@ -226,6 +227,9 @@ impl<'a> WireExchange<'a> {
         if read.followed_by == Some(Unasked::Response) {
             link.desynchronised();
             return Err(failed(unasked::after_response()));
+        }
+        if read.wants_tls && !link.is_tls() {
+            return Err(failed(speaks_tls_only()));
         }
         // Early responses: nothing of the service time is the target's.
         let written = self.written.map_or(read.first_byte, |written| written.min(read.first_byte));

@@ -25,13 +25,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::{
-    Client, ClientError, ConnCounters, ConnKey, ConnNumber, ConnectTo, ConnectionMode, OpenNow, ProxyUrl, Reason,
-    ResponseOptions, ResponseProgress, SendError, SendSettings, TargetResponse, Ticket, hop, tls,
+    Client, ClientError, ConnCounters, ConnKey, ConnNumber, ConnectionMode, OpenNow, Reason, ResponseOptions,
+    ResponseProgress, SendError, SendSettings, TargetResponse, Ticket, hop,
 };
 use crate::exchange::{ExchangeId, FailureKind, Request};
 
@@ -46,6 +45,8 @@ mod mirrored;
 mod pool;
 mod request;
 mod response;
+mod setup;
+mod tls_probe;
 mod tls_setup;
 mod transport;
 mod turns;
@@ -59,18 +60,14 @@ pub use limit::fit_connections;
 pub use mirrored::MirroredTicket;
 pub use response::MAX_HEAD_BYTES;
 
-use addresses::Addresses;
-use attempt::ConnectThrottle;
-use conn_stats::ConnStats;
 use connect::Connector;
 use exchange::{ExchangeError, SendResult, exchange};
 use mirrored::{MirroredConns, MirroredState, OpeningConn};
 use pool::ConnPool;
 use request::{EncodedRequest, RewriteRules};
-use tls_setup::TlsSetup;
+use tls_probe::TlsProbe;
 use turns::ReadTurns;
 use upstream::{Readiness, UpstreamConn};
-use via_proxy::{ProxyKind, ViaProxy};
 
 /// Time that a connection must stay quiet after its first response, before that response counts: see
 /// [`WireClient::over`].
@@ -93,6 +90,9 @@ const LOCAL_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct WireClient {
     connector: Arc<Connector>,
+    tls_probe: TlsProbe,
+    /// Host of the target's URL.
+    host: String,
     terms: RewriteRules,
     exchanges: exchange::Terms,
     /// Runtime on which connections are made ahead of their first request.
@@ -133,26 +133,15 @@ impl WireClient {
     /// Where certificates or a key cannot be used, or the target has no name for TLS.
     pub fn with_resolver(settings: &SendSettings, resolver: Arc<dyn Resolve>) -> Result<Self, ClientError> {
         let limit = limit::connection_limit(settings);
-        let proxy = settings.proxy.as_ref().map(|proxy| via(settings, proxy, Arc::clone(&resolver))).transpose()?;
-        let destination = match &settings.proxy {
-            None => settings.connect_to().clone(),
-            Some(proxy) => ConnectTo::of_host(proxy.host(), proxy.port()).map_err(|error| set_up(settings, &error))?,
-        };
-        let name = settings.sni.as_deref().unwrap_or_else(|| settings.target.host());
-        let connector = Connector {
-            addresses: Arc::new(Addresses::new(&destination, settings.resolve_every, resolver)),
-            attempts: ConnectThrottle::default(),
-            proxy,
-            tls: if settings.target.is_tls() { Some(session(settings, name)?) } else { None },
-            ledger: Arc::new(ConnStats::default()),
-            timeout: settings.timeout,
-        };
+        let connector = setup::connector(settings, resolver)?;
         let sharing = match settings.connections {
             ConnectionMode::Pooled => Sharing::Pooled(ConnPool::default()),
             ConnectionMode::Mirrored => Sharing::Mirrored(Arc::new(MirroredConns::new(Some(limit)))),
         };
         Ok(Self {
             connector: Arc::new(connector),
+            tls_probe: TlsProbe::default(),
+            host: settings.target.host().to_owned(),
             terms: RewriteRules::of(settings),
             exchanges: exchange::Terms { max_response: settings.max_response, turns: ReadTurns::default() },
             runtime: Handle::current(),
@@ -368,7 +357,17 @@ impl Client for WireClient {
             Sharing::Pooled(pool) => self.pooled(pool, &sending).await,
             Sharing::Mirrored(_) => self.mirrored(turn, &sending).await,
         };
-        result.inspect_err(|error| tracing::debug!(%id, %error, "a request failed"))
+        match result {
+            Ok(response) => {
+                self.tls_probe.responded();
+                Ok(response)
+            }
+            Err(error) => {
+                let error = self.tls_probe.explain(error, &self.connector, &self.host).await;
+                tracing::debug!(%id, %error, "a request failed");
+                Err(error)
+            }
+        }
     }
 
     fn close(&self, lane: ConnKey, due: Instant) {
@@ -402,28 +401,6 @@ impl Client for WireClient {
 
 /// Reason of a request whose framing describes another body than it has.
 const NOT_WHOLE: Reason = Reason::new("the request's body is not the one that its head tells of");
-
-fn session(settings: &SendSettings, host: &str) -> Result<TlsSetup, ClientError> {
-    let plain = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let name = ServerName::try_from(plain).map_err(|error| set_up(settings, &error))?;
-    Ok(TlsSetup { connector: Arc::new(tls::config(settings)?).into(), name })
-}
-
-/// The way to the target through `proxy`.
-fn via(settings: &SendSettings, proxy: &ProxyUrl, resolver: Arc<dyn Resolve>) -> Result<ViaProxy, ClientError> {
-    let host = settings.target.host().trim_start_matches('[').trim_end_matches(']');
-    Ok(ViaProxy {
-        kind: ProxyKind::of(proxy, settings.target.is_tls()),
-        tls: if proxy.is_tls() { Some(session(settings, proxy.host())?) } else { None },
-        host: host.to_owned(),
-        port: settings.target.port(),
-        resolver,
-    })
-}
-
-fn set_up(settings: &SendSettings, error: &dyn std::fmt::Display) -> ClientError {
-    ClientError::Setup { url: settings.target.to_string(), why: error.to_string() }
-}
 
 /// What `exchange` yields; the turn leaves its place among the connections as soon as this one does not count any more.
 async fn leaving_place<T>(exchange: impl Future<Output = T>, progress: &ResponseProgress, turn: &mut Ticket) -> T {

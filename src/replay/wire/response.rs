@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::tls_probe::speaks_tls_only;
 use super::unasked::{Unasked, judge};
 use crate::exchange::{Digest, FailureKind, Framing, Head};
 use crate::http1::{
@@ -23,11 +24,25 @@ pub const MAX_HEAD_BYTES: usize = 256 << 10;
 /// Chunked framing that is kept in addition to the content, in bytes; a body with more framing is not kept.
 const MAX_KEPT_FRAMING: usize = 64 << 10;
 
+/// How a TLS alert begins (RFC 8446, 5.1), and no response of HTTP.
+const TLS_ALERT: u8 = 0x15;
+/// Words in the 400 of a server that speaks TLS alone: nginx, Go, Apache, Tomcat.
+const WANTS_TLS: [&[u8]; 4] = [
+    b"The plain HTTP request was sent to HTTPS port",
+    b"Client sent an HTTP request to an HTTPS server",
+    b"speaking plain HTTP to an SSL-enabled server port",
+    b"This combination of host and port requires TLS",
+];
+/// Bytes of a 400 in which those are looked for.
+const LOOKED_FOR_TLS: usize = 1024;
+
 /// Reason that a response cannot be read further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ResponseError {
     #[error(transparent)]
     Head(#[from] ResponseHeadError),
+    #[error("the target speaks TLS")]
+    SpeaksTls,
     #[error("the chunk framing of the body cannot be read")]
     Chunks,
     #[error("the heads have more than {MAX_HEAD_BYTES} bytes")]
@@ -47,6 +62,7 @@ pub(super) enum ResponseError {
 impl ResponseError {
     pub(super) fn into_error(self) -> SendError {
         let (kind, reason) = match self {
+            Self::SpeaksTls => return speaks_tls_only(),
             Self::Head(ResponseHeadError::NotHttp) => {
                 (FailureKind::Protocol, Reason::new("what came is no HTTP/1 response head"))
             }
@@ -74,6 +90,7 @@ impl ResponseError {
 const TRUNCATED: Reason = Reason::new("the response ended too early");
 
 /// A whole response.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
 #[derive(Debug)]
 pub(super) struct ReadResponse {
     pub(super) status: u16,
@@ -94,6 +111,8 @@ pub(super) struct ReadResponse {
     pub(super) followed_by: Option<Unasked>,
     /// It has come to its end.
     pub(super) is_whole: bool,
+    /// It says that the target speaks TLS alone.
+    pub(super) wants_tls: bool,
 }
 
 /// A response on its way.
@@ -106,6 +125,8 @@ pub(super) struct ResponseReader {
     past_heads: usize,
     /// A 100 came: the body that waits for it may go.
     continued: bool,
+    /// The first bytes of the body of a 400.
+    refusal: Vec<u8>,
     state: ReadState,
 }
 
@@ -139,7 +160,7 @@ struct FinalHead {
 impl ResponseReader {
     pub(super) const fn new(asked: RequestContext, wanted: ResponseOptions, max_response: u64) -> Self {
         let state = ReadState::Head { partial: Vec::new(), began: None };
-        Self { asked, wanted, max_response, past_heads: 0, continued: false, state }
+        Self { asked, wanted, max_response, past_heads: 0, continued: false, refusal: Vec::new(), state }
     }
 
     /// Returns whether a 100 came.
@@ -173,6 +194,9 @@ impl ResponseReader {
         while let ReadState::Head { partial, began } = &mut self.state {
             if bytes.is_empty() {
                 return Ok(false);
+            }
+            if began.is_none() && self.past_heads == 0 && bytes.first() == Some(&TLS_ALERT) {
+                return Err(ResponseError::SpeaksTls);
             }
             let began = *began.get_or_insert(now);
             if partial.is_empty()
@@ -250,6 +274,7 @@ impl ResponseReader {
             bodiless: last.bodiless,
             followed_by: last.followed_by,
             is_whole,
+            wants_tls: WANTS_TLS.iter().any(|words| memchr::memmem::find(&self.refusal, words).is_some()),
         })
     }
 
@@ -290,6 +315,10 @@ impl ResponseReader {
     fn body(&mut self, bytes: &[u8], now: Instant) -> Result<bool, ResponseError> {
         let ReadState::Body(last) = &mut self.state else { return Ok(false) };
         last.done = now;
+        if last.status == 400 && self.refusal.len() < LOOKED_FOR_TLS {
+            let room = LOOKED_FOR_TLS - self.refusal.len();
+            self.refusal.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
+        }
         let done = match last.body.feed(bytes) {
             BodyProgress::All => false,
             BodyProgress::Ended(used) => {
@@ -346,6 +375,23 @@ mod tests {
     fn broken(bytes: &[u8], why: ResponseError) {
         for size in [1, 7, 4096, bytes.len().max(1)] {
             assert_eq!(read(bytes, size, GET).unwrap_err(), why, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_speaks_tls_alone_is_told_by_its_alert_or_by_its_words() {
+        let alert = b"\x15\x03\x03\x00\x02\x02\x46";
+        assert!(matches!(read(alert, 100, GET), Err(ResponseError::SpeaksTls)));
+        for (status, body, wants_tls) in [
+            (400, "<title>400 The plain HTTP request was sent to HTTPS port</title>", true),
+            (400, "Client sent an HTTP request to an HTTPS server.\n", true),
+            (400, "bad", false),
+            (200, "The plain HTTP request was sent to HTTPS port", false),
+        ] {
+            let text = format!("HTTP/1.1 {status} -\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            for size in [1, 1000] {
+                assert_eq!(read(text.as_bytes(), size, GET).unwrap().wants_tls, wants_tls, "{text}");
+            }
         }
     }
 

@@ -9,6 +9,10 @@ use url::{Position, Url};
 use crate::exchange::Head;
 use crate::middleware;
 use crate::middleware::redact::MASK;
+use crate::replay::VIA;
+
+/// What begins the name of a target behind a Unix socket.
+const UNIX: &str = "unix:";
 
 /// Header fields that change the response, and identify nobody.
 const CHOSEN: [&str; 12] = [
@@ -85,16 +89,15 @@ fn build(
     Ok(line)
 }
 
-/// Returns the URL, and the request-target apart where it is no path, or one that curl would change.
+/// Returns the URL, and the request-target apart where it is no path, or one that curl would change; before it, where the
+/// target is reached elsewhere than the URL says.
 ///
 /// The host is that of `origin`: nothing of the request ever stands next to it.
 fn address(origin: &str, target: &[u8]) -> Result<String, &'static str> {
-    const NO_URL: &str = "the target of the run is no URL";
-    let base = Url::parse(origin).map_err(|_| NO_URL)?;
-    if !base.has_host() || !matches!(base.scheme(), "http" | "https") {
-        return Err(NO_URL);
-    }
+    let (base, way) = base_and_way(origin)?;
+    let prefix = base.path().trim_end_matches('/');
     let scheme_and_host = [base.scheme(), "://", &base[Position::BeforeHost..Position::AfterPort]].concat();
+    let scheme_and_host = with_zone(origin.split(VIA).next().unwrap_or_default(), &scheme_and_host);
     let asked = crate::exchange::path_and_query(target);
     let mut path = middleware::masking::target(asked).into_owned();
     // A URL without a path has the root (RFC 9112, 3.2.1).
@@ -106,10 +109,52 @@ fn address(origin: &str, target: &[u8]) -> Result<String, &'static str> {
     }
     // Of a path curl sends every byte, but for a fragment; a backslash is a slash to others that read URLs.
     if path.first() == Some(&b'/') && !path.iter().any(|byte| matches!(byte, b'#' | b'\\')) {
-        return quoted(&[scheme_and_host.as_bytes(), path.as_slice()].concat());
+        let url = quoted(&[scheme_and_host.as_bytes(), prefix.as_bytes(), path.as_slice()].concat())?;
+        return Ok(way + &url);
+    }
+    if path.first() == Some(&b'/') {
+        path.splice(0..0, prefix.bytes());
     }
     let url = quoted(&[scheme_and_host.as_bytes(), b"/"].concat())?;
-    Ok(format!("--request-target {} {url}", quoted(&path)?))
+    Ok(format!("{way}--request-target {} {url}", quoted(&path)?))
+}
+
+/// Splits a target's URL, as reports have it, into a URL that curl knows and the options that lead to it.
+fn base_and_way(origin: &str) -> Result<(Url, String), &'static str> {
+    const NO_URL: &str = "the target of the run is no URL";
+    let (url, elsewhere) = match origin.split_once(VIA) {
+        Some((url, elsewhere)) => (url, Some(elsewhere)),
+        None if origin.starts_with(UNIX) => ("http://localhost", Some(origin)),
+        None => (origin, None),
+    };
+    let base = Url::parse(&without_zone(url)).map_err(|_| NO_URL)?;
+    if !base.has_host() || !matches!(base.scheme(), "http" | "https") {
+        return Err(NO_URL);
+    }
+    let way = match elsewhere.map(|elsewhere| (elsewhere, elsewhere.strip_prefix(UNIX))) {
+        None => String::new(),
+        Some((_, Some(path))) => format!("--unix-socket {} ", quoted(path.as_bytes())?),
+        Some((address, None)) => format!("--connect-to {} ", quoted(format!("::{address}").as_bytes())?),
+    };
+    Ok((base, way))
+}
+
+/// The zone of an address, as in `http://[fe80::1%eth0]:80`, and where it begins and ends.
+fn zone(origin: &str) -> Option<(usize, usize)> {
+    let end = origin.find(']')?;
+    let begin = origin.get(..end)?.find('%')?;
+    Some((begin, end))
+}
+
+fn without_zone(origin: &str) -> String {
+    let cut = zone(origin).and_then(|(begin, end)| Some([origin.get(..begin)?, origin.get(end..)?].concat()));
+    cut.unwrap_or_else(|| origin.to_owned())
+}
+
+/// curl knows zones as RFC 6874 has them.
+fn with_zone(origin: &str, url: &str) -> String {
+    let zone = zone(origin).and_then(|(begin, end)| origin.get(begin + 1..end));
+    zone.map_or_else(|| url.to_owned(), |zone| url.replacen(']', &format!("%25{zone}]"), 1))
 }
 
 /// One header line; curl sends one without a value only where it ends with a semicolon.
@@ -215,6 +260,22 @@ mod tests {
         check("GET http://evil?q HTTP/1.1\r\n\r\n", 0, "curl -sSig --path-as-is 'https://new:8443/?q'");
         assert!(line("https://user:word@new/", b"GET", b"/a", &[], 0).ends_with(" 'https://new/a'"));
         assert!(line("javascript:x", b"GET", b"/a", &[], 0).starts_with("# no command line: "));
+    }
+
+    #[test]
+    fn a_target_is_asked_where_it_is_and_below_its_path() {
+        for (origin, expected) in [
+            ("http://new/v2", "'http://new/v2/a'"),
+            ("unix:/run/it's.sock", r"--unix-socket '/run/it'\''s.sock' 'http://localhost/a'"),
+            ("https://new via 10.0.0.7:8443", "--connect-to '::10.0.0.7:8443' 'https://new/a'"),
+            ("https://new/v2 via unix:/run/a.sock", "--unix-socket '/run/a.sock' 'https://new/v2/a'"),
+            ("http://[fe80::1%eth0]:81", "'http://[fe80::1%25eth0]:81/a'"),
+        ] {
+            let line = line(origin, b"GET", b"/a", &[], 0);
+            assert_eq!(line, format!("curl -sSig --path-as-is {expected}"), "{origin}");
+        }
+        let apart = line("http://new/v2", b"GET", b"/a#b", &[], 0);
+        assert!(apart.ends_with("--request-target '/v2/a#b' 'http://new/'"), "{apart}");
     }
 
     #[test]

@@ -385,10 +385,10 @@ impl Reporter {
     }
 }
 
-/// Host and port of a target's URL.
+/// Host and port of a target's URL; `localhost` of a Unix socket's.
 fn host(url: &str) -> Vec<u8> {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    authority.split('/').next().unwrap_or_default().as_bytes().to_vec()
+    let Some((_, rest)) = url.split_once("://") else { return b"localhost".to_vec() };
+    rest.split(['/', ' ']).next().unwrap_or_default().as_bytes().to_vec()
 }
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ pub(crate) struct ReplayArgs {
     #[arg(
         long,
         value_name = "URL",
-        help = "Target (required): scheme, host and port, such as http://staging:8080. A path goes before each \
-                request's. Repeatable: each target gets every request"
+        help = "Target (required): scheme, host and port, such as http://staging:8080, or unix:/run/app.sock. A path goes \
+                before each request's. Repeatable: each target gets every request"
     )]
     to: Vec<String>,
     /// Longest wait for a response to begin, from the send, and for the rest of one that stalls: 500ms, 30s, 2m
@@ -67,6 +67,17 @@ pub(crate) struct ReplayArgs {
                 HTTP_PROXY and the like are ignored"
     )]
     proxy: Option<String>,
+    // Not a doc comment: rustdoc would have the address marked up.
+    #[arg(
+        long,
+        value_name = "[NAME=]ADDRESS",
+        help = "Connect here instead of where the target's URL says: HOST:PORT or unix:/PATH. Host, and the name that TLS \
+                asks for and checks, stay the URL's. With several targets NAME=HOST:PORT"
+    )]
+    connect_to: Vec<String>,
+    /// Name that TLS asks for and checks, instead of the host of the target's URL. With several targets NAME=NAME
+    #[arg(long, value_name = "[NAME=]NAME")]
+    sni: Vec<String>,
     /// Longest response body, such as 64M or 1G. A longer one is cut, and its request fails [default: 256M]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     max_response: Option<String>,
@@ -113,6 +124,8 @@ impl From<ReplayArgs> for typed::Send {
             client: args.client,
             http2: args.http2,
             proxy: args.proxy,
+            connect_to: args.connect_to,
+            sni: args.sni,
             connections: args.connections,
             max_connections: args.max_connections,
             max_response: args.max_response,
