@@ -1,22 +1,20 @@
 //! Files that a run will write: whether they can be, before anything is sent.
 
 use crate::causes::causes;
-use std::fs::File;
-use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::bounded;
 use crate::capture;
-use crate::files::FileMode;
+use crate::files::{self, FileMode};
 use crate::report::RoutePatterns;
 
 use super::mistakes::ConfigMistakes;
 use super::{Output, Outputs, typed};
 
 /// Bytes of a file that is to be overwritten that are looked at: more than a page has before its title.
-const LOOKED_AT: u64 = 4096;
+const LOOKED_AT: usize = 4096;
 /// Largest file of routes that is read: a larger one is refused.
 const MAX_ROUTES_FILE: usize = 4 << 20;
 
@@ -83,14 +81,9 @@ fn real(path: &Path) -> PathBuf {
 /// That it is another file, and what to do.
 pub fn may_overwrite(output: &Output) -> Result<(), String> {
     let Output::File(path) = output else { return Ok(()) };
-    let Ok(meta) = path.symlink_metadata() else { return Ok(()) };
-    if !meta.is_file() || meta.len() == 0 {
-        return Ok(());
-    }
-    let mut begin = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LOOKED_AT).read_to_end(&mut begin));
     // One that cannot be read cannot be told; that it cannot be written will be.
-    if read.is_err() || begin.starts_with(b"{\n  \"schema\":") || is_page(&begin) {
+    let begin = files::beginning(path, LOOKED_AT).unwrap_or_default().unwrap_or_default();
+    if begin.is_empty() || begin.starts_with(b"{\n  \"schema\":") || is_page(&begin) {
         return Ok(());
     }
     Err(format!("{} is no earlier summary or page of shadowtap: name another file", path.display()))

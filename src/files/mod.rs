@@ -9,7 +9,7 @@ mod folder;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -212,6 +212,8 @@ pub fn check(path: &Path) -> io::Result<()> {
 /// Where it is no pipe, or the system refuses.
 pub fn open_pipe(path: &Path) -> io::Result<Option<File>> {
     let (folder, name) = Folder::of(path, None)?;
+    // A pipe of somebody else is not waited for.
+    folder.entry(name)?.map_or(Ok(()), |stat| judge(path, &folder, &stat))?;
     let fd = match rustix::fs::openat(&folder.fd, name, THERE | OFlags::NONBLOCK, Mode::empty()) {
         Err(Errno::NXIO) => return Ok(None),
         fd => fd?,
@@ -225,6 +227,34 @@ pub fn open_pipe(path: &Path) -> io::Result<Option<File>> {
     let flags = rustix::fs::fcntl_getfl(&fd)?;
     rustix::fs::fcntl_setfl(&fd, flags.difference(OFlags::NONBLOCK))?;
     Ok(Some(fd.into()))
+}
+
+/// Reads the first `len` bytes of a file that [`overwrite`] would replace and that would be gone then; `None` where there is
+/// none, or it has another name.
+///
+/// # Errors
+///
+/// Where the system refuses.
+pub fn beginning(path: &Path, len: usize) -> io::Result<Option<Vec<u8>>> {
+    if is_own_stream(path) {
+        return Ok(None);
+    }
+    let (folder, name) = Folder::of(path, None)?;
+    let is_at_stake = |stat: &Stat| {
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        is_file && stat.st_nlink == 1 && judge(path, &folder, stat).is_ok()
+    };
+    if !folder.entry(name)?.as_ref().is_some_and(is_at_stake) {
+        return Ok(None);
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(&folder.fd, name, flags, Mode::empty())?;
+    if !is_at_stake(&rustix::fs::fstat(fd.as_fd())?) {
+        return Ok(None);
+    }
+    let mut begin = Vec::new();
+    io::Read::take(File::from(fd), len as u64).read_to_end(&mut begin)?;
+    Ok(Some(begin))
 }
 
 /// Returns whether the path names a pipe.
@@ -310,7 +340,7 @@ fn open(path: &Path, folder: &Folder, name: &OsStr, mode: FileMode) -> io::Resul
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::{Read as _, Write as _};
+    use std::io::Write as _;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
     use super::*;

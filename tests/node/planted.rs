@@ -282,7 +282,7 @@ pub(crate) fn steered() {
     let socket = PathBuf::from(format!("{SOCKETS}/{}.sock", tap.id()));
     assert_eq!(tap.end("KILL").code, None);
     assert!(socket.exists());
-    let tap = Tap::start(&["record", "-i", "lo", "-p", "80", "-o", file.to_str().unwrap()]);
+    let tap = Tap::start(&["record", "-i", "lo", "-p", "80", "-o", file.to_str().unwrap(), "--allow-empty"]);
     assert!(!socket.exists());
     let own = PathBuf::from(format!("{SOCKETS}/{}.sock", tap.id()));
     until("its socket", || own.exists());

@@ -275,7 +275,19 @@ pub(crate) fn unreadable() {
     fs::set_permissions(&chain, fs::Permissions::from_mode(0o600)).unwrap();
     fs::set_permissions(outputs.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let file = outputs.path().join("x.gor");
-    let arguments = ["record", "-i", "lo", "-p", "1", "-o", file.to_str().unwrap(), "--duration", "1s", "--filters"];
+    let arguments = [
+        "record",
+        "-i",
+        "lo",
+        "-p",
+        "1",
+        "-o",
+        file.to_str().unwrap(),
+        "--duration",
+        "1s",
+        "--allow-empty",
+        "--filters",
+    ];
     let mut run = Run::begin(&[&arguments[..], &[chain.to_str().unwrap()]].concat(), outputs);
     let line = run.until_told("SIGHUP will not read the chain files again");
     assert!(line.starts_with("warning: ") && line.contains("ermission denied"), "{line}");
