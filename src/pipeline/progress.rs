@@ -11,6 +11,8 @@ use crate::capture::Dropped;
 pub struct Progress {
     /// Frames received.
     pub frames: AtomicU64,
+    /// Frames of them that have a TCP segment with a port that was asked for.
+    pub segments: AtomicU64,
     /// Frames that the kernel or the interface dropped.
     pub frames_dropped: AtomicU64,
     /// Holes that were given up.
@@ -60,6 +62,7 @@ impl Default for Progress {
         let zero = AtomicU64::default;
         Self {
             frames: zero(),
+            segments: zero(),
             frames_dropped: zero(),
             gaps: zero(),
             open: AtomicU64::new(u64::MAX),
@@ -85,6 +88,7 @@ impl Progress {
     /// Takes over what the tap has counted.
     pub(super) fn look(&self, tap: &Tap, dropped: Dropped) {
         self.frames.store(tap.received(), Ordering::Relaxed);
+        self.segments.store(tap.decoded(), Ordering::Relaxed);
         self.gaps.store(tap.gaps(), Ordering::Relaxed);
         self.open.store(tap.open(), Ordering::Relaxed);
         self.frames_dropped.store(dropped.kernel + dropped.interface, Ordering::Relaxed);

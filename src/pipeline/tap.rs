@@ -170,6 +170,12 @@ impl Tap {
         self.received
     }
 
+    /// Frames so far that have a TCP segment with a port that was asked for.
+    #[must_use]
+    pub const fn decoded(&self) -> u64 {
+        self.decoded
+    }
+
     /// Holes that were given up so far.
     #[must_use]
     pub const fn gaps(&self) -> u64 {

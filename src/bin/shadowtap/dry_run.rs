@@ -37,7 +37,7 @@ pub(crate) fn run(config: RunConfig, scope: Option<&CaptureScope>, allow_empty: 
         let level = if allow_empty { "warning" } else { "error" };
         let why = match tally.seen {
             0 => match scope {
-                Some(scope) => scope.no_request(capture.frames.received),
+                Some(scope) => scope.no_request(capture.frames.decoded),
                 None => no_request(&capture.frames, &capture.streams),
             },
             seen => {

@@ -2,57 +2,66 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 
 use super::error::and;
-use crate::capture::interfaces::{self, ANY};
+use crate::capture::interfaces::ANY;
 
-/// Digits of the largest counter, and a line end.
-const LONGEST: usize = 24;
+/// The system's counters of each interface, of the network namespace of whoever opens it.
+const COUNTERS: &str = "/proc/self/net/dev";
+/// Most bytes that are read of it: a few thousand interfaces.
+const MAX_COUNTERS: usize = 1 << 20;
 
 /// Interfaces of a capture, what is asked of them, and how many packets they carried meanwhile.
 #[derive(Debug)]
 pub struct CaptureScope {
     interfaces: Vec<String>,
     filter: String,
-    counters: Vec<File>,
-    /// Packets that the interfaces had carried at the start.
-    before: u64,
+    counters: Option<File>,
+    /// Packets that the interfaces had carried at the start, where that is known.
+    before: Option<u64>,
 }
 
 impl CaptureScope {
     /// The scope of a capture on these interfaces; opens the counters of the interfaces, where the system has them.
     #[must_use]
     pub fn new(interfaces: &[String], bpf: Option<&str>, ports: &[u16]) -> Self {
-        let names = if interfaces.iter().any(|name| name == ANY) {
-            interfaces::list().unwrap_or_default().into_iter().map(|interface| interface.name).collect()
-        } else {
-            interfaces.to_vec()
-        };
-        let counters: Vec<File> = names.iter().flat_map(|name| counters(name)).collect();
-        let before = counters.iter().filter_map(packets).sum();
-        Self { interfaces: interfaces.to_vec(), filter: filter(bpf, ports), counters, before }
+        let counters = File::open(COUNTERS).ok();
+        let mut scope = Self { interfaces: interfaces.to_vec(), filter: filter(bpf, ports), counters, before: None };
+        scope.before = scope.packets();
+        scope
     }
 
-    /// Says, in words for people, why no request was seen, as far as is known: `frames` passed the filter.
+    /// Says, in words for people, why no request was seen, as far as is known: `frames` have a
+    /// segment that was asked for.
     #[must_use]
     pub fn no_request(&self, frames: u64) -> String {
-        let carried: u64 = self.counters.iter().filter_map(packets).sum();
-        let carried = (!self.counters.is_empty()).then(|| carried.saturating_sub(self.before));
+        let carried = self.packets().zip(self.before).map(|(now, before)| now.saturating_sub(before));
         advice(&and(&self.interfaces), &self.filter, frames, carried)
+    }
+
+    /// Returns the packets that the interfaces have carried, in both directions.
+    fn packets(&self) -> Option<u64> {
+        let mut text = Vec::new();
+        let mut block = [0; 4096];
+        while text.len() < MAX_COUNTERS {
+            match self.counters.as_ref()?.read_at(&mut block, text.len() as u64).ok()? {
+                0 => break,
+                len => text.extend_from_slice(block.get(..len)?),
+            }
+        }
+        packets(std::str::from_utf8(&text).ok()?, &self.interfaces)
     }
 }
 
-/// The files in which the system counts the packets of an interface.
-fn counters(interface: &str) -> impl Iterator<Item = File> + use<> {
-    let folder = Path::new("/sys/class/net").join(interface).join("statistics");
-    ["rx_packets", "tx_packets"].into_iter().filter_map(move |name| File::open(folder.join(name)).ok())
-}
-
-fn packets(counter: &File) -> Option<u64> {
-    let mut text = [0; LONGEST];
-    let len = counter.read_at(&mut text, 0).ok()?;
-    std::str::from_utf8(text.get(..len)?).ok()?.trim().parse().ok()
+/// The packets of these interfaces, or of all, in the system's table; `None` where it has none of them.
+fn packets(table: &str, interfaces: &[String]) -> Option<u64> {
+    let is_asked = |name: &str| interfaces.iter().any(|asked| asked == name || asked == ANY);
+    let rows = table.lines().filter_map(|line| line.split_once(':')).filter(|(name, _)| is_asked(name.trim()));
+    let counted = rows.filter_map(|(_, figures)| {
+        let figures: Vec<u64> = figures.split_whitespace().filter_map(|figure| figure.parse().ok()).collect();
+        Some(figures.get(1)? + figures.get(9)?)
+    });
+    counted.reduce(u64::saturating_add)
 }
 
 /// What is asked for, in tcpdump's language.
@@ -99,6 +108,16 @@ mod tests {
         );
         assert!(told(0, None).contains("are -i, -p and -f right?"));
         assert!(told(7, Some(9)).starts_with("7 packets on eth0 match `tcp port 80`, and no HTTP/1 request"));
+    }
+
+    #[test]
+    fn packets_are_those_of_the_interfaces_in_both_directions() {
+        let table = "Inter-|   Receive                |  Transmit\n face |bytes packets|bytes packets\n\
+                     lo: 100 5 0 0 0 0 0 0 100 5 0 0 0 0 0 0\n  eth0: 9 2 0 0 0 0 0 0 9 1 0 0 0 0 0 0\n";
+        assert_eq!(packets(table, &["eth0".to_owned()]), Some(3));
+        assert_eq!(packets(table, &["any".to_owned()]), Some(13));
+        assert_eq!(packets(table, &["eth1".to_owned()]), None);
+        assert!(CaptureScope::new(&["lo".to_owned()], None, &[80]).no_request(0).contains(" lo"));
     }
 
     #[test]

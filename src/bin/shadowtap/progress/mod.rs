@@ -157,9 +157,9 @@ impl ProgressThread {
                 && now.duration_since(begun) >= SILENCE
             {
                 silence = None;
-                let Progress { seen, frames, .. } = &*self.sight.progress;
+                let Progress { seen, segments, .. } = &*self.sight.progress;
                 if seen.load(Ordering::Relaxed) == 0 {
-                    let advice = scope.no_request(frames.load(Ordering::Relaxed));
+                    let advice = scope.no_request(segments.load(Ordering::Relaxed));
                     self.bar
                         .suspend(|| print_line(&format!("warning: no request for {} s: {advice}", SILENCE.as_secs())));
                 }
