@@ -641,6 +641,10 @@ async fn results_that_cannot_be_written_are_trouble_and_the_run_goes_on() {
     let report = text(&output.stdout);
     assert!(report.starts_with("DIFFERENT\n") && report.contains("\n3 of 3 requests were sent"), "{report}");
     assert!(report.contains("writing results failed"), "{report}");
+    let said = text(&output.stderr);
+    let line = "warning: cannot write results to /dev/full: No space left on device (os error 28); the run goes on without \
+                them, and ends with code 2";
+    assert_eq!(said.lines().filter(|said| *said == line).count(), 1, "{said}");
 }
 
 #[test]
@@ -717,4 +721,19 @@ fn json_has_no_character_that_a_terminal_obeys_wherever_it_goes() {
     assert!(line.contains("\\u007f\\u009b31m") && !line.contains(['\u{7f}', '\u{9b}']), "{line}");
     let value: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(value["target"], "/x\u{7f}\u{9b}31m");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_leaves_out_nothing_is_told_in_the_report() {
+    let server = Server::start(|_| vec![answer("200 OK", "{\"b\":1}")]).await;
+    let url = server.url("http");
+    let arguments = ["--speed", "max", "--ignore", "header:x-typo", "--ignore", "header:content-type", "--to", &url];
+    let arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
+    let replayed = tokio::task::spawn_blocking(move || {
+        run("replay", "demo.pcap.zst", &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    });
+    let output = replayed.await.unwrap();
+    let report = text(&output.stdout).replace("\n  ", " ");
+    assert!(report.contains("--ignore header:x-typo left out nothing in the responses compared"), "{report}");
+    assert!(!report.contains("--ignore header:content-type left out nothing"), "{report}");
 }

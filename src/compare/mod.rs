@@ -13,6 +13,7 @@ mod findings;
 mod headers;
 mod ids;
 mod json;
+mod met;
 mod number;
 mod path;
 mod rules;

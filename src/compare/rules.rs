@@ -3,6 +3,7 @@
 //! Rules are parsed from the text as typed, and queried by the comparison. JSON paths are followed as the comparison
 //! descends into a document ([`PathState`]), all of them at once. Where no path leads, they cost nothing.
 
+use super::met::{Happened, TypedRule};
 use super::path::PathStep;
 use crate::json_path::{self, Segment, Step};
 
@@ -173,6 +174,11 @@ pub struct CompareRules {
     max_body: usize,
     memory: usize,
     json: JsonRules,
+    /// Names of header lines that were left out by a rule, in lower case, and whether there was one.
+    left_out: Vec<(Box<str>, Happened)>,
+    /// Set once a header line was looked at.
+    looked: Happened,
+    typed: Vec<TypedRule>,
 }
 
 impl Default for CompareRules {
@@ -186,6 +192,9 @@ impl Default for CompareRules {
             max_body: DEFAULT_MAX_BODY,
             memory: DEFAULT_MEMORY,
             json: JsonRules::default(),
+            left_out: Vec::new(),
+            looked: Happened::default(),
+            typed: Vec::new(),
         };
         for name in NEVER_COUNTED {
             rules.leave_out(name);
@@ -206,8 +215,15 @@ impl CompareRules {
                 let name = header(typed, name)?;
                 self.head_length &= name != "content-length";
                 self.leave_out(&name);
+                let met = Happened::default();
+                self.left_out.push((name.into(), met.clone()));
+                self.typed.push(TypedRule { text: typed.trim().to_owned(), asked: self.looked.clone(), met });
             }
-            Some(("json", path)) => self.json.add(typed, path.trim(), PathAction::Ignore)?,
+            Some(("json", path)) => {
+                let met = self.json.add(typed, path.trim(), PathAction::Ignore)?;
+                let asked = self.json.looked.clone();
+                self.typed.push(TypedRule { text: typed.trim().to_owned(), asked, met });
+            }
             None if typed.trim() == "body" => self.bodies = false,
             None if typed.trim() == "headers" => self.headers = false,
             _ => return Err(RuleError::Kind { typed: typed.to_owned() }),
@@ -222,7 +238,7 @@ impl CompareRules {
     /// Where that names nothing that is compared, or paths are too many together.
     pub fn ignore_order(&mut self, typed: &str) -> Result<(), RuleError> {
         match typed.trim().split_once(':') {
-            Some(("json", path)) => self.json.add(typed, path.trim(), PathAction::AnyOrder),
+            Some(("json", path)) => self.json.add(typed, path.trim(), PathAction::AnyOrder).map(drop),
             _ => Err(RuleError::Order { typed: typed.to_owned() }),
         }
     }
@@ -266,6 +282,11 @@ impl CompareRules {
         self.max_body
     }
 
+    /// Returns the rules that left out nothing so far, as they were typed, of those that could have.
+    pub fn unmet(&self) -> impl Iterator<Item = &str> {
+        self.typed.iter().filter(|rule| rule.is_unmet()).map(|rule| rule.text.as_str())
+    }
+
     /// Bytes that one comparison may take.
     pub(super) const fn memory(&self) -> usize {
         self.memory
@@ -283,6 +304,11 @@ impl CompareRules {
 
     /// Returns whether header lines of this name count.
     pub(super) fn counts(&self, name: &[u8]) -> bool {
+        if !self.left_out.is_empty() {
+            self.looked.set();
+            let same = self.left_out.iter().filter(|(other, _)| other.as_bytes().eq_ignore_ascii_case(name));
+            same.for_each(|(_, met)| met.set());
+        }
         let same_length = self.uncounted.get(name.len()).map_or(&[][..], Vec::as_slice);
         let is_in = |names: &[Box<str>]| names.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name));
         !is_in(same_length) && (!is_never_counted_by_end(name) || is_in(&self.asked))
@@ -338,11 +364,13 @@ enum PathAction {
 /// path's last one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct JsonRules {
-    steps: Vec<(Segment, Option<PathAction>)>,
+    steps: Vec<(Segment, Option<(PathAction, Happened)>)>,
     /// The first step of each path.
     start: PathState,
     /// Actions on the document itself (`$`).
-    root: Vec<PathAction>,
+    root: Vec<(PathAction, Happened)>,
+    /// Set once a document was looked into.
+    looked: Happened,
 }
 
 /// Position of a value in the paths: the set of steps that may be taken next, and the actions on the value.
@@ -391,7 +419,11 @@ impl JsonRules {
     /// Returns the state at the document itself.
     pub(super) fn root(&self) -> PathState {
         let mut reached = self.start;
-        self.root.iter().for_each(|act| reached.act(*act));
+        self.looked.set();
+        for (act, met) in &self.root {
+            reached.act(*act);
+            met.set();
+        }
         reached
     }
 
@@ -408,7 +440,10 @@ impl JsonRules {
             }
             if leads_to(&segment.step, step) {
                 match act {
-                    Some(act) => reached.act(*act),
+                    Some((act, met)) => {
+                        reached.act(*act);
+                        met.set();
+                    }
                     None => reached.add(at + 1),
                 }
             }
@@ -416,20 +451,22 @@ impl JsonRules {
         reached
     }
 
-    fn add(&mut self, typed: &str, path: &str, act: PathAction) -> Result<(), RuleError> {
+    /// Adds a path; returns what is set once it has led somewhere.
+    fn add(&mut self, typed: &str, path: &str, act: PathAction) -> Result<Happened, RuleError> {
+        let met = Happened::default();
         let segments = json_path::parse(path).map_err(|why| RuleError::Path { typed: typed.to_owned(), why })?;
         if self.steps.len() + segments.len() > MAX_JSON_STEPS {
             return Err(RuleError::TooMany { typed: typed.to_owned() });
         }
         if segments.is_empty() {
-            self.root.push(act);
-            return Ok(());
+            self.root.push((act, met.clone()));
+            return Ok(met);
         }
         self.start.add(self.steps.len());
         let last = segments.len() - 1;
-        let steps = segments.into_iter().enumerate().map(|(at, segment)| (segment, (at == last).then_some(act)));
-        self.steps.extend(steps);
-        Ok(())
+        let end = |at| (at == last).then(|| (act, met.clone()));
+        self.steps.extend(segments.into_iter().enumerate().map(|(at, segment)| (segment, end(at))));
+        Ok(met)
     }
 }
 
@@ -448,6 +485,20 @@ mod tests {
         let mut rules = CompareRules::default();
         rules.ignore(rule).unwrap();
         steps.iter().fold(rules.json.root(), |at, step| rules.json.inside(&at, *step))
+    }
+
+    #[test]
+    fn rules_that_left_out_nothing_are_known() {
+        let mut rules = CompareRules::default();
+        for rule in ["json:$.a", "json:$.typo", "header:x-a", "header:x-typo"] {
+            rules.ignore(rule).unwrap();
+        }
+        assert_eq!(rules.unmet().count(), 0, "nothing was compared yet");
+        let compared = rules.clone();
+        compared.json.inside(&compared.json.root(), PathStep::Key("a"));
+        assert_eq!(rules.unmet().collect::<Vec<_>>(), ["json:$.typo"]);
+        assert!(!compared.counts(b"X-A") && compared.counts(b"x-b"));
+        assert_eq!(rules.unmet().collect::<Vec<_>>(), ["json:$.typo", "header:x-typo"]);
     }
 
     #[test]

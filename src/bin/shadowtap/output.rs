@@ -77,7 +77,41 @@ fn open_pipe(path: &Path) -> anyhow::Result<File> {
 
 /// Opens where each ended delivery is written, where that was asked for.
 pub(crate) fn results(outputs: &Outputs) -> anyhow::Result<Option<Box<dyn Write + Send>>> {
-    outputs.results.as_ref().map(|output| writer(output, outputs.mode)).transpose()
+    let Some(output) = &outputs.results else { return Ok(None) };
+    let to = writer(output, outputs.mode)?;
+    Ok(Some(Box::new(ResultsOutput { to, place: place(output), is_told: false })))
+}
+
+/// Results on their way to a file: the first write that fails is told at once, since the run goes on without them.
+struct ResultsOutput {
+    to: Box<dyn Write + Send>,
+    place: String,
+    is_told: bool,
+}
+
+impl ResultsOutput {
+    fn noticed<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
+        done.inspect_err(|error| {
+            if !std::mem::replace(&mut self.is_told, true) {
+                print_line(&format!(
+                    "warning: cannot write results to {}: {error}; the run goes on without them, and ends with code 2",
+                    self.place
+                ));
+            }
+        })
+    }
+}
+
+impl Write for ResultsOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let done = self.to.write(bytes);
+        self.noticed(done)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let done = self.to.flush();
+        self.noticed(done)
+    }
 }
 
 /// Returns standard output for JSON: what a terminal would obey is escaped, wherever it goes.

@@ -74,6 +74,12 @@ impl Comparer {
         Self { rules, hosts, baseline }
     }
 
+    /// Returns a warning for each rule that left out nothing, though it could have.
+    pub(crate) fn unmet_rules(&self) -> impl Iterator<Item = String> {
+        let warning = |rule| format!("--ignore {rule} left out nothing in the responses compared: is it spelt right?");
+        self.rules.unmet().map(warning)
+    }
+
     /// Does a task; where bodies are to be left `unread`, by their hashes.
     #[must_use]
     pub fn compare(&self, task: ComparisonTask, unread: Option<Unknown>) -> ComparedExchange {

@@ -307,6 +307,7 @@ impl Reporter {
         trouble.extend(self.unheard(unheard));
         trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
         trouble.extend(steps.remark());
+        trouble.extend(self.comparer.unmet_rules());
         let ledger = &self.ledger;
         let verdict = self.noise.verdict(&self.urls);
         let SummaryBlocks { routes, kinds, timeline, curves } = self.blocks(&verdict);
