@@ -28,8 +28,8 @@ use libtest_mimic::Arguments;
 use net::{Pair, Row, ip, may};
 use packets::{Layer, Packet};
 use shadowtap::capture::live::{self, Live, LiveSettings};
-use shadowtap::capture::{Polled, Source, privileges};
-use shadowtap::decode::Decoder;
+use shadowtap::capture::{LinkType, Polled, Source, privileges};
+use shadowtap::decode::{Decoder, Skip};
 use shadowtap::exchange::Timestamp;
 
 /// Names what a child is to do.
@@ -120,7 +120,13 @@ fn until(live: &mut Live, enough: impl Fn(&[Seen], &Live) -> bool) -> Vec<Seen> 
         match live.poll() {
             Polled::Frame(frame) => {
                 idle_since = None;
-                let segment = decoder.decode(&frame).unwrap();
+                let segment = match decoder.decode(&frame) {
+                    Ok(segment) => segment,
+                    // Of two tags the kernel may have taken one off already, and tells the type of what is inside it as
+                    // that of the other.
+                    Err(Skip::BadHeader) if frame.link == LinkType::LINUX_SLL => continue,
+                    Err(why) => panic!("{why:?}: {:02x?} of {} bytes", frame.data, frame.wire_len),
+                };
                 let (seq, from, len) = (segment.seq, segment.source.port, segment.payload.len());
                 seen.push(Seen { at: frame.at, seq, from, len });
             }
