@@ -232,6 +232,12 @@ fn of_certificate(error: &CertificateError) -> Reason {
         }
         CertificateError::UnknownIssuer => Reason::new("certificate of an unknown issuer, which is not trusted (--ca)"),
         CertificateError::Revoked => Reason::new("certificate revoked"),
+        CertificateError::BadSignature => {
+            Reason::new("certificate not signed by the authority that it names, as far as that is trusted (--ca)")
+        }
+        CertificateError::Other(other) if matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity)) => {
+            Reason::new("self-signed certificate, which is not trusted (--ca)")
+        }
         other => Reason::new("certificate not accepted").with(other),
     }
 }
@@ -253,6 +259,14 @@ mod tests {
             (expired, "certificate expired: 2026-10-01"),
             (name, "certificate not valid for the target's name: new.example"),
             (CertificateError::UnknownIssuer, "certificate of an unknown issuer, which is not trusted (--ca)"),
+            (
+                CertificateError::BadSignature,
+                "certificate not signed by the authority that it names, as far as that is trusted (--ca)",
+            ),
+            (
+                CertificateError::Other(rustls::OtherError(std::sync::Arc::new(webpki::Error::CaUsedAsEndEntity))),
+                "self-signed certificate, which is not trusted (--ca)",
+            ),
         ] {
             assert_eq!(reason(&rustls::Error::InvalidCertificate(error)).to_string(), words);
         }

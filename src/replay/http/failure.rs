@@ -34,7 +34,7 @@ pub(super) fn of(error: reqwest::Error, speaks_tls: bool, stage: Stage) -> SendE
     let what = match kind {
         FailureKind::Dns => "the name cannot be looked up",
         FailureKind::Connect => "cannot connect",
-        FailureKind::ConnectTimeout => "connect: no answer in time",
+        FailureKind::ConnectTimeout => "no answer in time",
         FailureKind::Tls => "no TLS session",
         FailureKind::Timeout => "the connection timed out",
         FailureKind::Reset if is_reset(&error) => "connection reset by the target",

@@ -149,6 +149,6 @@ fn within(timeout: Duration) -> Duration {
 }
 
 fn unanswered(timeout: Duration) -> SendError {
-    let reason = Reason::new("connect: no answer in time").with(format_args!("--timeout is {timeout:?}"));
+    let reason = Reason::new("no answer in time").with(format_args!("--timeout is {timeout:?}"));
     SendError::failed(FailureKind::ConnectTimeout, reason)
 }
