@@ -421,7 +421,7 @@ const NOT_SENT: &str = "
     check('what was compared has a count of how many', cell('GET /b', 'differ') === '0' && cell('GET /a', 'differ') === '90 of 500, 18\u{202f}%');
     const ledger = document.querySelector('.ledger').textContent;
     check('a pause is no guard', ledger.includes('5held back by the guard') && ledger.includes('2held back during a pause'));
-    check('the share is of what got so far', ledger.includes('took 50.1\u{202f}% of the 9,980 requests that got so far'));
+    check('the share is of what reached it', ledger.includes('took 50.1\u{202f}% of the 9,980 requests that reached it'));
     document.documentElement.dataset.probe = wrong.join('; ') || 'all is well';
 ";
 

@@ -193,7 +193,7 @@ async fn a_replay_sends_whole_sessions_and_states_the_shares_that_it_reached() {
     let percent = |key: &str| format!("{:.2}% of {key}", 100.0 * sample[key].as_f64().unwrap());
     assert_eq!(sample["decided"], all);
     let requests =
-        percent("requests").replace("of ", &format!("of the {},{:03} ", all / 1000, all % 1000)) + " that got so far";
+        percent("requests").replace("of ", &format!("of the {},{:03} ", all / 1000, all % 1000)) + " that reached it";
     let took = format!("took {requests}, {}, {}", percent("keys"), percent("bytes"));
     assert!(words(&output).contains(&format!("not in the sample of 50% ({took})")), "{took} is not in {output:?}");
 }

@@ -192,7 +192,7 @@ const shadowtap = (() => {
     // Damaged requests, and those that a filter ended, never came to the sample.
     less(e.malformed, "malformed: not replayed"); each(e.incomplete, "incomplete in the capture"); each(e.filtered, "kept back by filter");
     const { decided, requests: took } = summary.sample || {};
-    less(e.sampled_out, [`not in the sample${asked && !turned ? " of " + percent(asked) : ""}`, decided && typeof took === "number" ? h("span", { class: "soft small" }, ` took ${percent(took)} of the ${counted(decided, "request")} that got so far`) : null]);
+    less(e.sampled_out, [`not in the sample${asked && !turned ? " of " + percent(asked) : ""}`, decided && typeof took === "number" ? h("span", { class: "soft small" }, ` took ${percent(took)} of the ${counted(decided, "request")} that reached it`) : null]);
     less(e.rate_limited, "kept back by the rate limit"); each(e.shed, "shed", "bad");
     less(r.in_flight, live ? "on their way" : "not yet decided when the run ended");
     if (!t) { kept(e.kept, whole, less); return section("ledger", "What became of every request", "Each request that was seen has one end.", table(rows)); }

@@ -270,7 +270,7 @@ fn sample_words(summary: &Summary) -> String {
     // Not of all that were seen: damaged ones and those that a filter ended never came to the sample.
     let requests = match sample.decided {
         0 => "requests".to_owned(),
-        decided => format!("the {} that got so far", counted(decided, "request")),
+        decided => format!("the {} that reached it", counted(decided, "request")),
     };
     let shares: Vec<String> = [(sample.requests, &*requests), (sample.keys, "keys"), (sample.bytes, "bytes")]
         .into_iter()
