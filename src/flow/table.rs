@@ -273,12 +273,12 @@ impl FlowTable {
     }
 
     /// Returns whether an accepted SYN-ACK continues the existing connection: the one before it was not accepted, or it
-    /// is of a host in between.
+    /// is of a host in between. A side whose end was told does not begin again.
     fn takes_up(&mut self, slot: Slot, side: Side, syn: &Segment<'_>) -> bool {
         let Some(connection) = self.slots.get_mut(slot) else { return false };
         let asked = side.other().of(&connection.halves);
         let is_response = syn.flags.has(Flags::ACK) && asked.from_syn && asked.is_origin(Seq(syn.ack));
-        is_response && {
+        is_response && !side.of(&connection.halves).ended && {
             connection.restart(side, syn);
             true
         }
