@@ -39,7 +39,7 @@ pub enum ReadError {
 impl ReadError {
     /// Returns the error of the system behind it, or one that says the same.
     #[must_use]
-    pub fn into_io(self) -> io::Error {
+    pub(crate) fn into_io(self) -> io::Error {
         match self {
             Self::Io(error) => error,
             Self::TooLarge { .. } => io::Error::new(io::ErrorKind::FileTooLarge, self),
@@ -75,7 +75,7 @@ pub fn read(path: &Path, what: &'static str, limit: usize) -> Result<Vec<u8>, Re
 /// # Errors
 ///
 /// Where it cannot be read, is longer than the limit, or is no UTF-8.
-pub fn read_text(path: &Path, what: &'static str, limit: usize) -> Result<String, ReadError> {
+pub(crate) fn read_text(path: &Path, what: &'static str, limit: usize) -> Result<String, ReadError> {
     let mut text = String::from_utf8(read(path, what, limit)?)
         .map_err(|error| ReadError::NotText { at: error.utf8_error().valid_up_to() })?;
     if text.starts_with(BYTE_ORDER_MARK) {

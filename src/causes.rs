@@ -11,7 +11,7 @@ use crate::sandbox::SandboxError;
 use crate::serve::{ServeError, control::SocketError};
 
 /// An error that knows what helps.
-pub trait Help {
+pub(crate) trait Help {
     /// What to do about it, in words that follow those of the error; `None` where these say all.
     fn help(&self) -> Option<Cow<'static, str>>;
 }

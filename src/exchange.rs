@@ -11,7 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-pub use crate::head::{Head, HeaderLine, HeaderLines, LineEdit};
+pub use crate::head::{Head, HeaderLine, HeaderLines};
+
+pub(crate) use crate::head::LineEdit;
 
 /// An instant on the capture's clock: nanoseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,11 +110,11 @@ pub struct ExchangeId {
 impl ExchangeId {
     /// Connections from this number on were never captured: an external middleware made up their requests. No capture
     /// has as many.
-    pub const FIRST_MADE_UP: ConnectionId = ConnectionId(1 << 48);
+    pub(crate) const FIRST_MADE_UP: ConnectionId = ConnectionId(1 << 48);
 
     /// Returns whether it was made up by an external middleware rather than captured.
     #[must_use]
-    pub fn is_made_up(self) -> bool {
+    pub(crate) fn is_made_up(self) -> bool {
         self.connection >= Self::FIRST_MADE_UP
     }
 
@@ -491,7 +493,7 @@ pub fn digest(content: &[u8]) -> Option<Digest> {
 
 /// The digest of a content that has `len` bytes; `None` where this is no more than its beginning.
 #[must_use]
-pub fn digest_of_whole(content: &[u8], len: u64) -> Option<Digest> {
+pub(crate) fn digest_of_whole(content: &[u8], len: u64) -> Option<Digest> {
     (content.len() as u64 == len).then(|| digest(content)).flatten()
 }
 
@@ -759,7 +761,7 @@ impl FailureKind {
 /// Text from the wire as JSON can carry it: as it is where the whole value is valid UTF-8, else the whole value
 /// as Latin-1.
 #[must_use]
-pub fn wire_text(bytes: &[u8]) -> Cow<'_, str> {
+pub(crate) fn wire_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),

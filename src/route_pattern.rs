@@ -8,7 +8,7 @@ use regex::bytes::{RegexSet, RegexSetBuilder};
 use crate::exchange::path_and_query;
 
 /// Longest pattern, in bytes.
-pub const MAX_PATTERN: usize = 1024;
+pub(crate) const MAX_PATTERN: usize = 1024;
 /// Bytes that the patterns of one set may take once they are compiled.
 const MAX_COMPILED: usize = 64 << 20;
 

@@ -2,7 +2,7 @@
 //!
 //! What comes off the wire, out of a file or from another process can have characters that a terminal obeys (control
 //! characters, escape sequences) or that make text read otherwise than it is (bidirectional marks, characters without a
-//! width, separators of lines). They become [`REPLACEMENT`], one for one, so that columns stay as wide as they were counted.
+//! width, separators of lines). They become `REPLACEMENT`, one for one, so that columns stay as wide as they were counted.
 //! In JSON they become `\u` escapes: the value stays what it was.
 
 use std::borrow::Cow;
@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 /// Replacement for a character that a terminal must not get.
-pub const REPLACEMENT: char = '\u{fffd}';
+pub(crate) const REPLACEMENT: char = '\u{fffd}';
 
 /// Colours and weights that shadowtap itself writes, as the numbers of their ANSI sequences.
 const STYLES: [&str; 10] = ["0", "1", "2", "3", "31", "32", "33", "34", "35", "36"];
@@ -20,7 +20,7 @@ const MAX_HELD: usize = 3;
 
 /// Returns whether a character controls the terminal, changes the direction of text, or is invisible.
 #[must_use]
-pub const fn is_odd(c: char) -> bool {
+pub(crate) const fn is_odd(c: char) -> bool {
     // ASCII is nearly all there is.
     if c.is_ascii() {
         return c.is_ascii_control();

@@ -111,7 +111,7 @@ impl Pieces {
 
 /// Files merged by time into one sequence of frames. Frames of one file keep their order even where its clock
 /// went back; of equal times, the file named first goes first.
-pub struct Merged {
+pub(crate) struct Merged {
     pieces: Vec<Piece>,
     /// The pieces that have a frame, the earliest first.
     due: BinaryHeap<Reverse<(Timestamp, usize)>>,
@@ -124,13 +124,6 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// Merges `sources`.
-    #[must_use]
-    pub fn new(sources: Vec<FileSource>) -> Self {
-        let order = vec![Place::File; sources.len()];
-        Self::of(Pieces { files: sources, order, ..Pieces::default() })
-    }
-
     /// Merges what was opened.
     #[must_use]
     pub(crate) fn of(pieces: Pieces) -> Self {

@@ -25,7 +25,7 @@ pub(crate) use file::OpenedInput;
 pub use filter::{BpfFilter, BpfMatch};
 pub(crate) use input::Input;
 pub use memory::MemorySource;
-pub use merge::Merged;
+pub(crate) use merge::Merged;
 pub(crate) use merge::Pieces;
 pub use tunnel::{Tunnel, TunnelKind};
 
@@ -137,7 +137,7 @@ impl LinkType {
     /// Ethernet.
     pub const ETHERNET: Self = Self(1);
     /// ARCNET as BSD systems capture it.
-    pub const ARCNET_BSD: Self = Self(7);
+    pub(crate) const ARCNET_BSD: Self = Self(7);
     /// PPP, with or without HDLC address and control.
     pub const PPP: Self = Self(9);
     /// FDDI.
@@ -159,7 +159,7 @@ impl LinkType {
     /// IEEE 802.11 with radio information before it.
     pub const RADIOTAP: Self = Self(127);
     /// ARCNET as Linux captures it.
-    pub const ARCNET_LINUX: Self = Self(129);
+    pub(crate) const ARCNET_LINUX: Self = Self(129);
     /// Ethernet as Juniper routers capture it, with a header of their own before it.
     pub const JUNIPER_ETHERNET: Self = Self(178);
     /// Per-packet information, which names the link type that follows.
@@ -408,6 +408,6 @@ pub fn open(settings: &Settings) -> Result<Box<dyn Source + Send>, Vec<CaptureEr
 
 /// Returns whether `file` is the name for standard input, `-`.
 #[must_use]
-pub fn is_standard_input(file: &Path) -> bool {
+pub(crate) fn is_standard_input(file: &Path) -> bool {
     file.as_os_str() == "-"
 }

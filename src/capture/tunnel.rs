@@ -44,7 +44,7 @@ impl TunnelKind {
 
     /// The tunnel whose own port this is.
     #[must_use]
-    pub fn of_port(port: u16) -> Option<Self> {
+    pub(crate) fn of_port(port: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.ports().contains(&port))
     }
 }

@@ -7,7 +7,7 @@ use super::{ContentKind, characters, decode, kind, shown};
 use crate::exchange::Head;
 
 /// Longest excerpt, in bytes; it ends in `…` where there is more.
-pub const MAX_EXCERPT: usize = 1500;
+pub(crate) const MAX_EXCERPT: usize = 1500;
 /// Bytes of a body, decoded, of which an excerpt is made; of a longer one there is none.
 const MAX_DECODED: usize = 256 << 10;
 /// Bytes of memory that it may take.
@@ -15,7 +15,7 @@ const MEMORY: usize = 8 << 20;
 
 /// Returns the beginning of a body; `None` where it is no text, or cannot be decoded within bounds.
 #[must_use]
-pub fn excerpt(head: &Head, body: &[u8]) -> Option<String> {
+pub(crate) fn excerpt(head: &Head, body: &[u8]) -> Option<String> {
     let budget = Budget::new(MEMORY);
     let content = decode::decoded(head, body, MAX_DECODED, &budget).ok()?;
     let kind = kind(head, &content);

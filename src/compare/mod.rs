@@ -34,13 +34,13 @@ use decode::Undecoded;
 pub use endless::EndlessBodies;
 use tree::TreeNode;
 
-pub use excerpt::{MAX_EXCERPT, excerpt};
+pub(crate) use excerpt::excerpt;
 pub(crate) use ids::{is_id, is_number};
 pub use path::field;
-pub use rules::{CompareRules, DEFAULT_MAX_BODY, MAX_JSON_STEPS, NEVER_COUNTED, RuleError};
+pub use rules::{CompareRules, RuleError};
 
 /// Bytes of the head of which header lines are compared; those of a longer one are not.
-pub const MAX_COMPARED_HEAD: usize = 32 << 10;
+pub(crate) const MAX_COMPARED_HEAD: usize = 32 << 10;
 
 /// Most header names that may differ for a quick comparison.
 const MANY_HEADERS: usize = 16;

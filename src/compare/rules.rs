@@ -8,7 +8,7 @@ use super::path::PathStep;
 use crate::json_path::{self, Segment, Step};
 
 /// Bytes of a body that are compared, unless said otherwise. Longer ones are compared by length and hash.
-pub const DEFAULT_MAX_BODY: usize = 256 << 10;
+pub(crate) const DEFAULT_MAX_BODY: usize = 256 << 10;
 /// Largest decoded body that is still parsed, as a multiple of its coded size.
 const DECODED_TIMES: usize = 4;
 /// Most of what a body may be once it is decoded, in bytes, however much was asked for.
@@ -16,13 +16,13 @@ const MAX_DECODED: usize = 16 << 20;
 /// Bytes that one comparison may take to decode and parse two bodies, unless said otherwise.
 pub(super) const DEFAULT_MEMORY: usize = 24 << 20;
 /// Steps of all JSON paths together: a rule that goes past it is a mistake.
-pub const MAX_JSON_STEPS: usize = 256;
+pub(crate) const MAX_JSON_STEPS: usize = 256;
 /// Longest name of a header that can be left out, in bytes.
 const MAX_HEADER_NAME: usize = 64;
 
 /// Header lines that never count unless requested: those of one connection, those of framing, and those that identify
 /// this very response, the machine it came from, or the time.
-pub const NEVER_COUNTED: [&str; 73] = [
+pub(crate) const NEVER_COUNTED: [&str; 73] = [
     "age",
     "akamai-cache-status",
     "akamai-grn",
@@ -248,7 +248,7 @@ impl CompareRules {
     /// # Errors
     ///
     /// Where that names nothing that is compared, or paths are too many together.
-    pub fn compare_header(&mut self, typed: &str) -> Result<(), RuleError> {
+    pub(crate) fn compare_header(&mut self, typed: &str) -> Result<(), RuleError> {
         let name = header(typed, typed.strip_prefix("header:").unwrap_or(typed))?;
         if let Some(names) = self.uncounted.get_mut(name.len()) {
             names.retain(|other| **other != *name);
@@ -283,7 +283,7 @@ impl CompareRules {
     }
 
     /// Returns the rules that left out nothing so far, as they were typed, of those that could have.
-    pub fn unmet(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn unmet(&self) -> impl Iterator<Item = &str> {
         self.typed.iter().filter(|rule| rule.is_unmet()).map(|rule| rule.text.as_str())
     }
 
@@ -293,7 +293,7 @@ impl CompareRules {
     }
 
     /// Lets one comparison take so many bytes to decode and parse two bodies. What takes more is compared by hash.
-    pub const fn set_memory(&mut self, bytes: usize) {
+    pub(crate) const fn set_memory(&mut self, bytes: usize) {
         self.memory = bytes;
     }
 

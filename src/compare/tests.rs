@@ -435,7 +435,7 @@ fn header_lines_are_compared_by_name_whatever_their_order_and_case() {
 
 #[test]
 fn what_names_the_answer_the_machine_or_the_time_never_counts_unless_asked_for() {
-    let all = format!("{}: a\r\n", NEVER_COUNTED.join(": a\r\n"));
+    let all = format!("{}: a\r\n", super::rules::NEVER_COUNTED.join(": a\r\n"));
     check_heads(&[], &all, "Date: b\r\nServer: c\r\n", &[]);
     let mut rules = rules(&[]);
     rules.compare_header("Server").unwrap();

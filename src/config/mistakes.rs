@@ -37,7 +37,7 @@ impl ConfigMistakes {
     }
 
     /// The same of an error that has causes, or knows what helps.
-    pub fn keep_error<T>(&mut self, flag: &str, result: Result<T, impl Error + 'static>) -> Option<T> {
+    pub(crate) fn keep_error<T>(&mut self, flag: &str, result: Result<T, impl Error + 'static>) -> Option<T> {
         result.map_err(|error| self.add(flag, causes::say(&error))).ok()
     }
 

@@ -6,7 +6,7 @@ use crate::capture::{Direction, LocalEnds};
 
 /// [`LocalEnds`], prepared for a check of each segment.
 #[derive(Clone, Debug, Default)]
-pub struct Legs {
+pub(crate) struct Legs {
     direction: Direction,
     own: Vec<Endpoint>,
     served: Vec<u16>,
@@ -16,7 +16,7 @@ pub struct Legs {
 impl Legs {
     /// The connections that `ends` let through; `ports` are those that were asked for.
     #[must_use]
-    pub fn new(ends: &LocalEnds, ports: &[u16]) -> Self {
+    pub(crate) fn new(ends: &LocalEnds, ports: &[u16]) -> Self {
         let own = ends.addresses.iter().map(|address| Endpoint::from(std::net::SocketAddr::new(*address, 0)));
         Self { direction: ends.direction, own: own.collect(), served: ends.served.clone(), ports: ports.to_vec() }
     }

@@ -20,7 +20,7 @@ use crate::exchange::Timestamp;
 pub use checksum::Checksum;
 use fragments::Fragments;
 use hints::{Hint, Hints};
-pub use legs::Legs;
+pub(crate) use legs::Legs;
 
 /// Layers that are peeled off one frame: more is no network but an attack.
 const MAX_DEPTH: u8 = 16;
@@ -139,7 +139,7 @@ impl Endpoint {
 
     /// The endpoint as the standard library has it.
     #[must_use]
-    pub fn socket_addr(self) -> SocketAddr {
+    pub(crate) fn socket_addr(self) -> SocketAddr {
         let ip = (u128::from(self.upper) << 64) | u128::from(self.lower);
         SocketAddr::new(Ipv6Addr::from(ip).to_canonical(), self.port)
     }

@@ -79,7 +79,7 @@ impl FileMode {
 /// Reason why a path that could be written to is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refused {
+pub(crate) enum Refused {
     /// It is a link.
     #[error("{} is a symbolic link, and no output follows one: name the file itself, or remove the link", path.display())]
     Link {
@@ -127,7 +127,7 @@ impl From<Refused> for io::Error {
 /// # Errors
 ///
 /// Where there is such a file, a link on the way is not to be followed, or the system refuses.
-pub fn create_new(path: &Path, mode: FileMode) -> io::Result<File> {
+pub(crate) fn create_new(path: &Path, mode: FileMode) -> io::Result<File> {
     let (folder, name) = Folder::of(path, Some(mode.of_folder()))?;
     Ok(create(&folder, name, mode)?)
 }

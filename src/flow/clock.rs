@@ -24,9 +24,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 const LONGEST_SILENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// Number of a stretch of the capture's clock: only timestamps of one stretch can be compared.
-pub type Stretch = u32;
+pub(crate) type Stretch = u32;
 /// The stretch of a stamp that nothing confirms.
-pub const FALSE_STAMP: Stretch = u32::MAX;
+pub(crate) const FALSE_STAMP: Stretch = u32::MAX;
 
 /// The engine's clock.
 #[derive(Debug, Default)]

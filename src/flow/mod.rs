@@ -18,10 +18,11 @@ mod stats;
 mod suspect;
 mod table;
 
-pub use clock::{FALSE_STAMP, Stretch};
+pub(crate) use clock::{FALSE_STAMP, Stretch};
 pub(crate) use half::ORIGIN as FIRST_OFFSET;
-pub use seq::Seq;
-pub use sightings::{Released, SightingStats, Sightings, Verdict};
+pub(crate) use seq::Seq;
+pub use sightings::Verdict;
+pub(crate) use sightings::{SightingStats, Sightings};
 pub(crate) use slab::Slab;
 pub use stats::FlowStats;
 pub use table::{CONNECTION_COST, FlowLimits, FlowLookup, FlowTable};

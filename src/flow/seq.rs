@@ -3,18 +3,18 @@
 /// A TCP sequence number (RFC 9293, 3.4): arithmetic is modulo 2^32, and only differences of less than half of
 /// that have a sign.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seq(pub u32);
+pub(crate) struct Seq(pub u32);
 
 impl Seq {
     /// Returns the distance of this number ahead of `other`; negative where it is behind.
     #[must_use]
-    pub const fn ahead_of(self, other: Self) -> i64 {
+    pub(crate) const fn ahead_of(self, other: Self) -> i64 {
         self.0.wrapping_sub(other.0).cast_signed() as i64
     }
 
     /// This number moved on by `bytes`.
     #[must_use]
-    pub const fn plus(self, bytes: u64) -> Self {
+    pub(crate) const fn plus(self, bytes: u64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "arithmetic modulo 2^32 is what is wanted")]
         Self(self.0.wrapping_add(bytes as u32))
     }

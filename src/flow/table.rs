@@ -138,7 +138,7 @@ impl FlowTable {
 
     /// The stamp at which the capture's clock was first seen to be set.
     #[must_use]
-    pub const fn first_step(&self) -> Option<Timestamp> {
+    pub(crate) const fn first_step(&self) -> Option<Timestamp> {
         self.clock.first_step()
     }
 
@@ -177,7 +177,7 @@ impl FlowTable {
 
     /// Connections that are remembered: those that are open, and those that were closed a moment ago.
     #[must_use]
-    pub const fn remembered(&self) -> usize {
+    pub(crate) const fn remembered(&self) -> usize {
         self.by_key.len()
     }
 
@@ -354,13 +354,18 @@ impl FlowTable {
 
     /// Takes note that connections are seen in several places, by clocks that may differ: from now on holes stay open until
     /// a copy from elsewhere would have come.
-    pub const fn expect_copies(&mut self) {
+    pub(crate) const fn expect_copies(&mut self) {
         self.expects_copies = true;
     }
 
     /// Processes a copy of a segment that was captured in another place: it fills holes, and else counts nowhere. The copy
     /// came at `now`; its own time is that of the place that comes first. Returns false where no connection has its numbers.
-    pub fn take_copy(&mut self, segment: &Segment<'_>, now: Timestamp, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
+    pub(crate) fn take_copy(
+        &mut self,
+        segment: &Segment<'_>,
+        now: Timestamp,
+        sink: &mut impl FnMut(Chunk<'_>),
+    ) -> bool {
         let stretch = self.clock.tick(now);
         self.stats.clock_steps = self.clock.steps();
         self.sweep(sink);

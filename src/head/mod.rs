@@ -82,7 +82,7 @@ impl Head {
     }
 
     /// Every value under `name`, in order.
-    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.lines_named(name).filter(move |line| line.is(name)).map(|line| line.value)
     }
 
@@ -106,7 +106,7 @@ impl Head {
     }
 
     /// Replaces the request-target.
-    pub fn set_target(&mut self, target: &[u8]) {
+    pub(crate) fn set_target(&mut self, target: &[u8]) {
         let (method, old, _) = self.request_line();
         let len = old.len();
         let after = self.raw.get(method.len()..).unwrap_or_default();
@@ -162,19 +162,9 @@ impl Head {
         }
     }
 
-    /// Offers each value under `name` to `edit`: nothing leaves the line as it is, a new value replaces the old one,
-    /// an empty one takes the line out.
-    pub fn edit_values(&mut self, name: &str, mut edit: impl FnMut(&[u8]) -> Option<Vec<u8>>) {
-        self.edit_lines(name, |value| match edit(value) {
-            None => LineEdit::Keep,
-            Some(value) if value.is_empty() => LineEdit::Remove,
-            Some(value) => LineEdit::Value(value),
-        });
-    }
-
     /// Offers the value of each line under `name` to `edit`, and does to the line what it says; says how many lines
     /// there were.
-    pub fn edit_lines(&mut self, name: &str, mut edit: impl FnMut(&[u8]) -> LineEdit) -> usize {
+    pub(crate) fn edit_lines(&mut self, name: &str, mut edit: impl FnMut(&[u8]) -> LineEdit) -> usize {
         let mut found = 0;
         let edits: Vec<_> = self
             .lines()
@@ -190,7 +180,7 @@ impl Head {
     }
 
     /// Becomes a copy of `other` in the memory that it has.
-    pub fn copy_from(&mut self, other: &Self) {
+    pub(crate) fn copy_from(&mut self, other: &Self) {
         self.raw.clear();
         self.raw.extend_from_slice(&other.raw);
         self.contents = HeadContents { names: other.contents.names, request: None };
@@ -230,7 +220,7 @@ impl Eq for Head {}
 ///
 /// One pass over a head builds it; after that, a name that is absent is ruled out at almost no cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NameSet(u64);
+pub(crate) struct NameSet(u64);
 
 impl NameSet {
     /// Every name there is: what is true of a head that nobody has looked at.
@@ -238,7 +228,7 @@ impl NameSet {
 
     /// One name.
     #[must_use]
-    pub fn one(name: &[u8]) -> Self {
+    pub(crate) fn one(name: &[u8]) -> Self {
         let (Some(first), Some(last)) = (name.first(), name.last()) else { return Self(1) };
         // Names differ most in length, and in their ends; case makes no difference.
         let ends = usize::from(first | 0x20).wrapping_mul(31) ^ usize::from(last | 0x20).wrapping_mul(3);
@@ -292,7 +282,7 @@ pub(crate) fn split_request_line(line: &[u8]) -> (&[u8], &[u8], &[u8]) {
 
 /// Edit of a header line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LineEdit {
+pub(crate) enum LineEdit {
     /// It stays as it is.
     Keep,
     /// It gets this value.
@@ -466,18 +456,6 @@ mod tests {
             text(&head),
             "GET /a b HTTP/1.1\r\nHost: h\r\nX-A:9\r\nFold: a\r\n b\r\nEmpty:full\r\nNew: n\r\n\r\n"
         );
-    }
-
-    #[test]
-    fn values_are_edited_where_they_stand_and_an_empty_one_takes_its_line_out() {
-        let mut head = Head::new(GET.to_vec());
-        head.edit_values("x-a", |value| (value == b"1").then(|| b"one".to_vec()));
-        assert_eq!(
-            text(&head),
-            "GET /a b HTTP/1.1\r\nHost: h\r\nX-A:one\r\nx-a : 2 \r\nFold: a\r\n b\r\nEmpty:\r\n\r\n"
-        );
-        head.edit_values("x-a", |_| Some(Vec::new()));
-        assert_eq!(text(&head), "GET /a b HTTP/1.1\r\nHost: h\r\nFold: a\r\n b\r\nEmpty:\r\n\r\n");
     }
 
     #[test]

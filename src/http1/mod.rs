@@ -29,7 +29,7 @@ pub(crate) use strict_response::{RequestContext, ResponseHeadError, StrictRespon
 /// Longest head that is parsed, in bytes. A longer one is malformed, and what follows it is looked for anew.
 pub const MAX_HEAD_BYTES: usize = 1 << 20;
 /// Most header lines of a head that is parsed. More make it malformed.
-pub const MAX_HEADER_LINES: usize = 1000;
+pub(crate) const MAX_HEADER_LINES: usize = 1000;
 /// Longest body that is kept, in bytes. A longer one is counted and hashed to its end, and not kept.
 pub const MAX_KEPT_BODY: usize = 64 << 20;
 
@@ -176,7 +176,7 @@ impl Http1 {
     }
 
     /// Asks for the memory that the next chunk of the connection in this slot will need.
-    pub fn fetch(&self, slot: Slot) {
+    pub(crate) fn fetch(&self, slot: Slot) {
         self.places.fetch(slot);
     }
 

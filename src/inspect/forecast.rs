@@ -3,7 +3,7 @@
 //!
 //! The input is [`Event`]s, the result one [`ForecastReport`]. Only connections that carried a request of HTTP/1 count
 //! (one that the filters let pass, where there are filters). Time is the capture's. Memory is bounded: see
-//! [`MAX_OPEN`], the waiting edges, and the buckets of the series. Nothing is printed here.
+//! `MAX_OPEN`, the waiting edges, and the buckets of the series. Nothing is printed here.
 
 use std::collections::HashMap;
 
@@ -19,10 +19,10 @@ use super::series::{ConcurrencyLanes, LANES, Series, SeriesPoint};
 
 /// Connections that are followed at once, twice as many as reassembly follows by default: what opens past it does not
 /// count, but as `unfollowed`.
-pub const MAX_OPEN: usize = 1 << 18;
+pub(crate) const MAX_OPEN: usize = 1 << 18;
 
 /// Most points of the course over time.
-pub const MAX_POINTS: usize = 60;
+pub(crate) const MAX_POINTS: usize = 60;
 
 /// The shares that are forecast, the whole last.
 const SHARES: [f64; LANES] = [0.10, 0.25, 0.50, 1.0];
@@ -75,7 +75,7 @@ pub struct ForecastReport {
     pub connections: u64,
     /// Connections that did not: they are in no other figure.
     pub other_connections: u64,
-    /// Connections past [`MAX_OPEN`]: they are in no other figure.
+    /// Connections past `MAX_OPEN`: they are in no other figure.
     pub unfollowed: u64,
     /// Requests.
     pub requests: u64,
@@ -106,7 +106,7 @@ pub struct Rate {
     pub peak: f64,
 }
 
-/// The course over time, in at most [`MAX_POINTS`] points.
+/// The course over time, in at most `MAX_POINTS` points.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct OverTime {
     /// From one point to the next, in seconds.

@@ -2,7 +2,7 @@
 //!
 //! The input is [`JoinedExchange`]s, the result one [`RouteRow`] per route. A route is the method and the path, with
 //! `{id}` in place of each segment that looks like an identifier
-//! ([`template`](crate::report::collect::route_name::template)); the query is left out. The same exchanges in the same
+//! (`template`); the query is left out. The same exchanges in the same
 //! order always give the same rows. Nothing is printed here.
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,7 +18,7 @@ use crate::report::collect::status::StatusClass;
 use crate::report::schema::counts::LatencySummary;
 
 /// Most routes with a row of their own, about 28 KiB each. Later ones share the row [`OTHER`].
-pub const MAX_ROUTES: usize = 500;
+pub(crate) const MAX_ROUTES: usize = 500;
 
 /// The name of the row of totals.
 pub const ALL: &str = "(all)";
@@ -59,7 +59,7 @@ impl Default for RouteStatsTally {
 /// One route, counted.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RouteRow {
-    /// Method and template of the path, or [`OTHER`].
+    /// Method and template of the path, or `OTHER`.
     pub route: String,
     /// Exchanges.
     pub requests: u64,
@@ -95,7 +95,7 @@ impl RouteStats {
         self.all.row(ALL.to_owned(), self.all.requests)
     }
 
-    /// The rows, those with the most requests first (by name where they have as many), and [`OTHER`] last.
+    /// The rows, those with the most requests first (by name where they have as many), and `OTHER` last.
     #[must_use]
     pub fn rows(&self) -> Vec<RouteRow> {
         let all = self.all.requests;

@@ -13,35 +13,34 @@ use crate::exchange::{Outcome, Request};
 use crate::head::is_passed_over;
 
 /// A method that is not on the list.
-pub const ALLOW_METHOD: &str = "allow-method";
+pub(crate) const ALLOW_METHOD: &str = "allow-method";
 /// A host that is not on the list, or no host at all.
-pub const ALLOW_HOST: &str = "allow-host";
+pub(crate) const ALLOW_HOST: &str = "allow-host";
 /// A path-and-query that no allowing expression matches.
-pub const ALLOW_PATH: &str = "allow-path";
+pub(crate) const ALLOW_PATH: &str = "allow-path";
 /// A path-and-query that a denying expression matches.
-pub const DENY_PATH: &str = "deny-path";
+pub(crate) const DENY_PATH: &str = "deny-path";
 /// A method that may change something.
-pub const WRITES: &str = "writes";
+pub(crate) const WRITES: &str = "writes";
 /// CONNECT asks for a tunnel, which is no request that could be replayed (RFC 9110, 9.3.6).
-pub const CONNECT: &str = "connect";
+pub(crate) const CONNECT: &str = "connect";
 /// Upgrade asks to leave HTTP (RFC 9110, 7.8).
-pub const UPGRADE: &str = "upgrade";
+pub(crate) const UPGRADE: &str = "upgrade";
 
-/// Filter by method, host and path. Requests that cannot be replayed are reported first; `writes` is reported last, so
+/// Filter by method, host and path. Requests that cannot be replayed are reported before it, and `writes` after it, so
 /// that its count is the number of requests that `--allow-writes` would let pass.
 #[derive(Clone, Debug)]
-pub struct AllowDeny {
+pub(crate) struct AllowDeny {
     methods: Vec<String>,
     hosts: HashSet<Box<[u8]>>,
     allow: PatternSet,
     deny: PatternSet,
-    writes: bool,
 }
 
 impl AllowDeny {
     /// The filter that `settings` ask for.
     #[must_use]
-    pub fn new(settings: &ChainSettings) -> Self {
+    pub(crate) fn new(settings: &ChainSettings) -> Self {
         Self {
             methods: settings.allow_methods.clone(),
             hosts: settings
@@ -51,23 +50,13 @@ impl AllowDeny {
                 .collect(),
             allow: settings.allow_paths.clone(),
             deny: settings.deny_paths.clone(),
-            writes: settings.allow_writes,
         }
-    }
-
-    /// The rule that this request breaks first.
-    #[must_use]
-    pub fn verdict(&self, request: &Request) -> Option<&'static str> {
-        let write = !self.writes && is_write(request.method());
-        tunnel(request.method(), HeadFields::of(&request.head))
-            .or_else(|| self.choice(request))
-            .or(write.then_some(WRITES))
     }
 
     /// The rule that this request breaks first of those that choose by method, host and path: whether it could be
     /// replayed is not asked.
     #[must_use]
-    pub fn choice(&self, request: &Request) -> Option<&'static str> {
+    pub(crate) fn choice(&self, request: &Request) -> Option<&'static str> {
         let method = request.method();
         let path = request.path_and_query();
         first_broken([
@@ -80,7 +69,7 @@ impl AllowDeny {
 
     /// Returns whether every request passes that could be replayed.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.methods.is_empty() && self.hosts.is_empty() && self.allow.is_empty() && self.deny.is_empty()
     }
 
@@ -101,7 +90,7 @@ pub(super) fn tunnel(method: &[u8], fields: HeadFields<'_>) -> Option<&'static s
 
 /// Returns whether the method may change something: any but GET, HEAD and OPTIONS.
 #[must_use]
-pub fn is_write(method: &[u8]) -> bool {
+pub(crate) fn is_write(method: &[u8]) -> bool {
     !matches!(method, b"GET" | b"HEAD" | b"OPTIONS")
 }
 
@@ -115,7 +104,7 @@ impl Filter for AllowDeny {
 /// Reason why a typed text is not a host that could be compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum HostError {
+pub(crate) enum HostError {
     /// Nothing was typed.
     #[error("an empty host matches nothing; write a name such as `www.example.com`")]
     Empty,
@@ -134,7 +123,7 @@ pub enum HostError {
 /// # Errors
 ///
 /// Where it is empty, or more than a host.
-pub fn host(typed: &str) -> Result<String, HostError> {
+pub(crate) fn host(typed: &str) -> Result<String, HostError> {
     if typed.parse::<std::net::Ipv6Addr>().is_ok() {
         return Ok(typed.to_owned());
     }
@@ -202,7 +191,11 @@ mod tests {
     use super::*;
 
     fn verdict(settings: &ChainSettings, head: &str) -> Option<&'static str> {
-        AllowDeny::new(settings).verdict(&request(1, head))
+        let request = request(1, head);
+        let write = !settings.allow_writes && is_write(request.method());
+        tunnel(request.method(), HeadFields::of(&request.head))
+            .or_else(|| AllowDeny::new(settings).choice(&request))
+            .or(write.then_some(WRITES))
     }
 
     fn words(all: &[&str]) -> Vec<String> {

@@ -96,7 +96,7 @@ impl Chain {
     /// # Errors
     ///
     /// How the request ended, where it may not pass.
-    pub fn apply_at(&mut self, request: &mut Request, due: Timestamp) -> Result<(), Outcome> {
+    pub(crate) fn apply_at(&mut self, request: &mut Request, due: Timestamp) -> Result<(), Outcome> {
         let Self { links, writes, guard_at, keep_captured, is_blind, context, .. } = self;
         if *is_blind && !request.head.may_have("upgrade") {
             context.begin_unread(due);
@@ -118,7 +118,7 @@ impl Chain {
     /// # Errors
     ///
     /// How the request ended, where it may not pass.
-    pub fn admit(&mut self, request: &Request) -> Result<(), Outcome> {
+    pub(crate) fn admit(&mut self, request: &Request) -> Result<(), Outcome> {
         let Self { writes, context, .. } = self;
         context.begin(request, request.last_byte, false);
         match allow_deny::tunnel(context.method(request), context.fields(request)) {
@@ -129,7 +129,7 @@ impl Chain {
 
     /// Returns whether the chain ignores the due time of requests.
     #[must_use]
-    pub const fn is_timeless(&self) -> bool {
+    pub(crate) const fn is_timeless(&self) -> bool {
         self.is_blind
     }
 
@@ -152,7 +152,7 @@ impl Chain {
 
     /// Returns whether a filter gave the last request its Host: then the target's name must not replace it.
     #[must_use]
-    pub const fn host_was_set(&self) -> bool {
+    pub(crate) const fn host_was_set(&self) -> bool {
         self.context.host_set
     }
 
@@ -172,7 +172,7 @@ impl Chain {
     /// The link of a chain file that ended the last request: its location, and its name or verb. `None` where no such link
     /// ended it.
     #[must_use]
-    pub fn ended_by(&self) -> Option<&Arc<str>> {
+    pub(crate) fn ended_by(&self) -> Option<&Arc<str>> {
         self.context.ended_by.as_ref()
     }
 
@@ -191,12 +191,12 @@ impl Chain {
 
     /// What the response to the last request passes, see [`Chain::filter_response`].
     #[must_use]
-    pub fn response_filters(&self) -> &[Arc<dyn ResponseFilter>] {
+    pub(crate) fn response_filters(&self) -> &[Arc<dyn ResponseFilter>] {
         self.context.response_filters()
     }
 
     /// Has a response pass the filters of its request; false where it is not to be recorded.
-    pub fn filter_response(&mut self, filters: &[Arc<dyn ResponseFilter>], response: &mut Response) -> bool {
+    pub(crate) fn filter_response(&mut self, filters: &[Arc<dyn ResponseFilter>], response: &mut Response) -> bool {
         filters.iter().all(|filter| filter.apply(response, &mut self.context))
     }
 
@@ -214,7 +214,7 @@ impl Chain {
 
     /// The share of distinct sample keys that is in, from 0 to 1, of those seen so far; of the last sampling link that
     /// has any. `None` when sampling by request, before the first key, and past
-    /// [`super::sample::MAX_COUNTED_KEYS`].
+    /// `sample::MAX_COUNTED_KEYS`.
     #[must_use]
     pub fn key_share(&self) -> Option<f64> {
         self.links.iter().rev().find_map(|placed| placed.link.sampler()?.key_share())
@@ -222,7 +222,7 @@ impl Chain {
 
     /// Returns remarks for people at the end of a run.
     #[must_use]
-    pub fn remarks(&self) -> Vec<String> {
+    pub(crate) fn remarks(&self) -> Vec<String> {
         let keyless = self.samples().into_iter().filter(|sampled| {
             sampled.by != SampleKey::Request && sampled.counts.requests > 0 && sampled.counts.with_key == 0
         });

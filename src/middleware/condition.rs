@@ -84,7 +84,7 @@ pub struct HostSet {
 
 /// `a.example`, or `*.a.example` for every host below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPattern {
+pub(crate) struct HostPattern {
     name: String,
     below: bool,
 }
@@ -213,7 +213,7 @@ impl HostPattern {
     /// # Errors
     ///
     /// Where it is empty, or more than a host.
-    pub fn new(typed: &str) -> Result<Self, allow_deny::HostError> {
+    pub(crate) fn new(typed: &str) -> Result<Self, allow_deny::HostError> {
         let below = typed.strip_prefix("*.");
         let name = allow_deny::host(below.unwrap_or(typed))?;
         Ok(Self { name: allow_deny::without_brackets(&name).to_owned(), below: below.is_some() })

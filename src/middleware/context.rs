@@ -11,13 +11,12 @@ use arrayvec::ArrayVec;
 use super::lines::LineIndex;
 use super::unreadable::{OnUnknown, Unreadable};
 use crate::exchange::{Head, LineEdit, Request, Response, Timestamp, path_and_query};
-use crate::head::NameSet;
 
 /// Steps that the bodies of one request are searched by a chain: a byte is one, and more for a large expression. What
 /// would take more is kept back, see [`BODY_SEARCH`].
-pub const MAX_STEPS: u64 = 16 << 20;
+pub(crate) const MAX_STEPS: u64 = 16 << 20;
 /// The rule under which a request ends whose body would have taken too long to search.
-pub const BODY_SEARCH: &str = "body-search";
+pub(crate) const BODY_SEARCH: &str = "body-search";
 
 /// Identity of the run, for values that name the run and for pseudonyms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +84,7 @@ impl UnreadableCounts {
 }
 
 /// A filter that the response to a request passes because the request did, on its way to a recording or a process.
-pub trait ResponseFilter: std::fmt::Debug + Send + Sync {
+pub(crate) trait ResponseFilter: std::fmt::Debug + Send + Sync {
     /// Changes the response; false where it is not to be recorded.
     fn apply(&self, response: &mut Response, context: &mut Context) -> bool;
 }
@@ -105,7 +104,7 @@ pub struct Context {
     pub targets: Option<Arc<[usize]>>,
     /// The name that a route chose.
     pub route: Option<Arc<str>>,
-    /// The link of a chain file that ended the request, see [`super::Chain::ended_by`].
+    /// The link of a chain file that ended the request, see `Chain::ended_by`.
     pub ended_by: Option<Arc<str>>,
     /// The request's place in the last sample: what is in a smaller one has a lower place.
     pub place: Option<u64>,
@@ -213,7 +212,7 @@ impl Context {
     }
 
     /// Sets a header line: the first of that name is rewritten where it stands, further ones go; a new one goes last.
-    pub fn set_header(&mut self, request: &mut Request, name: &str, value: &[u8]) {
+    pub(crate) fn set_header(&mut self, request: &mut Request, name: &str, value: &[u8]) {
         self.lines(request).set(&mut request.head, name, value);
     }
 
@@ -268,7 +267,7 @@ impl Context {
     }
 
     /// Replaces the request-target.
-    pub fn set_target(&mut self, request: &mut Request, target: &[u8]) {
+    pub(crate) fn set_target(&mut self, request: &mut Request, target: &[u8]) {
         self.lines(request).set_target(&mut request.head, target);
     }
 
@@ -288,8 +287,9 @@ impl Context {
     }
 
     /// Returns whether the request may have a header line of one of these names; false is certain.
+    #[cfg(test)]
     #[must_use]
-    pub const fn may_have(&self, names: NameSet) -> bool {
+    pub(crate) const fn may_have(&self, names: crate::head::NameSet) -> bool {
         !self.is_read || self.lines.may_have(names)
     }
 
@@ -327,7 +327,7 @@ impl<'a> HeadFields<'a> {
     }
 
     /// Every value under `name`, in order.
-    pub fn get_all(self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn get_all(self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let known = self.lines.map(|lines| lines.values(self.head, name));
         let unknown = self.lines.is_none().then(|| self.head.get_all(name));
         known.into_iter().flatten().chain(unknown.into_iter().flatten())
@@ -350,6 +350,7 @@ impl<'a> HeadFields<'a> {
 mod tests {
     use super::super::testing::request;
     use super::*;
+    use crate::head::NameSet;
 
     #[test]
     fn a_head_that_was_not_read_says_the_same_as_one_that_was() {

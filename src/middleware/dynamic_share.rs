@@ -15,18 +15,18 @@ pub struct DynamicShare(Arc<AtomicU64>);
 impl DynamicShare {
     /// A dial at this share.
     #[must_use]
-    pub fn new(share: Share) -> Self {
+    pub(crate) fn new(share: Share) -> Self {
         Self(Arc::new(AtomicU64::new(share.0.to_bits())))
     }
 
     /// Turns it.
-    pub fn set(&self, share: Share) {
+    pub(crate) fn set(&self, share: Share) {
         self.0.store(share.0.to_bits(), Ordering::Relaxed);
     }
 
     /// Returns the current share.
     #[must_use]
-    pub fn share(&self) -> Share {
+    pub(crate) fn share(&self) -> Share {
         Share(f64::from_bits(self.0.load(Ordering::Relaxed)))
     }
 }

@@ -55,16 +55,10 @@ impl FieldEdit {
 
     /// Returns whether it can change the Host of a request.
     #[must_use]
-    pub fn touches_host(&self) -> bool {
+    pub(crate) fn touches_host(&self) -> bool {
         let is_host = |name: &str| name.eq_ignore_ascii_case("host");
         let renamed = matches!(&self.how, EditOp::Rename(to) if is_host(to));
         self.place == FieldKind::Header && (renamed || (is_host(&self.name) && !matches!(self.how, EditOp::Remove)))
-    }
-
-    /// Returns whether it sets the Host of every request that it sees.
-    #[must_use]
-    pub fn sets_host(&self) -> bool {
-        self.touches_host() && matches!(self.how, EditOp::Set(_) | EditOp::Add(_))
     }
 
     /// Edits the request.

@@ -12,7 +12,7 @@ use crate::json_path::{self, Segment, Step};
 
 /// The text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotJson;
+pub(crate) struct NotJson;
 
 /// Most steps of a path: as deep as texts are read at all.
 const MAX_DEPTH: usize = 64;

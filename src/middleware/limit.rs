@@ -15,9 +15,9 @@ use crate::quantity;
 
 /// Most keys that have a bucket of their own, 48 bytes each. Past it those whose bucket is full again make room; where
 /// none is, what has a new key shares one bucket with what has none.
-pub const MAX_BUCKETS: usize = 1 << 16;
+pub(crate) const MAX_BUCKETS: usize = 1 << 16;
 /// Default duration of a burst: a second's worth of requests may come at once.
-pub const DEFAULT_BURST: Duration = Duration::from_secs(1);
+pub(crate) const DEFAULT_BURST: Duration = Duration::from_secs(1);
 
 /// Rate per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,7 +68,7 @@ pub struct LimitSpec {
 
 /// The link that limits.
 #[derive(Clone, Debug)]
-pub struct Limiter {
+pub(crate) struct Limiter {
     requests: Option<RefillRate>,
     bytes: Option<RefillRate>,
     per: Option<KeyHasher>,
@@ -102,7 +102,7 @@ struct TokenBucket {
 impl Limiter {
     /// A limiter whose buckets are full.
     #[must_use]
-    pub fn new(limits: &LimitSpec) -> Self {
+    pub(crate) fn new(limits: &LimitSpec) -> Self {
         let burst = limits.burst.unwrap_or(DEFAULT_BURST).as_secs_f64();
         let flow = |rate: PerSecond| RefillRate { per_second: rate.0, most: (rate.0 * burst).max(1.0) };
         let requests = limits.requests.map(flow);
@@ -121,7 +121,7 @@ impl Limiter {
     }
 
     /// Returns whether a request that is due at `due` passes; if so, takes its tokens.
-    pub fn passes(&mut self, request: &Request, captured: HeadFields<'_>, due: Timestamp) -> bool {
+    pub(crate) fn passes(&mut self, request: &Request, captured: HeadFields<'_>, due: Timestamp) -> bool {
         let (requests, bytes) = (self.requests, self.bytes);
         let bucket = match self.per.as_ref().and_then(|per| per.hash(request, captured)) {
             Some(key) => self.bucket(key, due),

@@ -10,9 +10,9 @@ use super::name_value;
 use crate::exchange::{Outcome, Request};
 
 /// The rule under which marked requests end.
-pub const MARK: &str = "mark";
+pub(crate) const MARK: &str = "mark";
 /// Name of the header line where none is given.
-pub const DEFAULT_NAME: &str = "x-shadowtap";
+pub(crate) const DEFAULT_NAME: &str = "x-shadowtap";
 
 /// A header line that marks what was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]

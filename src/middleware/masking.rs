@@ -36,7 +36,7 @@ const SECRETS: [&str; 22] = [
 /// Longest name that is compared; a longer one is none of these.
 const MAX_NAME: usize = 64;
 
-/// The target with [`MASK`] for the value of each parameter whose name says that it is a secret.
+/// The target with `MASK` for the value of each parameter whose name says that it is a secret.
 #[must_use]
 pub fn target(target: &[u8]) -> Cow<'_, [u8]> {
     let Some(query) = query::query(target) else { return Cow::Borrowed(target) };
@@ -72,7 +72,7 @@ fn is_secret(piece: &[u8]) -> bool {
 
 /// Returns whether the value under this name of a parameter, key or header is a secret.
 #[must_use]
-pub fn is_secret_name(name: &str) -> bool {
+pub(crate) fn is_secret_name(name: &str) -> bool {
     if name.len() > MAX_NAME {
         return false;
     }
@@ -83,7 +83,7 @@ pub fn is_secret_name(name: &str) -> bool {
 /// Flags whose value sets something that may be a secret: of it the name is told.
 const SETTING: [&str; 2] = ["--set-header", "--set-cookie"];
 
-/// A command line as a shell takes it, with [`MASK`] for what is a secret by its name or place.
+/// A command line as a shell takes it, with `MASK` for what is a secret by its name or place.
 #[must_use]
 pub fn command_line(words: impl IntoIterator<Item = String>) -> String {
     let mut shown: Vec<String> = Vec::new();

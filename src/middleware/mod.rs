@@ -9,24 +9,24 @@
 
 use crate::exchange::{Outcome, Request};
 
-pub mod allow_deny;
+pub(crate) mod allow_deny;
 pub mod body;
 pub mod chain;
 pub mod condition;
 pub mod context;
 mod cookies;
 pub mod credentials;
-pub mod dynamic_share;
-pub mod edit;
+pub(crate) mod dynamic_share;
+pub(crate) mod edit;
 pub mod external;
 pub mod file;
 pub mod json;
 pub mod key;
 pub mod limit;
 mod lines;
-pub mod loop_header;
+pub(crate) mod loop_header;
 pub mod masking;
-pub mod name_value;
+pub(crate) mod name_value;
 pub mod path;
 pub mod patterns;
 mod query;
@@ -35,20 +35,22 @@ pub mod rewrite;
 pub mod route;
 pub mod sample;
 pub mod secret;
-pub mod selection;
+pub(crate) mod selection;
 pub mod share;
-pub mod spec;
-pub mod template;
+pub(crate) mod spec;
+pub(crate) mod template;
 pub mod unreadable;
 mod value_change;
 
-pub use allow_deny::AllowDeny;
+pub(crate) use allow_deny::AllowDeny;
 pub use chain::{Chain, SampledShare};
-pub use context::{Context, PseudonymKey, RunIdentity};
-pub use dynamic_share::DynamicShare;
+pub(crate) use context::PseudonymKey;
+pub use context::{Context, RunIdentity};
+pub(crate) use dynamic_share::DynamicShare;
 pub use file::ChainFile;
 pub use key::SampleKey;
-pub use limit::{LimitSpec, Limiter};
+pub use limit::LimitSpec;
+pub(crate) use limit::Limiter;
 pub use loop_header::LoopHeader;
 pub use patterns::PatternSet;
 pub use rewrite::Rewrite;
@@ -124,7 +126,7 @@ impl ChainSettings {
 
     /// The same, but that as many may pass as want to.
     #[must_use]
-    pub fn without_limits(&self) -> Self {
+    pub(crate) fn without_limits(&self) -> Self {
         let mut settings = Self { limit: None, ..self.clone() };
         let files = settings.files.iter_mut().chain(settings.for_targets.iter_mut().map(|(_, file)| file));
         files.for_each(|file| file.links.retain(|link| !matches!(link.action, spec::FilterAction::Limit(_))));
@@ -140,7 +142,7 @@ impl ChainSettings {
 
     /// Returns whether any request may be kept back, other than writes.
     #[must_use]
-    pub fn selects(&self) -> bool {
+    pub(crate) fn selects(&self) -> bool {
         let lists = [self.allow_paths.is_empty(), self.deny_paths.is_empty()];
         lists.contains(&false)
             || !self.allow_methods.is_empty()
@@ -158,7 +160,7 @@ impl ChainSettings {
 
     /// Returns whether a filter may set the Host header: then a client has to keep it instead of the target's name.
     #[must_use]
-    pub fn sets_host(&self) -> bool {
+    pub(crate) fn sets_host(&self) -> bool {
         self.set_headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"))
             || self.links().any(spec::FilterSpec::touches_host)
     }
@@ -171,7 +173,7 @@ impl ChainSettings {
 
     /// Returns whether a chain file lets some writes of this method pass.
     #[must_use]
-    pub fn allows_some(&self, method: &str) -> bool {
+    pub(crate) fn allows_some(&self, method: &str) -> bool {
         let allowed = self.links().filter_map(spec::FilterSpec::allowed_writes);
         allowed.map(|condition| condition.of_method(method)).any(|holds| holds != Some(false))
     }
@@ -179,7 +181,7 @@ impl ChainSettings {
     /// The share that is asked for, where one word says it: that of the flags, or that of the only sample of the chain
     /// files where every request comes to it.
     #[must_use]
-    pub fn asked_share(&self) -> Share {
+    pub(crate) fn asked_share(&self) -> Share {
         let mut samples = self.links().filter_map(|link| match &link.action {
             spec::FilterAction::Sample(sample) => Some(link.when.tests.is_empty().then_some(sample.share)),
             _ => None,

@@ -6,7 +6,7 @@
 /// Reason why a typed text is not a header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum HeaderError {
+pub(crate) enum HeaderError {
     /// There is no colon.
     #[error("`{typed}` has no colon; write `Name: value`")]
     NoColon {
@@ -36,7 +36,7 @@ pub enum HeaderError {
 /// Reason why a typed text is not a cookie.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum CookieError {
+pub(crate) enum CookieError {
     /// There is no equals sign.
     #[error("`{typed}` has no equals sign; write `name=value`")]
     NoEquals {
@@ -66,7 +66,7 @@ const TOKEN_MARKS: &str = "!#$%&'*+-.^_`|~";
 /// # Errors
 ///
 /// Where there is no colon, or the name or the value cannot stand in a head.
-pub fn header_pair(typed: &str) -> Result<(String, String), HeaderError> {
+pub(crate) fn header_pair(typed: &str) -> Result<(String, String), HeaderError> {
     let (name, value) = typed.split_once(':').ok_or_else(|| HeaderError::NoColon { typed: typed.to_owned() })?;
     let name = header_name(name)?;
     let value = value.trim_matches([' ', '\t']);
@@ -81,7 +81,7 @@ pub fn header_pair(typed: &str) -> Result<(String, String), HeaderError> {
 /// # Errors
 ///
 /// Where it cannot be a name, or may not be changed.
-pub fn header_name(typed: &str) -> Result<String, HeaderError> {
+pub(crate) fn header_name(typed: &str) -> Result<String, HeaderError> {
     let name = typed.to_owned();
     if !is_token(typed) {
         return Err(HeaderError::Name { name });
@@ -97,7 +97,7 @@ pub fn header_name(typed: &str) -> Result<String, HeaderError> {
 /// # Errors
 ///
 /// Where there is no equals sign, or the name or the value cannot stand in a cookie.
-pub fn cookie_pair(typed: &str) -> Result<(String, String), CookieError> {
+pub(crate) fn cookie_pair(typed: &str) -> Result<(String, String), CookieError> {
     let (name, value) = typed.split_once('=').ok_or_else(|| CookieError::NoEquals { typed: typed.to_owned() })?;
     let name = cookie_name(name)?;
     let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
@@ -112,7 +112,7 @@ pub fn cookie_pair(typed: &str) -> Result<(String, String), CookieError> {
 /// # Errors
 ///
 /// Where it cannot be a name.
-pub fn cookie_name(typed: &str) -> Result<String, CookieError> {
+pub(crate) fn cookie_name(typed: &str) -> Result<String, CookieError> {
     if is_token(typed) { Ok(typed.to_owned()) } else { Err(CookieError::Name { name: typed.to_owned() }) }
 }
 

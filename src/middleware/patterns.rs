@@ -15,13 +15,13 @@ use regex_automata::{Anchored, Input, meta};
 use regex_syntax::hir::{Dot, Hir, HirKind, Look, Repetition};
 
 /// Most expressions of one list; a longer one is a mistake.
-pub const MAX_LIST: usize = 100_000;
+pub(crate) const MAX_LIST: usize = 100_000;
 /// Longest expression, in bytes; a longer one is a mistake.
-pub const MAX_TEXT: usize = 64 << 10;
+pub(crate) const MAX_TEXT: usize = 64 << 10;
 /// Largest compiled expression, in bytes; a larger one is a mistake.
-pub const MAX_ONE_BYTES: usize = 16 << 20;
+pub(crate) const MAX_ONE_BYTES: usize = 16 << 20;
 /// Largest total of all compiled expressions of a run, in bytes; likewise.
-pub const MAX_ALL_BYTES: usize = 64 << 20;
+pub(crate) const MAX_ALL_BYTES: usize = 64 << 20;
 /// Cache for the states of a lazy automaton, in bytes; when it is full, it is cleared and filled anew.
 const CACHE_BYTES: usize = 16 << 20;
 /// The same for an expression alone.
@@ -37,7 +37,7 @@ const BYTES_OF_STEP: usize = 16 << 10;
 /// Longest part of an expression that is shown in a message, in characters.
 const SHOWN: usize = 80;
 
-/// Memory that expressions have taken so far, of [`MAX_ALL_BYTES`]. Clones count together.
+/// Memory that expressions have taken so far, of `MAX_ALL_BYTES`. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Budget(Arc<AtomicUsize>);
 

@@ -1,7 +1,7 @@
 //! Header lines, cookies and query parameters are edited.
 //!
 //! In goes a request, out comes the same request with other fields; what no edit names keeps its bytes and its
-//! place. Body and framing are never touched: [`super::name_value`] refuses the names that say where a body ends.
+//! place. Body and framing are never touched: `name_value` refuses the names that say where a body ends.
 //!
 //! Of what the flags say, removals go first, so removing and setting the same name leaves exactly one new line at the end.
 
@@ -43,7 +43,7 @@ impl Rewrite {
 
     /// Returns whether it can change the Host of a request.
     #[must_use]
-    pub fn touches_host(&self) -> bool {
+    pub(crate) fn touches_host(&self) -> bool {
         self.edits.iter().any(FieldEdit::touches_host)
     }
 

@@ -20,9 +20,9 @@ use crate::bounded;
 use crate::exchange::{Outcome, Request};
 
 /// The rule under which a request ends that belongs to no target of the run.
-pub const ROUTE: &str = "route";
+pub(crate) const ROUTE: &str = "route";
 /// Most routes of one map; a longer one is a mistake.
-pub const MAX_ROUTES: usize = MAX_LIST;
+pub(crate) const MAX_ROUTES: usize = MAX_LIST;
 /// Largest file of a map, in bytes; a larger one is a mistake.
 const MAX_MAP_BYTES: usize = 16 << 20;
 

@@ -13,7 +13,7 @@ use crate::exchange::{Outcome, Request};
 
 /// Most distinct keys that are counted, 8 bytes each. Past it the share of keys is no longer known, and the sample
 /// continues.
-pub const MAX_COUNTED_KEYS: usize = 1 << 20;
+pub(crate) const MAX_COUNTED_KEYS: usize = 1 << 20;
 
 /// Treatment of a request without the key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,13 +94,13 @@ impl Sampler {
 
     /// The same sampler, with this word on requests that lack the key.
     #[must_use]
-    pub fn with_missing(self, missing: MissingKey) -> Self {
+    pub(crate) fn with_missing(self, missing: MissingKey) -> Self {
         Self { missing, ..self }
     }
 
     /// The same sampler, of whatever share the dial stands at.
     #[must_use]
-    pub fn turned_by(self, dial: DynamicShare) -> Self {
+    pub(crate) fn turned_by(self, dial: DynamicShare) -> Self {
         Self { dial: Some(dial), ..self }
     }
 
@@ -111,7 +111,7 @@ impl Sampler {
 
     /// Returns the result of [`Self::is_in`] without counting the key.
     #[must_use]
-    pub fn would_take(&self, request: &Request) -> bool {
+    pub(crate) fn would_take(&self, request: &Request) -> bool {
         let hash = self.by_key.hash(request, HeadFields::of(&request.head));
         self.takes(hash, hash.unwrap_or_else(|| self.by_request.hash_id(request.id)))
     }

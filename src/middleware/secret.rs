@@ -105,7 +105,7 @@ impl Secret {
 
     /// Returns the secret value, for its use.
     #[must_use]
-    pub fn reveal(&self) -> &[u8] {
+    pub(crate) fn reveal(&self) -> &[u8] {
         &self.0
     }
 }

@@ -40,7 +40,7 @@ impl Selection {
     /// # Errors
     ///
     /// How the request ended, where it is not selected.
-    pub fn decide(&mut self, request: &Request) -> Result<(), Outcome> {
+    pub(crate) fn decide(&mut self, request: &Request) -> Result<(), Outcome> {
         if let Some(chain) = &mut self.chain {
             // A damaged one never comes to the chain.
             return if request.state == RequestState::Whole { chain.apply(&mut request.clone()) } else { Ok(()) };

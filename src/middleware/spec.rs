@@ -114,7 +114,7 @@ impl FilterSpec {
 
     /// Returns whether it can end a request, other than a write.
     #[must_use]
-    pub const fn selects(&self) -> bool {
+    pub(crate) const fn selects(&self) -> bool {
         use FilterAction::{Drop, Limit, Only, Route, Sample};
         matches!(self.action, Only(_) | Drop(_) | Sample(_) | Limit(_) | Route(_))
     }
@@ -127,7 +127,7 @@ impl FilterSpec {
 
     /// Returns whether it can change the Host of a request.
     #[must_use]
-    pub fn touches_host(&self) -> bool {
+    pub(crate) fn touches_host(&self) -> bool {
         matches!(&self.action, FilterAction::Rewrite(rewrite) if rewrite.touches_host())
     }
 }

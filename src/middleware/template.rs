@@ -102,7 +102,7 @@ impl Template {
     /// # Errors
     ///
     /// Where a name in braces means nothing here.
-    pub fn replacement(typed: &str, regex: &Regex) -> Result<Self, TemplateError> {
+    pub(crate) fn replacement(typed: &str, regex: &Regex) -> Result<Self, TemplateError> {
         Self::parse(typed, Some(regex))
     }
 
@@ -121,12 +121,6 @@ impl Template {
             }
         }
         self
-    }
-
-    /// Returns whether it is the same text for every request.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.pieces.iter().all(|piece| matches!(piece, TemplatePart::Text(_)))
     }
 
     fn parse(typed: &str, regex: Option<&Regex>) -> Result<Self, TemplateError> {
@@ -192,7 +186,7 @@ impl Template {
 
     /// Returns whether it names nothing of the capture: then [`Self::resolved`] gives its final value.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         !self.pieces.iter().any(|piece| matches!(piece, TemplatePart::Variable(_)))
     }
 
@@ -215,7 +209,7 @@ impl Template {
 
     /// The same value with what it names of the capture written out; groups are left.
     #[must_use]
-    pub fn resolved(&self, request: &Request, context: &Context) -> Cow<'_, Self> {
+    pub(crate) fn resolved(&self, request: &Request, context: &Context) -> Cow<'_, Self> {
         if self.is_settled() {
             return Cow::Borrowed(self);
         }
@@ -231,7 +225,7 @@ impl Template {
     }
 
     /// `text` with every match of `regex` replaced; `None` where there is none. Of the capture only what is
-    /// [`Self::resolved`] is written. What becomes longer than `MAX_REPLACED` is cut anywhere behind it.
+    /// `Self::resolved` is written. What becomes longer than `MAX_REPLACED` is cut anywhere behind it.
     #[must_use]
     pub fn replace(&self, regex: &Regex, text: &[u8]) -> Option<Vec<u8>> {
         if !self.pieces.iter().any(|piece| matches!(piece, TemplatePart::Group(_))) {

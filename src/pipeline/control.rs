@@ -19,7 +19,7 @@ use crate::report::{RunTotals, Started, TargetGuard};
 use crate::serve::control::ControlCommand;
 
 /// Callback for each step.
-pub type ControlListener = Arc<dyn Fn(&RampStep) + Send + Sync>;
+pub(crate) type ControlListener = Arc<dyn Fn(&RampStep) + Send + Sync>;
 
 /// Steers one run, from any thread. Clones are one and the same.
 #[derive(Clone, Default)]

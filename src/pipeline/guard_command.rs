@@ -13,7 +13,7 @@ use super::stderr::log_lines;
 use crate::middleware::external::CommandLine;
 
 /// Default interval between two runs of the command.
-pub const DEFAULT_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const DEFAULT_EVERY: Duration = Duration::from_secs(10);
 /// Longest time for one run of the command. Past it the command is killed, which counts as a failure.
 const LIMIT: Duration = Duration::from_secs(10);
 

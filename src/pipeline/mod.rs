@@ -60,7 +60,8 @@ use report_thread::ReportStage;
 use running::{RunThreads, RunningRun, Shutdown};
 use targets::TargetStage;
 
-pub use control::{Control, ControlListener, RampState, RunState, TargetState};
+pub use control::{Control, RampState, RunState, TargetState};
+
 pub use dry_run::{DryRun, dry_run};
 pub use guard_command::GuardCommand;
 pub use inspect::{inspect, inspect_as_it_comes};

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use crate::exchange::{Damage, Event, ExchangeId, Request, Response};
 
 /// Requests that may await their response at once: past it the oldest is handed on as [`Damage::PairingLost`].
-pub const MAX_WAITING: usize = 65_536;
+pub(crate) const MAX_WAITING: usize = 65_536;
 
 /// Bytes of requests that may await their response at once: past it the oldest is handed on likewise.
-pub const MAX_WAITING_BYTES: u64 = 128 << 20;
+pub(crate) const MAX_WAITING_BYTES: u64 = 128 << 20;
 
 /// A request, and its response or why there is none.
 #[derive(Debug)]

@@ -11,7 +11,7 @@
 //! damaged not why its response is missing.
 
 mod connection_ids;
-pub mod exchange_join;
+pub(crate) mod exchange_join;
 mod framing;
 mod gor;
 mod jsonl_read;
@@ -27,7 +27,6 @@ pub use exchange_join::{ExchangeJoin, JoinedExchange};
 pub(crate) use gor::GorWriter;
 pub use record::{OutputPath, OutputPathError, RecordError, Recorded, Recorder, Rotation};
 pub use source::RecordingSource;
-pub use unsupported::Unsupported;
 
 use crate::capture::{self, BpfFilter, CaptureError, FileSource, Merged, OpenedInput, Pieces, Source};
 use crate::exchange::Event;

@@ -159,13 +159,13 @@ impl RecordingSource {
     }
 
     /// Only exchanges with servers of these ports count; with an empty list all do. `.gor` does not say reliably.
-    pub fn set_ports(&mut self, ports: Vec<u16>) {
+    pub(crate) fn set_ports(&mut self, ports: Vec<u16>) {
         self.ports = ports;
     }
 
     /// Returns whether any file is `.gor`, which does not hold the server's address.
     #[must_use]
-    pub fn has_gor(&self) -> bool {
+    pub(crate) fn has_gor(&self) -> bool {
         self.readers.iter().any(|reader| matches!(reader, FormatReader::Gor(_)))
     }
 

@@ -8,7 +8,7 @@ use url::Url;
 use super::connect_to::{ConnectTo, ConnectToError, socket_path, split_zone};
 
 /// What stands between a target's URL and where it is, where that is elsewhere.
-pub const VIA: &str = " via ";
+pub(crate) const VIA: &str = " via ";
 
 /// The URL of a target behind a Unix socket: what Host names, as curl and container runtimes have it.
 const OF_A_SOCKET: &str = "http://localhost";
@@ -61,7 +61,7 @@ impl TargetUrl {
     /// Returns whether its URL alone does not lead to it, for a client that connects by URL or for a proxy: it is a Unix
     /// socket, an address on one link, or elsewhere than the URL says.
     #[must_use]
-    pub const fn is_off_url(&self) -> bool {
+    pub(crate) const fn is_off_url(&self) -> bool {
         self.is_elsewhere || self.zone.is_some() || matches!(self.connect_to, ConnectTo::Unix(_))
     }
 

@@ -20,7 +20,7 @@ pub enum AnyClient {
 impl AnyClient {
     /// Returns whether the client needs to know of captured connections.
     #[must_use]
-    pub const fn mirrors(&self) -> bool {
+    pub(crate) const fn mirrors(&self) -> bool {
         match self {
             Self::Wire(client) => client.mirrors(),
             Self::Reqwest(_) => false,
@@ -29,7 +29,7 @@ impl AnyClient {
 
     /// Connections opened so far, and those that are open now; nothing is handed over.
     #[must_use]
-    pub fn open_now(&self) -> OpenNow {
+    pub(crate) fn open_now(&self) -> OpenNow {
         match self {
             Self::Wire(client) => client.open_now(),
             Self::Reqwest(client) => client.open_now(),

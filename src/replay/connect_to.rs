@@ -77,7 +77,7 @@ impl ConnectTo {
     /// # Errors
     ///
     /// Where the address is in a zone that this machine does not have.
-    pub fn of_host(host: &str, port: u16) -> Result<Self, ConnectToError> {
+    pub(crate) fn of_host(host: &str, port: u16) -> Result<Self, ConnectToError> {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if let Ok(ip) = bare.parse::<IpAddr>() {
             return Ok(Self::Address(SocketAddr::new(ip, port)));

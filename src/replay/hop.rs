@@ -65,27 +65,27 @@ pub(super) fn without_offer(value: &[u8]) -> Option<Vec<u8>> {
 
 /// Names in the Connection lines of one head, other than those that are always dropped.
 #[derive(Clone, Debug, Default)]
-pub struct HopByHop<'a> {
+pub(crate) struct HopByHop<'a> {
     named: Vec<&'a [u8]>,
 }
 
 impl<'a> HopByHop<'a> {
     /// Reads the Connection lines of `head`.
     #[must_use]
-    pub fn of(head: &'a Head) -> Self {
+    pub(crate) fn of(head: &'a Head) -> Self {
         Self { named: head.get_all("connection").flat_map(options).take(MAX_OPTIONS).collect() }
     }
 
     /// Returns whether a Connection line of this `value` affects which lines are dropped: most say `keep-alive`, which
     /// does not.
     #[must_use]
-    pub fn depends_on(value: &[u8]) -> bool {
+    pub(crate) fn depends_on(value: &[u8]) -> bool {
         options(value).next().is_some()
     }
 
     /// Returns whether the line under `name` is dropped.
     #[must_use]
-    pub fn covers(&self, name: &[u8]) -> bool {
+    pub(crate) fn covers(&self, name: &[u8]) -> bool {
         self.covers_known(KnownHeader::of(name), name)
     }
 

@@ -1,10 +1,9 @@
-//! A client with scripted responses: the in-memory counterpart of the network in tests, benches and examples.
+//! A client with scripted responses: the in-memory counterpart of the network in unit tests.
 //!
 //! A request goes in, the response that a function returns comes out, after the delay that the function sets. Nothing
 //! leaves the process.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,12 +15,9 @@ use super::{
 };
 use crate::exchange::{FailureKind, Head, Request, digest};
 
-/// Most requests that are remembered for [`MemoryClient::sent`]; later ones get their responses all the same.
-pub const MAX_REMEMBERED: usize = 100_000;
-
 /// A script's reply to a request.
 #[derive(Clone, Debug)]
-pub struct ScriptedReply {
+pub(crate) struct ScriptedReply {
     after: Option<Duration>,
     result: Result<(u16, Bytes), FailureKind>,
     /// How the body goes on, where it does not end.
@@ -38,39 +34,39 @@ struct EndlessBody {
 impl ScriptedReply {
     /// Returns a response that comes at once.
     #[must_use]
-    pub fn status(status: u16, body: impl Into<Bytes>) -> Self {
+    pub(crate) fn status(status: u16, body: impl Into<Bytes>) -> Self {
         Self { after: Some(Duration::ZERO), result: Ok((status, body.into())), endless: None }
     }
 
     /// A failure, at once.
     #[must_use]
-    pub const fn failure(kind: FailureKind) -> Self {
+    pub(crate) const fn failure(kind: FailureKind) -> Self {
         Self { after: Some(Duration::ZERO), result: Err(kind), endless: None }
     }
 
     /// Returns a reply that never comes.
     #[must_use]
-    pub const fn never() -> Self {
+    pub(crate) const fn never() -> Self {
         Self { after: None, result: Err(FailureKind::Timeout), endless: None }
     }
 
     /// The same, as a stream that goes on until it is closed.
     #[must_use]
-    pub const fn stream(mut self) -> Self {
+    pub(crate) const fn stream(mut self) -> Self {
         self.endless = Some(EndlessBody { length: None, is_stream: true });
         self
     }
 
     /// The same, where the head announces so many bytes, of which no more come.
     #[must_use]
-    pub const fn stalled(mut self, length: Option<u64>) -> Self {
+    pub(crate) const fn stalled(mut self, length: Option<u64>) -> Self {
         self.endless = Some(EndlessBody { length, is_stream: false });
         self
     }
 
     /// The same, later.
     #[must_use]
-    pub const fn after(mut self, wait: Duration) -> Self {
+    pub(crate) const fn after(mut self, wait: Duration) -> Self {
         self.after = Some(wait);
         self
     }
@@ -78,29 +74,16 @@ impl ScriptedReply {
 
 /// A client whose responses are a function of the requests.
 #[derive(Debug)]
-pub struct MemoryClient<F> {
+pub(crate) struct MemoryClient<F> {
     script: F,
-    sent: Mutex<Vec<Request>>,
     busy: AtomicU64,
     peak: AtomicU64,
 }
 
 impl<F> MemoryClient<F> {
     /// Returns a client that responds as `script` says.
-    pub const fn new(script: F) -> Self {
-        Self { script, sent: Mutex::new(Vec::new()), busy: AtomicU64::new(0), peak: AtomicU64::new(0) }
-    }
-
-    /// The requests so far, in the order of their sends.
-    pub fn sent(&self) -> Vec<Request> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn remember(&self, request: &Request) {
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        if sent.len() < MAX_REMEMBERED {
-            sent.push(request.clone());
-        }
+    pub(crate) const fn new(script: F) -> Self {
+        Self { script, busy: AtomicU64::new(0), peak: AtomicU64::new(0) }
     }
 }
 
@@ -124,7 +107,6 @@ impl<F: Fn(&Request) -> ScriptedReply + Send + Sync + 'static> Client for Memory
         self.peak.fetch_max(self.busy.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         let _busy = InFlightReply(&self.busy);
         let written = Instant::now();
-        self.remember(&request);
         let reply = (self.script)(&request);
         match reply.after {
             Some(wait) => tokio::time::sleep(wait).await,

@@ -1,7 +1,7 @@
 //! Replay of requests: a [`Request`] comes in when it is due, a [`Delivery`] goes out for each target.
 //!
 //! [`pace`] sets the times, [`target`] keeps the limits of one target, a [`Client`] connects to it: [`wire`] byte for
-//! byte, [`http`] through reqwest, [`memory`] from a script. Requests are not changed here beyond what sharing
+//! byte, [`http`] through reqwest, and in unit tests `memory` from a script. Requests are not changed here beyond what sharing
 //! connections requires (see [`hop`]), none that may change something is sent twice, and every [`Job`] ends in exactly
 //! one delivery.
 
@@ -24,7 +24,8 @@ mod error;
 pub mod guard;
 pub mod hop;
 pub mod http;
-pub mod memory;
+#[cfg(test)]
+pub(crate) mod memory;
 mod outgoing;
 pub mod pace;
 mod production_ends;
@@ -41,15 +42,18 @@ mod ticket;
 pub mod tls;
 pub mod wire;
 
-pub use address::{TargetUrl, TargetUrlError, VIA};
+pub use address::TargetUrlError;
+
+pub(crate) use address::{TargetUrl, VIA};
 pub use any_client::AnyClient;
 pub use connect_to::{ConnectTo, ConnectToError, PeerAddress};
 pub use destination::{Destination, TargetId};
 pub use error::ClientError;
 pub use guard::{Guard, GuardState};
 pub use http::HttpClient;
-pub use outgoing::outgoing_head;
-pub use pace::{Pace, PaceError, Schedule, ShortenedGaps};
+pub(crate) use outgoing::outgoing_head;
+pub(crate) use pace::ShortenedGaps;
+pub use pace::{Pace, PaceError, Schedule};
 pub use production_ends::{ProductionEnd, ProductionEndWait, ProductionEnds};
 pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use ramp::Ramp;
@@ -57,9 +61,11 @@ pub use range::{Amplify, CaptureWindow, ReplayRange};
 pub use response_progress::{BegunResponse, ClosedEarly, ResponseProgress};
 pub use send_error::{Reason, SendError};
 pub use settings::{
-    ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
-    DEFAULT_MAX_RESPONSE, DEFAULT_MAX_STREAMS, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, MAX_TIME_FACTOR,
-    ReferenceSettings, SendSettings, TargetLimits, TlsIdentity,
+    ChoiceError, ClientChoice, ConnectionMode, ReferenceSettings, SendSettings, TargetLimits, TlsIdentity,
+};
+pub(crate) use settings::{
+    DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT,
+    MAX_TIME_FACTOR,
 };
 pub use spec::SpecError;
 pub use target::{Deliveries, InFlight, QueueStats, TargetLinks, run_target};
@@ -199,7 +205,7 @@ pub struct Desynchronised {
 
 /// State of a client's connections at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OpenNow {
+pub(crate) struct OpenNow {
     /// Opened so far.
     pub opened: u64,
     /// Open, as far as the client knows.
@@ -247,7 +253,7 @@ pub struct TargetResponse {
 
 impl TargetResponse {
     /// Keeps of the body but its hash.
-    pub fn drop_body(&mut self) {
+    pub(crate) fn drop_body(&mut self) {
         if let Some(kept) = &mut self.kept {
             let body = kept.let_body_go();
             self.body_sha256 = self.body_sha256.or_else(|| digest_of_whole(&body?, self.body_len));
@@ -275,7 +281,7 @@ impl RetainedResponse {
     }
 
     /// Keeps the head only; gives back the body, where there was one.
-    pub fn let_body_go(&mut self) -> Option<Bytes> {
+    pub(crate) fn let_body_go(&mut self) -> Option<Bytes> {
         self.held = None;
         self.body.take()
     }
@@ -305,7 +311,7 @@ pub struct Delivery {
 impl Delivery {
     /// The end of a request that was not sent.
     #[must_use]
-    pub const fn unsent(id: ExchangeId, destination: Destination, outcome: Outcome) -> Self {
+    pub(crate) const fn unsent(id: ExchangeId, destination: Destination, outcome: Outcome) -> Self {
         Self { id, destination, outcome, reason: None, answer: None, service: None, response: None, lag: None }
     }
 }

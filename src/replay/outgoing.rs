@@ -9,7 +9,7 @@ use crate::exchange::{FailureKind, Outcome, Request};
 /// # Errors
 ///
 /// How the request would end, where the client does not send it.
-pub fn outgoing_head(request: &Request, settings: &SendSettings, keep_host: bool) -> Result<Vec<u8>, Outcome> {
+pub(crate) fn outgoing_head(request: &Request, settings: &SendSettings, keep_host: bool) -> Result<Vec<u8>, Outcome> {
     let (refused, head) = if settings.may_speak_http2() {
         (http::refused(request), http::outgoing_head(request, settings, keep_host))
     } else {

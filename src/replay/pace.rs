@@ -10,7 +10,7 @@ use crate::exchange::Timestamp;
 
 /// Latest offset that a schedule yields: what would be due later (a clock that jumped, a tiny rate) is due then. Far
 /// past any run, and small enough to be added to any instant.
-pub const MAX_OFFSET: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub(crate) const MAX_OFFSET: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Largest lag of an instant behind the latest one that is not a step of the capture's clock: requests end in another
 /// order than they begin, recorders differ.
@@ -169,14 +169,14 @@ impl Schedule {
     /// The longest silence that is kept, where there is such a limit, and what was shortened to it so far. An even pace,
     /// and none, have no silences.
     #[must_use]
-    pub fn shortened_gaps(&self) -> Option<(Duration, ShortenedGaps)> {
+    pub(crate) fn shortened_gaps(&self) -> Option<(Duration, ShortenedGaps)> {
         let longest = self.max_gap.filter(|_| matches!(self.pace, Pace::Speed(_)))?;
         Some((longest, self.shortened))
     }
 
     /// Returns whether requests are sent as fast as they are taken, with no due times.
     #[must_use]
-    pub const fn is_max(&self) -> bool {
+    pub(crate) const fn is_max(&self) -> bool {
         matches!(self.pace, Pace::Max)
     }
 
@@ -188,7 +188,7 @@ impl Schedule {
     }
 
     /// The same capture comes again: its first instant follows the last one that was seen, or `end` where that is later.
-    pub fn next_pass(&mut self, end: Option<Timestamp>) {
+    pub(crate) fn next_pass(&mut self, end: Option<Timestamp>) {
         let Some(first) = self.first else { return };
         self.before += end.map_or(self.elapsed, |end| end.since(first).max(self.elapsed));
         (self.latest, self.elapsed, self.suspect) = (first, Duration::ZERO, None);

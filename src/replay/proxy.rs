@@ -24,7 +24,7 @@ impl ProxyUrl {
 
     /// Returns whether it is a SOCKS proxy that is told the target's name rather than its address.
     #[must_use]
-    pub fn looks_names_up(&self) -> bool {
+    pub(crate) fn looks_names_up(&self) -> bool {
         self.0.scheme() == "socks5h"
     }
 
@@ -43,7 +43,7 @@ impl ProxyUrl {
     /// Returns whether it passes on any bytes sent through it, for a target of any scheme: other proxies read requests
     /// to a target without TLS (RFC 9112, 3.2.2).
     #[must_use]
-    pub fn tunnels_all(&self) -> bool {
+    pub(crate) fn tunnels_all(&self) -> bool {
         self.0.scheme().starts_with("socks")
     }
 }

@@ -33,7 +33,7 @@ struct RampStage {
 
 /// Position of a ramp.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RampStatus {
+pub(crate) struct RampStatus {
     /// Current step, from 1.
     pub step: usize,
     /// Number of steps.
@@ -67,7 +67,7 @@ impl RampPlan {
 
     /// The shortest of its steps.
     #[must_use]
-    pub fn shortest(&self) -> Option<Duration> {
+    pub(crate) fn shortest(&self) -> Option<Duration> {
         self.0.iter().filter_map(|stage| stage.lasts).min()
     }
 }
@@ -87,7 +87,7 @@ impl Ramp {
 
     /// Returns the current position.
     #[must_use]
-    pub fn standing(&self) -> RampStatus {
+    pub(crate) fn standing(&self) -> RampStatus {
         let steps = self.plan.0.len();
         RampStatus { step: self.at + 1, steps, share: self.share(), broke: self.broke.clone() }
     }

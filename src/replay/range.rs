@@ -12,10 +12,10 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::exchange::{ConnectionId, Timestamp};
 
 /// Most sessions that one may become: past it a capture with more users in it is what is wanted.
-pub const MAX_AMPLIFY: f64 = 1000.0;
+pub(crate) const MAX_AMPLIFY: f64 = 1000.0;
 /// Longest delay of copies after the original, on the capture's clock: long enough that a response made for the
 /// original has left most short caches, short enough that copies meet the load of the same moment.
-pub const MAX_DELAY: Duration = Duration::from_secs(1);
+pub(crate) const MAX_DELAY: Duration = Duration::from_secs(1);
 /// Longest time before a capture's beginning at which a time of day still counts as one of the same day.
 const SAME_DAY: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -164,7 +164,7 @@ impl Amplify {
         whole + u32::from(rest)
     }
 
-    /// Returns the delay of a whole copy after its original, on the capture's clock: up to [`MAX_DELAY`], and always
+    /// Returns the delay of a whole copy after its original, on the capture's clock: up to `MAX_DELAY`, and always
     /// the same for the same copy of the same session.
     #[must_use]
     pub fn delay(connection: ConnectionId, copy: u32) -> Duration {

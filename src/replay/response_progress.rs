@@ -45,7 +45,7 @@ impl ClosedEarly {
 
     /// Whether the response may have less than production's for no fault of its target.
     #[must_use]
-    pub const fn may_be_short(self) -> bool {
+    pub(crate) const fn may_be_short(self) -> bool {
         !matches!(self, Self::ProductionEnded)
     }
 }
@@ -93,13 +93,13 @@ impl ResponseProgress {
     }
 
     /// Takes the connection out of those that the target may have.
-    pub fn step_aside(&self) {
+    pub(crate) fn step_aside(&self) {
         self.is_beside.store(true, Ordering::Relaxed);
     }
 
     /// Whether the connection does not count any more among those that the target may have.
     #[must_use]
-    pub fn is_beside(&self) -> bool {
+    pub(crate) fn is_beside(&self) -> bool {
         self.is_beside.load(Ordering::Relaxed)
     }
 
@@ -108,7 +108,7 @@ impl ResponseProgress {
     /// # Errors
     ///
     /// Why the response is to be closed, where that comes first.
-    pub async fn unless_closing<T>(&self, reading: impl Future<Output = T>) -> Result<T, ClosedEarly> {
+    pub(crate) async fn unless_closing<T>(&self, reading: impl Future<Output = T>) -> Result<T, ClosedEarly> {
         let mut reading = std::pin::pin!(reading);
         std::future::poll_fn(|cx| match (self.closing(), reading.as_mut().poll(cx)) {
             (_, Poll::Ready(read)) => Poll::Ready(Ok(read)),

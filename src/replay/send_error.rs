@@ -40,7 +40,7 @@ impl SendError {
 
     /// The outcome of the delivery, and its reason.
     #[must_use]
-    pub fn into_outcome(self) -> (Outcome, Option<Box<Reason>>) {
+    pub(crate) fn into_outcome(self) -> (Outcome, Option<Box<Reason>>) {
         match self {
             Self::Failed { kind, reason } => (Outcome::Failed(kind), reason),
             Self::Shed(place) => (Outcome::Shed(place), None),

@@ -7,21 +7,21 @@ use std::time::Duration;
 use super::{Pace, ProxyUrl, TargetUrl, guard};
 
 /// Default of [`SendSettings::timeout`]: half of the response timeout common in load balancers.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default of [`SendSettings::max_time`], as so many times the timeout.
-pub const MAX_TIME_FACTOR: u32 = 10;
+pub(crate) const MAX_TIME_FACTOR: u32 = 10;
 /// Default of [`SendSettings::max_streams`]: each may hold as much of its body as is compared.
-pub const DEFAULT_MAX_STREAMS: usize = 1024;
+pub(crate) const DEFAULT_MAX_STREAMS: usize = 1024;
 /// Default of [`SendSettings::max_in_flight`]: past it requests wait in their target's queue, which shows as lag.
-pub const DEFAULT_MAX_IN_FLIGHT: usize = 1024;
+pub(crate) const DEFAULT_MAX_IN_FLIGHT: usize = 1024;
 /// Default of [`SendSettings::drain`]: what is still unanswered then ends as timed out.
-pub const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
+pub(crate) const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
 /// Default of [`SendSettings::max_connections`] for pooled ones: past it requests wait, which shows as lag.
-pub const DEFAULT_MAX_CONNECTIONS: usize = 256;
+pub(crate) const DEFAULT_MAX_CONNECTIONS: usize = 256;
 /// Default of [`SendSettings::max_response`]: a longer response fails, and its connection is closed.
-pub const DEFAULT_MAX_RESPONSE: u64 = 256 << 20;
+pub(crate) const DEFAULT_MAX_RESPONSE: u64 = 256 << 20;
 /// Default of [`SendSettings::resolve_every`]: half of the shortest time that balancers in a cloud let addresses live.
-pub const DEFAULT_RESOLVE_EVERY: Duration = Duration::from_secs(30);
+pub(crate) const DEFAULT_RESOLVE_EVERY: Duration = Duration::from_secs(30);
 
 /// Settings for sending to one target.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub struct SendSettings {
     pub client: ClientChoice,
     /// Over which connections.
     pub connections: ConnectionMode,
-    /// Connections that may be open at once; `None` for the default of the mode: [`DEFAULT_MAX_CONNECTIONS`] pooled,
+    /// Connections that may be open at once; `None` for the default of the mode: `DEFAULT_MAX_CONNECTIONS` pooled,
     /// as many as the system allows mirrored.
     pub max_connections: Option<usize>,
     /// True when HTTP/2 is spoken at once where there is no TLS to settle it; reqwest only.
@@ -103,7 +103,7 @@ impl SendSettings {
     /// Returns whether HTTP/2 may be spoken to the target: reqwest speaks nothing else, with TLS where the target offers
     /// it, without where it is asked for.
     #[must_use]
-    pub fn may_speak_http2(&self) -> bool {
+    pub(crate) fn may_speak_http2(&self) -> bool {
         self.client == ClientChoice::Reqwest && (self.http2 || self.target.is_tls())
     }
 
@@ -142,7 +142,7 @@ pub struct TlsIdentity {
 /// The limits of one target.
 #[derive(Clone, Copy, Debug)]
 pub struct TargetLimits {
-    /// Requests that may await their answer at once; at least one, at most [`super::target::MAX_IN_FLIGHT`].
+    /// Requests that may await their answer at once; at least one, at most `target::MAX_IN_FLIGHT`.
     pub max_in_flight: usize,
     /// Streams that may be open besides: past it they take the places of requests.
     pub max_streams: usize,

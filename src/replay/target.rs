@@ -22,7 +22,7 @@ use super::{
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
 
 /// Most requests in flight that can be asked for: it is cut to this. Each holds a task and, mostly, a connection.
-pub const MAX_IN_FLIGHT: usize = 1 << 20;
+pub(crate) const MAX_IN_FLIGHT: usize = 1 << 20;
 
 /// Number of requests that await their response at one target; may be read at any time.
 #[derive(Debug, Default)]
@@ -94,7 +94,7 @@ impl<D> Deliveries<D> {
     /// Has `observe` called with each delivery as soon as it has ended, before it is reported: whatever waits on the way
     /// of the reports, that does not.
     #[must_use]
-    pub fn observed(to: mpsc::Sender<D>, observe: impl Fn(&Delivery) + Send + Sync + 'static) -> Self {
+    pub(crate) fn observed(to: mpsc::Sender<D>, observe: impl Fn(&Delivery) + Send + Sync + 'static) -> Self {
         Self { to, observe: Some(Arc::new(observe)) }
     }
 }

@@ -10,7 +10,7 @@ pub struct Ticket(pub(super) Option<Box<MirroredTicket>>);
 impl Ticket {
     /// Returns whether there is nothing to wait for, as in a pool.
     #[must_use]
-    pub const fn is_free(&self) -> bool {
+    pub(crate) const fn is_free(&self) -> bool {
         self.0.is_none()
     }
 

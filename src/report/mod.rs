@@ -20,11 +20,14 @@ pub mod threshold;
 pub mod units;
 pub mod verdict;
 
-pub use collect::comparer::{ComparedExchange, Comparer, ComparisonTask};
+pub use collect::comparer::ComparedExchange;
+
+pub(crate) use collect::comparer::{Comparer, ComparisonTask};
 pub use collect::inputs::{
-    CaptureStats, MAX_NOTED_HEAD, Production, RepeatKey, RequestRecord, RunGauges, RunTotals, Started, TargetGauges,
-    TargetSet, TargetTotals, UnreportedSheds,
+    CaptureStats, Production, RepeatKey, RequestRecord, RunGauges, RunTotals, Started, TargetGauges, TargetSet,
+    TargetTotals,
 };
+pub(crate) use collect::inputs::{MAX_NOTED_HEAD, UnreportedSheds};
 pub use collect::partial::PartialRun;
 pub use collect::patterns::RoutePatterns;
 pub use collect::request_text::RequestText;
@@ -44,5 +47,5 @@ pub use schema::summary::{
     SampleSummary, Streams, Summary, Tcp,
 };
 pub use schema::target::{Differences, TargetEnded, TargetGuard, TargetLatency, TargetSummary};
-pub use schema::verdict::{FindingKind, Severity, TargetVerdict, Verdict, VerdictSentence, VerdictWord};
+pub use schema::verdict::{FindingKind, Verdict};
 pub use verdict::no_request;

@@ -40,7 +40,7 @@ pub struct Tokens {
 
 /// Rights to read and to control.
 #[derive(Clone, Debug)]
-pub struct Access {
+pub(crate) struct Access {
     loopback: bool,
     /// The names that this address has, in lower case, besides any IP address.
     names: Vec<String>,
@@ -61,7 +61,7 @@ enum Steering {
 /// Reason that a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum AccessRefused {
+pub(crate) enum AccessRefused {
     /// The Host is not this machine.
     #[error("the Host header names another machine: open this page by its address")]
     Host,
@@ -85,7 +85,7 @@ pub enum AccessRefused {
 impl AccessRefused {
     /// The status that says so.
     #[must_use]
-    pub const fn status(self) -> StatusCode {
+    pub(crate) const fn status(self) -> StatusCode {
         match self {
             Self::Host => StatusCode::MISDIRECTED_REQUEST,
             Self::Origin | Self::NoPage | Self::Off => StatusCode::FORBIDDEN,
@@ -98,7 +98,7 @@ impl AccessRefused {
 impl Access {
     /// For what listens at `address`, typed with the name or address `typed`.
     #[must_use]
-    pub fn new(address: SocketAddr, typed: &str, tokens: Tokens) -> Self {
+    pub(crate) fn new(address: SocketAddr, typed: &str, tokens: Tokens) -> Self {
         let loopback = address.ip().is_loopback();
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let steering = match tokens.control {
@@ -116,19 +116,19 @@ impl Access {
 
     /// Returns whether anybody may control the run.
     #[must_use]
-    pub const fn steers(&self) -> bool {
+    pub(crate) const fn steers(&self) -> bool {
         !matches!(self.steering, Steering::Off)
     }
 
     /// Returns whether anybody may open the page.
     #[must_use]
-    pub const fn shows_page(&self) -> bool {
+    pub(crate) const fn shows_page(&self) -> bool {
         self.loopback || self.steers()
     }
 
     /// Returns the token in the page, if there is one.
     #[must_use]
-    pub fn page_token(&self) -> Option<&str> {
+    pub(crate) fn page_token(&self) -> Option<&str> {
         match &self.steering {
             Steering::Page(token) => Some(token.word()),
             Steering::File(_) | Steering::Off => None,
@@ -140,7 +140,7 @@ impl Access {
     /// # Errors
     ///
     /// Why it may not.
-    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), AccessRefused> {
+    pub(crate) fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), AccessRefused> {
         let monitoring = matches!(path, METRICS | HEALTH | READY);
         let public = monitoring && !self.loopback;
         if !public && !self.is_here(only(headers, &HOST)) {

@@ -96,8 +96,9 @@ impl Server {
     }
 
     /// Returns whether anybody may control the run from here.
+    #[cfg(test)]
     #[must_use]
-    pub const fn steers(&self) -> bool {
+    pub(crate) const fn steers(&self) -> bool {
         self.access.steers()
     }
 

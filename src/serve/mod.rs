@@ -23,7 +23,8 @@ mod token;
 pub use access::Tokens;
 pub use bind::{ServeError, Server};
 use control::ControlCommand;
-pub use token::{Token, TokenError};
+pub(crate) use token::Token;
+pub use token::TokenError;
 
 /// A run that is shown, and steered.
 pub trait RunView: Send + Sync + 'static {

@@ -10,7 +10,7 @@ use super::{LiveError, LiveSettings};
 use crate::capture::interfaces::{self, PresentInterface};
 
 /// Most interfaces that are captured on at once of those that appear later; one that is gone makes room for another.
-pub const MAX_LATER: usize = 8;
+pub(crate) const MAX_LATER: usize = 8;
 /// Size of the kernel's buffer of each of them, in bytes: the least that holds a few blocks.
 const BUFFER: usize = 2 << 20;
 /// Most interfaces that are remembered for not being captured on; past it one may be told again.

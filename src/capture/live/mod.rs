@@ -22,7 +22,6 @@ use tokio::time::Instant;
 
 pub use error::LiveError;
 pub use expression::expression;
-pub use later::MAX_LATER;
 pub use scope::CaptureScope;
 
 use self::handle::Handle;
@@ -36,12 +35,12 @@ use crate::exchange::Timestamp;
 
 /// Most interfaces that are captured on at once. More that are named are a mistake; where nothing is named and more are
 /// up, `any` takes their place.
-pub const MAX_INTERFACES: usize = 8;
+pub(crate) const MAX_INTERFACES: usize = 8;
 /// Default size of the kernel's buffer for frames that were not read yet, in bytes.
-pub const DEFAULT_BUFFER: usize = 64 << 20;
+pub(crate) const DEFAULT_BUFFER: usize = 64 << 20;
 /// Bytes of a frame that are captured, where nothing else is said: more than segmentation offload makes of any frame,
 /// but for jumbograms of IPv6.
-pub const DEFAULT_SNAPLEN: usize = 262_144;
+pub(crate) const DEFAULT_SNAPLEN: usize = 262_144;
 /// Longest wait for a frame before [`Polled::Idle`] is said.
 const IDLE: Duration = Duration::from_millis(20);
 /// A frame that was stamped this long ago has been read: where frames come in blocks, the kernel hands one over after some

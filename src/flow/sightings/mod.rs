@@ -24,11 +24,12 @@ use ends::{Ends, Way, ends, is_together};
 use further::{Further, FurtherSightings};
 use handshakes::{First, Numbers, Pending, PendingSightings, RecentHandshakes, later, look_made_up};
 use requests::{Known, RecentRequests, begins_request};
-pub use verdict::{Released, SightingStats, Verdict};
+pub use verdict::Verdict;
+pub(crate) use verdict::{Released, SightingStats};
 
 /// Finds further sightings of connections. Costs next to nothing while there are none.
 #[derive(Debug, Default)]
-pub struct Sightings {
+pub(crate) struct Sightings {
     recent: RecentHandshakes,
     requests: RecentRequests,
     pending: PendingSightings,
@@ -40,7 +41,7 @@ pub struct Sightings {
 impl Sightings {
     /// Returns the counters so far.
     #[must_use]
-    pub const fn stats(&self) -> SightingStats {
+    pub(crate) const fn stats(&self) -> SightingStats {
         self.stats
     }
 
@@ -48,7 +49,7 @@ impl Sightings {
     /// there are sightings.
     #[must_use]
     #[inline]
-    pub fn concerns(&self, segment: &Segment<'_>) -> bool {
+    pub(crate) fn concerns(&self, segment: &Segment<'_>) -> bool {
         segment.flags.has(Flags::SYN) || begins_request(segment.payload) || self.is_active()
     }
 
@@ -57,7 +58,7 @@ impl Sightings {
     }
 
     /// Returns what becomes of a segment. What [`Sightings::released`] returns now goes before it.
-    pub fn judge(&mut self, segment: &Segment<'_>) -> Verdict {
+    pub(crate) fn judge(&mut self, segment: &Segment<'_>) -> Verdict {
         let syn = segment.flags.has(Flags::SYN);
         if !syn && !self.is_active() {
             return self.own(segment);
@@ -71,26 +72,26 @@ impl Sightings {
     }
 
     /// Returns the segments that were held until now, in order.
-    pub fn released(&mut self) -> Vec<Released> {
+    pub(crate) fn released(&mut self) -> Vec<Released> {
         std::mem::take(&mut self.released)
     }
 
     /// Returns whether any segments were held until now.
     #[must_use]
-    pub const fn has_released(&self) -> bool {
+    pub(crate) const fn has_released(&self) -> bool {
         !self.released.is_empty()
     }
 
     /// Returns what goes on of a segment of a further sighting: under the addresses of the first one, at the time when it
     /// passed there. `None` where it says nothing that counts.
     #[must_use]
-    pub fn as_first<'a>(&self, segment: &Segment<'a>) -> Option<Segment<'a>> {
+    pub(crate) fn as_first<'a>(&self, segment: &Segment<'a>) -> Option<Segment<'a>> {
         self.further.as_first(segment)
     }
 
     /// Takes back what a segment of a further sighting is of, for the first one has no connection with its numbers. It goes
     /// on as it is, or is a copy of another one, or stays dropped.
-    pub fn reconsider(&mut self, segment: &Segment<'_>) -> Verdict {
+    pub(crate) fn reconsider(&mut self, segment: &Segment<'_>) -> Verdict {
         let ends = ends(segment);
         if !begins_request(segment.payload) {
             return Verdict::Held;
@@ -115,14 +116,14 @@ impl Sightings {
     }
 
     /// Releases what is held: nothing more comes.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         for ends in self.pending.all() {
             self.decide(ends);
         }
     }
 
     /// Takes note that it is `now` and nothing came: what was held long enough is released.
-    pub fn idle(&mut self, now: Timestamp) {
+    pub(crate) fn idle(&mut self, now: Timestamp) {
         self.expire(now);
     }
 

@@ -5,7 +5,7 @@ use crate::decode::Segment;
 
 /// Counters of further sightings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SightingStats {
+pub(crate) struct SightingStats {
     /// Further sightings of connections.
     pub connections: u64,
     /// Segments of them.
@@ -19,15 +19,15 @@ pub struct SightingStats {
 pub enum Verdict {
     /// It goes on as it is.
     Passes,
-    /// It is held: [`super::Sightings::released`] returns it later.
+    /// It is held: `Sightings::released` returns it later.
     Held,
-    /// It is of a further sighting: [`super::Sightings::as_first`] returns what goes on of it.
+    /// It is of a further sighting: `Sightings::as_first` returns what goes on of it.
     Copy,
 }
 
 /// A segment that was held.
 #[derive(Debug)]
-pub struct Released {
+pub(crate) struct Released {
     pub(super) held: HeldSegment,
     pub(super) is_copy: bool,
 }
@@ -35,13 +35,13 @@ pub struct Released {
 impl Released {
     /// The segment.
     #[must_use]
-    pub fn segment(&self) -> Segment<'_> {
+    pub(crate) fn segment(&self) -> Segment<'_> {
         self.held.segment()
     }
 
     /// Returns whether it is of a further sighting; else it goes on as it is.
     #[must_use]
-    pub const fn is_copy(&self) -> bool {
+    pub(crate) const fn is_copy(&self) -> bool {
         self.is_copy
     }
 }

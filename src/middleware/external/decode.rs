@@ -8,12 +8,12 @@ use crate::http1::{MAX_HEAD_BYTES, MAX_KEPT_BODY, read_request, read_response};
 
 /// Largest decoded message, in bytes: the largest that is ever sent, and room for one that grew. A longer one is a
 /// decode error; no more than this is held of it.
-pub const MAX_MESSAGE_BYTES: usize = MAX_KEPT_BODY + 4 * MAX_HEAD_BYTES;
+pub(crate) const MAX_MESSAGE_BYTES: usize = MAX_KEPT_BODY + 4 * MAX_HEAD_BYTES;
 
 /// Reason why a line is not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum DecodeError {
+pub(crate) enum DecodeError {
     /// Something other than hexadecimal digits.
     #[error("it is not hexadecimal")]
     NotHex,
@@ -33,7 +33,7 @@ pub enum DecodeError {
 
 /// A message that a process wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IncomingMessage {
+pub(crate) struct IncomingMessage {
     /// Type of the message.
     pub kind: MessageType,
     /// Id of the message.
@@ -57,7 +57,7 @@ impl IncomingMessage {
 
     /// Returns whether the message equals `request`.
     #[must_use]
-    pub fn is(&self, request: &Request) -> bool {
+    pub(crate) fn is(&self, request: &Request) -> bool {
         let (head, body) = (request.head.as_bytes(), request.body.wire.as_deref().unwrap_or_default());
         self.payload.strip_prefix(head) == Some(body)
     }
@@ -67,7 +67,7 @@ impl IncomingMessage {
     /// # Errors
     ///
     /// The rule that it breaks.
-    pub fn request(&self) -> Result<(Head, Body), Malformed> {
+    pub(crate) fn request(&self) -> Result<(Head, Body), Malformed> {
         read_request(&self.payload)
     }
 
@@ -76,14 +76,14 @@ impl IncomingMessage {
     /// # Errors
     ///
     /// The rule that it breaks.
-    pub fn response(&self, is_head: bool) -> Result<(u16, Head, Body), Malformed> {
+    pub(crate) fn response(&self, is_head: bool) -> Result<(u16, Head, Body), Malformed> {
         read_response(&self.payload, is_head)
     }
 }
 
 /// Splits what a process writes into lines, and reads each. A line that cannot be a message any more is not held.
 #[derive(Debug)]
-pub struct MessageDecoder {
+pub(crate) struct MessageDecoder {
     /// Bytes that a message may have.
     limit: usize,
     message: Vec<u8>,
@@ -104,7 +104,7 @@ impl MessageDecoder {
     }
 
     /// Takes the next bytes, and hands each line that ends in them to `sink`.
-    pub fn feed(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Result<IncomingMessage, DecodeError>)) {
+    pub(crate) fn feed(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Result<IncomingMessage, DecodeError>)) {
         let mut rest = bytes;
         while let Some(end) = memchr::memchr(b'\n', rest) {
             self.digits(rest.get(..end).unwrap_or_default());
@@ -115,7 +115,7 @@ impl MessageDecoder {
     }
 
     /// The process wrote its last byte. A line without its end may lack anything, so it is none.
-    pub fn finish(&mut self) -> Option<DecodeError> {
+    pub(crate) fn finish(&mut self) -> Option<DecodeError> {
         let begun = !self.message.is_empty() || self.half.is_some() || self.garbage.is_some();
         *self = Self::with_limit(self.limit);
         begun.then_some(DecodeError::NoEnd)

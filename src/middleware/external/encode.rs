@@ -11,7 +11,7 @@ use crate::exchange::{Head, Request, Response, Timestamp};
 
 /// A message to an external process.
 #[derive(Clone, Debug)]
-pub struct OutgoingMessage {
+pub(crate) struct OutgoingMessage {
     /// Type of the message.
     pub kind: MessageType,
     /// Id of the message.
@@ -30,7 +30,7 @@ pub struct OutgoingMessage {
 impl OutgoingMessage {
     /// A request as it is now.
     #[must_use]
-    pub fn request(request: &Request) -> Self {
+    pub(crate) fn request(request: &Request) -> Self {
         Self {
             kind: MessageType::Request,
             id: MessageId::of(request.id),
@@ -43,7 +43,7 @@ impl OutgoingMessage {
 
     /// Builds the message for production's response to the request `id`; `None` where parts of it are missing.
     #[must_use]
-    pub fn response(id: MessageId, response: &Response) -> Option<Self> {
+    pub(crate) fn response(id: MessageId, response: &Response) -> Option<Self> {
         let whole = response.damage.is_none() && (response.body.len == 0 || response.body.wire.is_some());
         whole.then(|| Self {
             kind: MessageType::Response,
@@ -57,12 +57,12 @@ impl OutgoingMessage {
 
     /// Bytes that it holds.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.head.as_bytes().len() + self.body.as_ref().map_or(0, Bytes::len)
     }
 
     /// Appends its line.
-    pub fn encode(&self, into: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         let mut meta = vec![self.kind.digit(), b' '];
         meta.extend_from_slice(self.id.as_bytes());
         // Writing to memory cannot fail.
@@ -80,7 +80,7 @@ impl OutgoingMessage {
 
 /// Returns the head of a response whose body is given without its chunks, with framing lines to match.
 #[must_use]
-pub fn framed_by_length(mut head: Head, body: &[u8]) -> Head {
+pub(crate) fn framed_by_length(mut head: Head, body: &[u8]) -> Head {
     if head.remove("Transfer-Encoding") > 0 {
         head.set("Content-Length", body.len().to_string().as_bytes());
     }

@@ -12,12 +12,12 @@ const MAX_ID_BYTES: usize = 256;
 /// Ours are the connection in sixteen hex digits and the place on it in eight: 24 in all, of which the first sixteen
 /// are the connection's, as with GoReplay. Further passes and copies have another sixteen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct MessageId(Box<[u8]>);
+pub(crate) struct MessageId(Box<[u8]>);
 
 impl MessageId {
     /// Returns the id of an exchange.
     #[must_use]
-    pub fn of(id: ExchangeId) -> Self {
+    pub(crate) fn of(id: ExchangeId) -> Self {
         let ExchangeId { connection: ConnectionId(connection), index, pass, copy } = id;
         let text = match (pass, copy) {
             (1, 0) => format!("{connection:016x}{index:08x}"),
@@ -33,13 +33,13 @@ impl MessageId {
 
     /// Its bytes.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// The exchange that is called so; `None` where no exchange ever is.
     #[must_use]
-    pub fn exchange(&self) -> Option<ExchangeId> {
+    pub(crate) fn exchange(&self) -> Option<ExchangeId> {
         let (connection, rest) = self.0.split_at_checked(16)?;
         let (index, rest) = rest.split_at_checked(8)?;
         let id = ExchangeId::new(ConnectionId(number(connection)?), short(index)?);

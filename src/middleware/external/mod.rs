@@ -16,16 +16,16 @@ mod id;
 use std::time::Duration;
 
 pub use command::{CommandLine, CommandLineError};
-pub use decode::{DecodeError, IncomingMessage, MAX_MESSAGE_BYTES, MessageDecoder};
-pub use encode::{OutgoingMessage, framed_by_length};
-pub use id::MessageId;
+pub(crate) use decode::{DecodeError, IncomingMessage, MessageDecoder};
+pub(crate) use encode::{OutgoingMessage, framed_by_length};
+pub(crate) use id::MessageId;
 
 /// The rule under which requests end that a process keeps back.
 pub const MIDDLEWARE: &str = "middleware";
 /// Default of [`ExternalSettings::timeout`].
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most processes: more of them than processors only wait for each other.
-pub const MAX_WORKERS: usize = 64;
+pub(crate) const MAX_WORKERS: usize = 64;
 
 /// A process that is to be run as middleware.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl ExternalSettings {
 
 /// Type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MessageType {
+pub(crate) enum MessageType {
     /// A request.
     Request,
     /// A response of production.
@@ -60,7 +60,7 @@ pub enum MessageType {
 impl MessageType {
     /// Returns the digit of the type.
     #[must_use]
-    pub const fn digit(self) -> u8 {
+    pub(crate) const fn digit(self) -> u8 {
         match self {
             Self::Request => b'1',
             Self::Response => b'2',

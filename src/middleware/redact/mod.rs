@@ -29,9 +29,9 @@ mod tests;
 use content::ContentRedactor;
 
 /// Replacement for a masked value. Its length does not depend on the value's.
-pub const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 /// Bytes that a body may have without its content coding. A longer one cannot be looked into.
-pub const MAX_DECODED: usize = 16 << 20;
+pub(crate) const MAX_DECODED: usize = 16 << 20;
 /// Bytes of the keyed hash that a pseudonym shows, in hexadecimal: two values in a thousand million share one with a
 /// chance of three in a hundred.
 const PSEUDONYM_BYTES: usize = 8;
@@ -47,7 +47,7 @@ const OF_CODED_BODY: [&str; 5] = ["content-encoding", "content-md5", "digest", "
 pub enum RedactMode {
     /// It is taken out.
     Remove,
-    /// Replaced by [`MASK`].
+    /// Replaced by `MASK`.
     Mask,
     /// Replaced by a keyed hash; without a key, that of the run is used.
     Pseudonym(Option<Secret>),

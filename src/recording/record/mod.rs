@@ -29,9 +29,9 @@ use sink::{Disk, FileSystemDisk, Sink};
 /// Longest time that records wait before they are handed to the system: this much is lost when the process is killed.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Time for which a disk that failed is left alone before a new file is tried.
-pub const RETRY_EVERY: Duration = Duration::from_secs(5);
+pub(crate) const RETRY_EVERY: Duration = Duration::from_secs(5);
 /// Highest number added to a file's name where names are taken. Past it no file can be made, which is reported.
-pub const MAX_NUMBER: u32 = 100_000;
+pub(crate) const MAX_NUMBER: u32 = 100_000;
 /// Notices that wait to be fetched. Past it the newest are dropped: the counts say what they would have said.
 const MAX_NOTICES: usize = 64;
 
@@ -183,7 +183,7 @@ impl Recorder {
 
     /// The same recorder; its files may be read and written by whom this says.
     #[must_use]
-    pub fn with_mode(self, mode: FileMode) -> Self {
+    pub(crate) fn with_mode(self, mode: FileMode) -> Self {
         Self { disk: Box::new(FileSystemDisk { mode }), ..self }
     }
 

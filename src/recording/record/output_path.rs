@@ -21,7 +21,7 @@ pub enum RecordingFormat {
 impl RecordingFormat {
     /// Returns whether frames are written, rather than events.
     #[must_use]
-    pub const fn takes_frames(self) -> bool {
+    pub(crate) const fn takes_frames(self) -> bool {
         matches!(self, Self::Pcap | Self::Pcapng)
     }
 
@@ -148,7 +148,7 @@ impl OutputPath {
 
     /// Returns whether the name changes with time.
     #[must_use]
-    pub fn is_pattern(&self) -> bool {
+    pub(crate) fn is_pattern(&self) -> bool {
         self.stem.contains('%')
     }
 

@@ -18,7 +18,7 @@ const PROBE_AFTER: Duration = Duration::from_secs(1);
 
 /// A guard's orders to its admission control. Clones share one state.
 #[derive(Clone, Debug, Default)]
-pub struct GuardHandle {
+pub(crate) struct GuardHandle {
     share: DynamicShare,
     stopped: Arc<AtomicBool>,
     /// Requests held back so far.
@@ -27,21 +27,22 @@ pub struct GuardHandle {
 
 impl GuardHandle {
     /// Says what is let in from now on.
-    pub fn set(&self, share: Share, state: GuardState) {
+    pub(crate) fn set(&self, share: Share, state: GuardState) {
         self.share.set(share);
         self.stopped.store(state == GuardState::Stopped, Ordering::Relaxed);
     }
 
     /// Returns the number of requests held back so far.
+    #[cfg(test)]
     #[must_use]
-    pub fn held(&self) -> u64 {
+    pub(crate) fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
     }
 }
 
 /// The gate before one target.
 #[derive(Debug)]
-pub struct AdmissionControl {
+pub(crate) struct AdmissionControl {
     valve: GuardHandle,
     probe_after: Duration,
     /// Held back since the last probe, and when that was.
@@ -52,7 +53,7 @@ pub struct AdmissionControl {
 impl AdmissionControl {
     /// The gate of a guard with these settings.
     #[must_use]
-    pub fn new(valve: GuardHandle, settings: &GuardSettings) -> Self {
+    pub(crate) fn new(valve: GuardHandle, settings: &GuardSettings) -> Self {
         let probe_after = settings.longest().map_or(PROBE_AFTER, |window| (window / 10).min(PROBE_AFTER));
         Self { valve, probe_after, since_probe: 0, probed: None }
     }
@@ -61,7 +62,7 @@ impl AdmissionControl {
     ///
     /// The positions that pass are the first of those that the sample lets in: so sessions stay whole, and a session
     /// let in at a small share is let in at a larger one, whether the sample or the guard made it small.
-    pub fn lets_in(&mut self, place: u64, sample: Share, at: Instant) -> bool {
+    pub(crate) fn lets_in(&mut self, place: u64, sample: Share, at: Instant) -> bool {
         let share = self.valve.share.share().0;
         if share >= 1.0 || u128::from(place) < Share(sample.0 * share).threshold() {
             return true;

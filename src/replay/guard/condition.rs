@@ -13,11 +13,11 @@ use super::Observation;
 use crate::middleware::Share;
 
 /// Samples that a window must hold before it may say that a limit is broken.
-pub const MIN_SAMPLES: u64 = 20;
+pub(crate) const MIN_SAMPLES: u64 = 20;
 /// Bad ones among them: fewer prove nothing, whatever their share.
-pub const MIN_BAD: u64 = 3;
+pub(crate) const MIN_BAD: u64 = 3;
 /// Samples that a window must hold before it may say that all is well: a trickle brings few.
-pub const MIN_PROBES: u64 = 5;
+pub(crate) const MIN_PROBES: u64 = 5;
 /// The part of a limit below which all is well again. What lies between is neither, so that a target at its limit is not
 /// let in and held back in turn.
 const WELL_BELOW: f64 = 0.8;

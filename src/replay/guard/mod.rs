@@ -2,7 +2,7 @@
 //!
 //! [`Observation`]s with their instants come in, [`GuardChange`]s go out: as a load balancer with passive health checks
 //! takes a server out and lets it come back. There is no clock here and nothing is held back here: an
-//! [`AdmissionControl`] on the way to the target does that.
+//! `AdmissionControl` on the way to the target does that.
 //!
 //! It never flaps. A change for the worse waits for half a window after the one before. A change for the better waits
 //! for a whole window in which all was well, and longer each time that it proves too early.
@@ -18,8 +18,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-pub use admission::{AdmissionControl, GuardHandle};
-pub use condition::{GuardCondition, MIN_BAD, MIN_PROBES, MIN_SAMPLES, Measure};
+pub(crate) use admission::{AdmissionControl, GuardHandle};
+pub use condition::{GuardCondition, Measure};
 pub use settings::{GuardAction, GuardActionError, GuardSettings};
 
 use super::Delivery;
@@ -180,7 +180,7 @@ impl Guard {
     }
 
     /// Takes a verdict of the guard command: the reason to throttle, or `None` where all is well.
-    pub fn hear(&mut self, at: Instant, brake: Option<String>) {
+    pub(crate) fn hear(&mut self, at: Instant, brake: Option<String>) {
         self.outside = Some((at, brake));
     }
 
@@ -298,7 +298,7 @@ impl Guard {
     }
 
     /// Somebody else did what a verdict asked for, such as a ramp: what was seen before counts no more.
-    pub fn spared(&mut self, at: Instant, reason: String) {
+    pub(crate) fn spared(&mut self, at: Instant, reason: String) {
         self.trips += 1;
         self.reason = Some(reason);
         self.begin_anew(at);

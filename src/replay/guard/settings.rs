@@ -82,7 +82,7 @@ impl GuardSettings {
 
     /// The shortest time that a condition looks back.
     #[must_use]
-    pub fn shortest(&self) -> Option<Duration> {
+    pub(crate) fn shortest(&self) -> Option<Duration> {
         self.conditions.iter().map(|condition| condition.window).min()
     }
 }

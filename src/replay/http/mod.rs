@@ -56,7 +56,7 @@ const HTTP_2: &[u8] = b"h2";
 ///
 /// [`Client::connections`]: `opened` counts every connection that was made. `peak` is the most of them that were not
 /// known to be closed. A connection is known to be closed after a failed or abandoned exchange; one that the target closes
-/// while it is idle is not noticed, so the true peak may be lower. Set-up times hold at most [`MAX_SET_UPS`](super::wire::MAX_SET_UPS) entries
+/// while it is idle is not noticed, so the true peak may be lower. Set-up times hold at most `MAX_SET_UPS` entries
 /// between two calls.
 #[derive(Debug)]
 pub struct HttpClient {
@@ -131,16 +131,9 @@ impl HttpClient {
 
     /// Connections opened so far, and those that are not known to be closed.
     #[must_use]
-    pub fn open_now(&self) -> OpenNow {
+    pub(crate) fn open_now(&self) -> OpenNow {
         let (http2, http1) = (self.ledger.open_now(), self.http1.open_now());
         OpenNow { opened: http2.opened + http1.opened, open: http2.open + http1.open, peak: http2.peak.max(http1.peak) }
-    }
-
-    /// The same client with another limit than that of its settings, in bytes of content.
-    #[must_use]
-    pub const fn with_max_response(mut self, bytes: u64) -> Self {
-        self.max_response = bytes;
-        self
     }
 
     async fn exchange(

@@ -39,7 +39,7 @@ pub trait Resolve: Send + Sync + std::fmt::Debug + 'static {
 
 /// The system's resolver, with its hosts file and its search order.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SystemResolver;
+pub(crate) struct SystemResolver;
 
 impl Resolve for SystemResolver {
     fn lookup(&self, host: &str, port: u16) -> Lookup {

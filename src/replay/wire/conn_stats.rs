@@ -11,7 +11,7 @@ use super::addresses::Addresses;
 
 /// Most set-up times that are held between two calls of [`crate::replay::Client::connections`], 16 bytes each;
 /// further connections are counted, but their times are not.
-pub const MAX_SET_UPS: usize = 1 << 18;
+pub(crate) const MAX_SET_UPS: usize = 1 << 18;
 
 /// History of a connection.
 #[derive(Clone, Copy, Debug, Default)]

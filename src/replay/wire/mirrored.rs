@@ -60,7 +60,7 @@ impl Default for Predecessor {
 
 /// A request's place in its lane.
 #[derive(Debug)]
-pub struct MirroredTicket {
+pub(crate) struct MirroredTicket {
     before: Predecessor,
     after: Option<oneshot::Sender<Predecessor>>,
     /// Permits for lanes with a connection; `None` without a limit.

@@ -54,10 +54,12 @@ mod unasked;
 mod upstream;
 mod via_proxy;
 
-pub use addresses::{Lookup, Resolve, SystemResolver};
-pub use conn_stats::MAX_SET_UPS;
+pub use addresses::{Lookup, Resolve};
+
+pub(crate) use addresses::SystemResolver;
+pub(crate) use conn_stats::MAX_SET_UPS;
 pub use limit::fit_connections;
-pub use mirrored::MirroredTicket;
+pub(crate) use mirrored::MirroredTicket;
 pub use response::MAX_HEAD_BYTES;
 
 use connect::Connector;
@@ -151,13 +153,13 @@ impl WireClient {
 
     /// Returns whether the client mirrors connections, and needs to know of captured ones.
     #[must_use]
-    pub const fn mirrors(&self) -> bool {
+    pub(crate) const fn mirrors(&self) -> bool {
         matches!(self.sharing, Sharing::Mirrored(_))
     }
 
     /// Connections opened so far, and those that are open now.
     #[must_use]
-    pub fn open_now(&self) -> OpenNow {
+    pub(crate) fn open_now(&self) -> OpenNow {
         self.connector.ledger.open_now()
     }
 

@@ -7,7 +7,7 @@ use crate::report::schema::counts::CountMap;
 use crate::report::schema::target::Differences;
 
 /// Edges of the latency buckets, in microseconds: from the response time of a cache to a time limit.
-pub const EDGES_US: [u64; 20] = [
+pub(crate) const EDGES_US: [u64; 20] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 150_000, 250_000, 500_000, 750_000,
     1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
 ];
@@ -26,7 +26,7 @@ pub struct TakenBack {
 /// Number of durations up to each edge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveBuckets {
-    /// By [`EDGES_US`]; each counts those of the edges before it, too.
+    /// By `EDGES_US`; each counts those of the edges before it, too.
     pub at_most: [u64; EDGES_US.len()],
     /// All of them.
     pub count: u64,

@@ -1,6 +1,6 @@
 //! Counts by route: the block `routes` of the summary.
 //!
-//! Requests come in as they are seen, deliveries as they are joined, each with its [`RouteName`]; a row for each route
+//! Requests come in as they are seen, deliveries as they are joined, each with its `RouteName`; a row for each route
 //! comes out. Rows are bounded in number and in size, whatever the run's length.
 
 use std::collections::{BTreeMap, HashMap};
@@ -27,7 +27,7 @@ use super::sparse_histogram::SparseHistogram;
 use super::status::StatusClass;
 
 /// Pairs of statuses that are counted separately for each route and target; further ones are counted by class, `2xx`.
-pub const MAX_PAIRS: usize = 32;
+pub(crate) const MAX_PAIRS: usize = 32;
 
 /// Comparison of two responses.
 #[derive(Clone, Copy, Debug)]

@@ -18,7 +18,7 @@ use super::results::{answer_side, production_side};
 
 /// Compares responses: under the rules of a run, and with what it knows of its targets.
 #[derive(Debug)]
-pub struct Comparer {
+pub(crate) struct Comparer {
     rules: CompareRules,
     /// Host and port of each target.
     hosts: Vec<Vec<u8>>,
@@ -28,7 +28,7 @@ pub struct Comparer {
 
 /// The responses to one request, before they are compared.
 #[derive(Debug)]
-pub struct ComparisonTask {
+pub(crate) struct ComparisonTask {
     joined: Joined,
     /// Production's previous response to the same request.
     before: Option<Production>,
@@ -57,7 +57,7 @@ impl ComparisonTask {
 
     /// Bytes that it holds, but for bodies that have their own share of the memory.
     #[must_use]
-    pub fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         let kept = |kept: &crate::replay::RetainedResponse| {
             let body = kept.body.as_ref().filter(|_| kept.held.is_none());
             kept.head.as_bytes().len() + body.map_or(0, bytes::Bytes::len)
@@ -82,7 +82,7 @@ impl Comparer {
 
     /// Does a task; where bodies are to be left `unread`, by their hashes.
     #[must_use]
-    pub fn compare(&self, task: ComparisonTask, unread: Option<Unknown>) -> ComparedExchange {
+    pub(crate) fn compare(&self, task: ComparisonTask, unread: Option<Unknown>) -> ComparedExchange {
         let ComparisonTask { joined, before } = task;
         let found = self.attempt(&joined, before.as_ref(), unread, Effort::Full).unwrap_or_default();
         ComparedExchange { joined, found }

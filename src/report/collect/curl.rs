@@ -36,7 +36,7 @@ const SECRET: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "x-
 /// Longest value of a header field that is shown, in bytes; a field with a longer one is left out.
 const MAX_VALUE: usize = 512;
 
-/// Returns the header fields of a request that are shown, as captured, with [`MASK`] for secrets.
+/// Returns the header fields of a request that are shown, as captured, with `MASK` for secrets.
 #[must_use]
 pub fn chosen(head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
     let told = |name: &[u8], names: &[&str]| names.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()));

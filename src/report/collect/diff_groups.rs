@@ -23,19 +23,19 @@ use super::route_name::RouteName;
 use super::{curl, noise};
 
 /// Groups that are counted separately: differences of a further one count in [`DiffGroups::left_out`].
-pub const MAX_KINDS: usize = 1000;
+pub(crate) const MAX_KINDS: usize = 1000;
 
 /// Groups that are counted separately on one route, whatever the target: as above.
-pub const MAX_KINDS_OF_ROUTE: usize = 50;
+pub(crate) const MAX_KINDS_OF_ROUTE: usize = 50;
 
 /// Examples that are kept of each kind: the first ones.
-pub const MAX_EXAMPLES: usize = 3;
+pub(crate) const MAX_EXAMPLES: usize = 3;
 
 /// Bytes of examples as JSON, about: past it kinds are counted without.
-pub const MAX_EXAMPLE_BYTES: usize = 2 << 20;
+pub(crate) const MAX_EXAMPLE_BYTES: usize = 2 << 20;
 
 /// Longest value that is shown of either side, in bytes of JSON; of a longer one its beginning is.
-pub const MAX_VALUE: usize = 2048;
+pub(crate) const MAX_VALUE: usize = 2048;
 
 /// Fields that are counted separately within one group.
 const MAX_FIELDS: usize = 64;

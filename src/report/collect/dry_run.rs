@@ -11,7 +11,7 @@ use crate::exchange::{Outcome, Request, wire_text};
 use crate::report::schema::counts::CountMap;
 
 /// Requests of each destination that are kept to be shown.
-pub const SHOWN_REQUESTS: usize = 3;
+pub(crate) const SHOWN_REQUESTS: usize = 3;
 /// Methods that are counted apart; further ones are counted as one.
 const MAX_METHODS: usize = 32;
 /// Longest name of a method that is shown, in bytes.
@@ -83,7 +83,7 @@ impl DryRunTally {
     }
 
     /// Counts a request that ended before any destination.
-    pub fn keep_back(&mut self, reason: String) {
+    pub(crate) fn keep_back(&mut self, reason: String) {
         *self.kept_back.entry(reason).or_default() += 1;
     }
 }
@@ -111,7 +111,7 @@ impl DestinationTally {
     }
 
     /// Counts a request that ended on the way to this destination.
-    pub fn keep_back(&mut self, reason: String) {
+    pub(crate) fn keep_back(&mut self, reason: String) {
         *self.kept_back.entry(reason).or_default() += 1;
     }
 }

@@ -37,7 +37,7 @@ pub struct LatencyHistogram {
 impl LatencyHistogram {
     /// A histogram that keeps two significant digits: each quantile is within 1 % of a duration that was recorded.
     #[must_use]
-    pub fn coarse() -> Self {
+    pub(crate) fn coarse() -> Self {
         Self { coarse: true, ..Self::default() }
     }
 
@@ -47,7 +47,7 @@ impl LatencyHistogram {
     }
 
     /// Records one duration in microseconds.
-    pub fn record_us(&mut self, us: u64) {
+    pub(crate) fn record_us(&mut self, us: u64) {
         self.min = if self.count == 0 { us } else { self.min.min(us) };
         self.max = self.max.max(us);
         self.count += 1;
@@ -68,7 +68,7 @@ impl LatencyHistogram {
     }
 
     /// The same, in microseconds.
-    pub fn remove_us(&mut self, us: u64) {
+    pub(crate) fn remove_us(&mut self, us: u64) {
         let coarse = self.coarse;
         self.removed.get_or_insert_with(|| Box::new(Self { coarse, ..Self::default() })).record_us(us);
     }
@@ -106,14 +106,14 @@ impl LatencyHistogram {
 
     /// The sum of all, in microseconds, with those that were taken back.
     #[must_use]
-    pub const fn sum_us(&self) -> u128 {
+    pub(crate) const fn sum_us(&self) -> u128 {
         self.sum
     }
 
     /// How many were at most as long as each of `edges_us`, which ascend. A duration next to an edge may be counted on
     /// its other side, always the same one, by the digits that are kept. Those that were taken back are among them.
     #[must_use]
-    pub fn at_most<const N: usize>(&self, edges_us: &[u64; N]) -> [u64; N] {
+    pub(crate) fn at_most<const N: usize>(&self, edges_us: &[u64; N]) -> [u64; N] {
         let mut counts = [0; N];
         let Some(recorded) = &self.counts else { return counts };
         for step in recorded.iter_recorded() {
@@ -132,7 +132,7 @@ impl LatencyHistogram {
 
     /// The figures, where anything was recorded.
     #[must_use]
-    pub fn some_figures(&self) -> Option<LatencySummary> {
+    pub(crate) fn some_figures(&self) -> Option<LatencySummary> {
         (self.count > 0).then(|| self.figures())
     }
 

@@ -70,7 +70,7 @@ pub struct RequestRecord {
 pub struct RepeatKey(pub u64);
 
 /// Longest head that a note keeps, in bytes: a request with a longer one is shown without its header lines.
-pub const MAX_NOTED_HEAD: usize = 2048;
+pub(crate) const MAX_NOTED_HEAD: usize = 2048;
 
 /// The production response, as far as it is known.
 #[derive(Clone, Debug)]

@@ -14,10 +14,10 @@ use crate::replay::{Delivery, RetainedResponse, TargetResponse};
 use super::inputs::{Production, RequestRecord};
 
 /// Joins that may wait at once: past it the oldest is ended as [`Unjoined::Evicted`].
-pub const MAX_PENDING_JOINS: usize = 65_536;
+pub(crate) const MAX_PENDING_JOINS: usize = 65_536;
 
 /// Bytes of methods, targets and heads that waiting joins may hold: past it the oldest is ended as [`Unjoined::Evicted`].
-pub const MAX_PENDING_BYTES: usize = 32 << 20;
+pub(crate) const MAX_PENDING_BYTES: usize = 32 << 20;
 
 /// Joins that may have ended before it is worth the while to forget where they stood.
 const FEW: usize = 1024;
@@ -61,7 +61,7 @@ pub type Deliveries = SmallVec<[Box<Delivery>; 1]>;
 
 /// Effect of an ended delivery on its join.
 #[derive(Debug)]
-pub enum DeliveryJoin {
+pub(crate) enum DeliveryJoin {
     /// The join still waits.
     Waiting,
     /// The join is complete.
@@ -72,7 +72,7 @@ pub enum DeliveryJoin {
 
 /// Effect of a production half on its join.
 #[derive(Debug)]
-pub enum ProductionJoin {
+pub(crate) enum ProductionJoin {
     /// Nobody waits for it: it was not offered, has ended, or has its half.
     Unwanted,
     /// The join still waits.
@@ -144,7 +144,7 @@ impl PendingJoin {
 /// Invariant: `held` is the sum of their bytes. `order` has each of them, by its position, among some that have ended.
 /// None of those whose position is below `bodiless` keeps a body.
 #[derive(Debug)]
-pub struct Joins {
+pub(crate) struct Joins {
     /// In boxes: the table moves what it holds about.
     waiting: HashMap<ExchangeId, Box<PendingJoin>, foldhash::fast::RandomState>,
     order: VecDeque<(u64, ExchangeId)>,
@@ -164,7 +164,7 @@ impl Default for Joins {
 impl Joins {
     /// No joins yet, and room for `limit` of them.
     #[must_use]
-    pub fn with_limit(limit: usize) -> Self {
+    pub(crate) fn with_limit(limit: usize) -> Self {
         Self {
             waiting: HashMap::default(),
             order: VecDeque::new(),
@@ -178,12 +178,12 @@ impl Joins {
 
     /// No joins yet, and room for `bytes` bytes of bodies: past it the oldest joins let theirs go.
     #[must_use]
-    pub fn with_kept_bytes(bytes: usize) -> Self {
+    pub(crate) fn with_kept_bytes(bytes: usize) -> Self {
         Self { kept_bytes: bytes, ..Self::default() }
     }
 
     /// A request was offered to `targets` targets. Gives back those that had to make room for it.
-    pub fn offered(&mut self, note: Box<RequestRecord>, targets: usize) -> Vec<Joined> {
+    pub(crate) fn offered(&mut self, note: Box<RequestRecord>, targets: usize) -> Vec<Joined> {
         let (id, place) = (note.id, self.next);
         self.next += 1;
         let held = HeldBytes { heads: note.text.len(), bodies: 0 };
@@ -211,14 +211,14 @@ impl Joins {
     }
 
     /// Of a request that was offered so many more deliveries will come.
-    pub fn expect(&mut self, of: ExchangeId, more: usize) {
+    pub(crate) fn expect(&mut self, of: ExchangeId, more: usize) {
         if let Some(pending) = self.waiting.get_mut(&of) {
             pending.targets += more;
         }
     }
 
     /// A delivery ended.
-    pub fn delivered(&mut self, delivery: Box<Delivery>) -> DeliveryJoin {
+    pub(crate) fn delivered(&mut self, delivery: Box<Delivery>) -> DeliveryJoin {
         let Entry::Occupied(mut entry) = self.waiting.entry(delivery.id) else { return DeliveryJoin::Late(delivery) };
         let more = HeldBytes::of(delivery.answer.as_ref().and_then(|answer| answer.kept.as_deref()));
         entry.get_mut().deliveries.push(delivery);
@@ -230,7 +230,7 @@ impl Joins {
     }
 
     /// The production half came. A second one for the same request changes nothing.
-    pub fn production(&mut self, of: ExchangeId, half: Result<Production, Damage>) -> ProductionJoin {
+    pub(crate) fn production(&mut self, of: ExchangeId, half: Result<Production, Damage>) -> ProductionJoin {
         let Entry::Occupied(mut entry) = self.waiting.entry(of) else { return ProductionJoin::Unwanted };
         let pending = entry.get_mut();
         if pending.production.is_some() {
@@ -246,7 +246,7 @@ impl Joins {
     }
 
     /// Ends what still waits, oldest first.
-    pub fn finish(mut self) -> impl Iterator<Item = Joined> {
+    pub(crate) fn finish(mut self) -> impl Iterator<Item = Joined> {
         self.order.into_iter().filter_map(move |(place, id)| match self.waiting.entry(id) {
             Entry::Occupied(entry) if entry.get().place == place => Some(entry.remove().end(Unjoined::Stopped)),
             _ => None,

@@ -13,7 +13,7 @@ use super::inputs::TargetSet;
 
 /// Requests and deliveries, counted.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     requests: Requests,
     targets: Vec<TargetLedger>,
     baseline: TargetLedger,
@@ -53,14 +53,14 @@ impl TargetLedger {
 impl Ledger {
     /// An empty ledger for this many targets.
     #[must_use]
-    pub fn new(targets: usize) -> Self {
+    pub(crate) fn new(targets: usize) -> Self {
         Self { targets: vec![TargetLedger::default(); targets], ..Self::default() }
     }
 
     /// A request of `bytes` bytes was seen, and ended before any target.
     ///
     /// An outcome that only a delivery can have is a mistake of the caller's; it is kept in the sum under `shed`.
-    pub fn ended(&mut self, outcome: &Outcome, bytes: u64) {
+    pub(crate) fn ended(&mut self, outcome: &Outcome, bytes: u64) {
         self.requests.seen += 1;
         let ended = &mut self.requests.ended;
         match outcome {
@@ -89,7 +89,7 @@ impl Ledger {
     }
 
     /// `requests` requests were shed where they were captured.
-    pub fn shed_unheard(&mut self, requests: u64) {
+    pub(crate) fn shed_unheard(&mut self, requests: u64) {
         self.requests.seen += requests;
         if requests > 0 {
             *self.requests.ended.shed.entry(Shed::Capture.key().to_owned()).or_default() += requests;
@@ -97,7 +97,7 @@ impl Ledger {
     }
 
     /// A request was seen and offered to `targets`; `sampled` are its bytes where it came by the sample.
-    pub fn offered(&mut self, targets: TargetSet, sampled: Option<u64>) {
+    pub(crate) fn offered(&mut self, targets: TargetSet, sampled: Option<u64>) {
         self.requests.seen += 1;
         self.requests.offered += 1;
         if let Some(bytes) = sampled {
@@ -111,7 +111,7 @@ impl Ledger {
     }
 
     /// Counts a request that goes to the baseline in addition to the targets it was offered to.
-    pub const fn offered_to_baseline(&mut self) {
+    pub(crate) const fn offered_to_baseline(&mut self) {
         self.baseline.offered += 1;
     }
 
@@ -125,7 +125,7 @@ impl Ledger {
     }
 
     /// A delivery ended. An outcome that no delivery can have is kept in the sum under `shed`.
-    pub fn delivered(&mut self, destination: Destination, outcome: &Outcome) {
+    pub(crate) fn delivered(&mut self, destination: Destination, outcome: &Outcome) {
         let Some(TargetLedger { ended, paused, .. }) = self.destination(destination) else { return };
         match outcome {
             Outcome::Sent => ended.sent += 1,
@@ -143,7 +143,7 @@ impl Ledger {
     }
 
     /// A delivery that ended as [`Outcome::Sent`] ends as `outcome` after all.
-    pub fn ends_otherwise(&mut self, destination: Destination, outcome: &Outcome) {
+    pub(crate) fn ends_otherwise(&mut self, destination: Destination, outcome: &Outcome) {
         if let Some(sent) = self.destination(destination).map(|target| &mut target.ended.sent)
             && *sent > 0
         {
@@ -154,32 +154,32 @@ impl Ledger {
 
     /// Returns whether both sums can still hold: no target has ended more than it was offered.
     #[must_use]
-    pub fn balances(&self) -> bool {
+    pub(crate) fn balances(&self) -> bool {
         self.requests.seen == self.requests.offered + self.requests.in_flight + self.requests.ended.total()
             && self.targets.iter().chain([&self.baseline]).all(|target| target.offered >= target.ended.total())
     }
 
     /// The block of requests.
     #[must_use]
-    pub fn requests(&self) -> Requests {
+    pub(crate) fn requests(&self) -> Requests {
         self.requests.clone()
     }
 
     /// Offered, in flight and ended of one target.
     #[must_use]
-    pub fn target(&self, target: usize) -> (u64, u64, TargetEnded) {
+    pub(crate) fn target(&self, target: usize) -> (u64, u64, TargetEnded) {
         self.targets.get(target).map(TargetLedger::block).unwrap_or_default()
     }
 
     /// The same of the baseline.
     #[must_use]
-    pub fn baseline(&self) -> (u64, u64, TargetEnded) {
+    pub(crate) fn baseline(&self) -> (u64, u64, TargetEnded) {
         self.baseline.block()
     }
 
     /// Returns the deliveries to one target that were held during a pause.
     #[must_use]
-    pub fn paused(&self, target: usize) -> u64 {
+    pub(crate) fn paused(&self, target: usize) -> u64 {
         self.targets.get(target).map(|target| target.paused).unwrap_or_default()
     }
 
@@ -188,7 +188,7 @@ impl Ledger {
     /// Malformed, incomplete and filtered requests never came there; requests shed before any target may or may not
     /// have, and are left out too. Keys are counted by the sample itself.
     #[must_use]
-    pub fn sample(&self, asked: f64, keys: Option<f64>) -> summary::SampleSummary {
+    pub(crate) fn sample(&self, asked: f64, keys: Option<f64>) -> summary::SampleSummary {
         let share = |of: fn(SampleTally) -> u64| {
             let all = of(self.passed) + of(self.sampled_out);
             (all > 0).then(|| of(self.passed) as f64 / all as f64)

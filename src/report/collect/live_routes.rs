@@ -7,10 +7,10 @@ use super::patterns::RoutePatterns;
 use super::sparse_histogram::SparseHistogram;
 
 /// Routes that have series of their own; those of further patterns are among the others.
-pub const MAX_LABELS: usize = 50;
+pub(crate) const MAX_LABELS: usize = 50;
 
 /// Label of everything that no such pattern names.
-pub const OTHER_LABEL: &str = "other";
+pub(crate) const OTHER_LABEL: &str = "other";
 
 /// Counts of one route that was written down.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,7 @@ use crate::report::units::counted;
 impl MiddlewareCounts {
     /// Returns the remarks for people.
     #[must_use]
-    pub fn remarks(&self) -> Vec<String> {
+    pub(crate) fn remarks(&self) -> Vec<String> {
         let worth =
             |count: u64, what: &str, words: &str| (count > 0).then(|| format!("{} {words}", counted(count, what)));
         [

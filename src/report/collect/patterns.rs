@@ -1,14 +1,14 @@
 //! Routes that somebody wrote down: `GET /v2/channels/{id}/now`, one a line, the first that matches counts.
 //!
 //! A file's text comes in; out comes the name of a route for each method and target. What no pattern matches is named
-//! by its shape ([`route_name::name`]).
+//! by its shape (`route_name`).
 
 use super::route_name;
 use crate::exchange::wire_text;
 use crate::route_pattern::{RoutePattern, RouteSet, path};
 
 /// Patterns of one file: past it the file is refused.
-pub const MAX_PATTERNS: usize = 2000;
+pub(crate) const MAX_PATTERNS: usize = 2000;
 
 /// Patterns in their order; without any, every route is named by its shape.
 #[derive(Clone, Debug, Default)]

@@ -12,7 +12,7 @@ pub struct RequestText {
 
 impl RequestText {
     /// A copy of these. `host` is the value of the first Host header, or empty; `head` is empty where it is longer than
-    /// [`super::inputs::MAX_NOTED_HEAD`], or where nobody asks for it.
+    /// `inputs::MAX_NOTED_HEAD`, or where nobody asks for it.
     #[must_use]
     pub fn new(method: &[u8], target: &[u8], host: &[u8], head: &[u8]) -> Self {
         let all = [method, target, host, head].concat().into_boxed_slice();

@@ -79,7 +79,7 @@ struct ResultSide {
 
 /// Returns production's response in the form that is compared.
 #[must_use]
-pub fn production_side<'a>(production: &'a Production, host: &'a [u8]) -> compare::ComparedResponse<'a> {
+pub(crate) fn production_side<'a>(production: &'a Production, host: &'a [u8]) -> compare::ComparedResponse<'a> {
     compare::ComparedResponse {
         status: production.status,
         head: production.kept.as_deref().and_then(head),
@@ -92,7 +92,11 @@ pub fn production_side<'a>(production: &'a Production, host: &'a [u8]) -> compar
 
 /// Returns a target's response in the form that is compared; the request named the target's own host, or production's.
 #[must_use]
-pub fn answer_side<'a>(answer: &'a TargetResponse, own: &'a [u8], host: &'a [u8]) -> compare::ComparedResponse<'a> {
+pub(crate) fn answer_side<'a>(
+    answer: &'a TargetResponse,
+    own: &'a [u8],
+    host: &'a [u8],
+) -> compare::ComparedResponse<'a> {
     compare::ComparedResponse {
         status: answer.status,
         head: answer.kept.as_deref().and_then(head),
@@ -231,7 +235,7 @@ impl TakenBackLines {
 
     /// Whether a line is one of them.
     #[must_use]
-    pub fn is_one(line: &[u8]) -> bool {
+    pub(crate) fn is_one(line: &[u8]) -> bool {
         let rest = line.strip_prefix(b"{\"kind\":\"").and_then(|rest| rest.strip_prefix(Self::KIND.as_bytes()));
         rest.is_some_and(|rest| rest.starts_with(b"\""))
     }
@@ -283,7 +287,7 @@ impl<S> ResultsEnd<S> {
 }
 
 /// Lines to a writer, until that fails.
-pub struct ResultsWriter {
+pub(crate) struct ResultsWriter {
     to: Option<Box<dyn Write + Send>>,
     trouble: Option<String>,
 }
@@ -297,28 +301,28 @@ impl fmt::Debug for ResultsWriter {
 impl ResultsWriter {
     /// Lines go to `to`; nowhere without one.
     #[must_use]
-    pub fn new(to: Option<Box<dyn Write + Send>>) -> Self {
+    pub(crate) fn new(to: Option<Box<dyn Write + Send>>) -> Self {
         Self { to, trouble: None }
     }
 
     /// Returns whether lines are still written anywhere: making them costs time.
     #[must_use]
-    pub const fn wanted(&self) -> bool {
+    pub(crate) const fn wanted(&self) -> bool {
         self.to.is_some()
     }
 
     /// Writes one line.
-    pub fn write(&mut self, line: &ResultLine<'_>) {
+    pub(crate) fn write(&mut self, line: &ResultLine<'_>) {
         self.attempt(|to| write_line(to, line));
     }
 
     /// Writes out the buffered lines, so that an error can still be reported in the summary.
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         self.attempt(|to| to.flush());
     }
 
     /// Writes the summary as the last line.
-    pub fn close(&mut self, summary: &Summary) {
+    pub(crate) fn close(&mut self, summary: &Summary) {
         self.attempt(|to| {
             write_line(to, &ResultsEnd { kind: ResultsEnd::<()>::KIND.into(), summary })?;
             to.flush()
@@ -327,12 +331,12 @@ impl ResultsWriter {
 
     /// Returns whether there is an error that was not reported yet.
     #[must_use]
-    pub const fn failed(&self) -> bool {
+    pub(crate) const fn failed(&self) -> bool {
         self.trouble.is_some()
     }
 
     /// Takes the error, which is reported once.
-    pub const fn trouble(&mut self) -> Option<String> {
+    pub(crate) const fn trouble(&mut self) -> Option<String> {
         self.trouble.take()
     }
 

@@ -7,16 +7,16 @@ use crate::exchange::wire_text;
 use crate::route_pattern;
 
 /// Longest name of a route in bytes; a longer one is cut there, and ends in `…`.
-pub const MAX_ROUTE_BYTES: usize = 512;
+pub(crate) const MAX_ROUTE_BYTES: usize = 512;
 
 /// The name of a route: as long as it is kept it costs nothing to hand on.
-pub type RouteName = Arc<str>;
+pub(crate) type RouteName = Arc<str>;
 
 /// Routes that are counted separately, some 5 KiB each; further ones are counted as one: [`OTHER`].
-pub const MAX_ROUTES: usize = 2000;
+pub(crate) const MAX_ROUTES: usize = 2000;
 
 /// The name of what has no row of its own.
-pub const OTHER: &str = "(other)";
+pub(crate) const OTHER: &str = "(other)";
 
 /// Placeholder for an identifier.
 const ID: &str = "{id}";
@@ -25,14 +25,15 @@ const ID: &str = "{id}";
 const LONGEST_ENDING: usize = 5;
 
 /// The route of a method and a target as captured: `GET /v2/channels/{id}`.
+#[cfg(test)]
 #[must_use]
-pub fn name(method: &[u8], target: &[u8]) -> String {
+pub(crate) fn name(method: &[u8], target: &[u8]) -> String {
     let mut name = String::new();
     push_name(method, target, &mut name);
     name
 }
 
-/// Adds the [`name`] to `name`, which is empty.
+/// Adds the route of a method and a target as captured to `name`, which is empty: `GET /v2/channels/{id}`.
 pub(crate) fn push_name(method: &[u8], target: &[u8], name: &mut String) {
     let path = route_pattern::path(target);
     // Identifiers may be long, what is left of them is not: twice the limit is enough to fill it, or nearly so.
@@ -52,7 +53,7 @@ pub(crate) fn push_name(method: &[u8], target: &[u8], name: &mut String) {
 /// them decimal), twenty or more characters of base64 (in both cases, with a digit). An ending such as `.html`
 /// is kept, and so is what stands before the number in `seg-00123.ts`, where that has three digits or more.
 #[must_use]
-pub fn template(path: &str) -> String {
+pub(crate) fn template(path: &str) -> String {
     let mut template = String::with_capacity(path.len());
     push_template(path, &mut template);
     template

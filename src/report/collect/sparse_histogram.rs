@@ -28,7 +28,7 @@ pub struct SparseHistogram {
 
 impl SparseHistogram {
     /// Records one duration in microseconds.
-    pub fn record_us(&mut self, us: u64) {
+    pub(crate) fn record_us(&mut self, us: u64) {
         self.min = if self.count == 0 { us } else { self.min.min(us) };
         self.max = self.max.max(us);
         self.count += 1;
@@ -37,7 +37,7 @@ impl SparseHistogram {
     }
 
     /// Takes back a duration that was recorded. A minimum or maximum that was is known by its bucket then.
-    pub fn remove_us(&mut self, us: u64) {
+    pub(crate) fn remove_us(&mut self, us: u64) {
         let at = bucket(us).checked_sub(self.first).map(usize::from);
         let Some(count) = at.and_then(|at| self.buckets.get_mut(at)).filter(|count| **count > 0) else { return };
         *count -= 1;
@@ -59,7 +59,7 @@ impl SparseHistogram {
     }
 
     /// Records everything that another one has.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         if other.count == 0 {
             return;
         }
@@ -80,7 +80,7 @@ impl SparseHistogram {
 
     /// The duration in microseconds that this share of them, from 0 to 1, is not above.
     #[must_use]
-    pub fn quantile_us(&self, share: f64) -> u64 {
+    pub(crate) fn quantile_us(&self, share: f64) -> u64 {
         let mut left = share.clamp(0.0, 1.0) * self.count as f64;
         for (bucket, count) in self.hit() {
             left -= f64::from(count);

@@ -42,7 +42,7 @@ impl RampSteps {
 
     /// Returns a remark on the steps that are not kept, for people.
     #[must_use]
-    pub fn remark(&self) -> Option<String> {
+    pub(crate) fn remark(&self) -> Option<String> {
         let left_out = self.left_out;
         (left_out > 0)
             .then(|| format!("{} of the share left out of the middle of the list", counted(left_out, "change")))

@@ -11,7 +11,7 @@ use super::sparse_histogram::SparseHistogram;
 
 /// Points that are kept (20 minutes of seconds; seven hours are points of 32 s): past it they become twice as wide, and
 /// half as many.
-pub const MAX_POINTS: usize = 1200;
+pub(crate) const MAX_POINTS: usize = 1200;
 
 /// Running counts over time.
 #[derive(Clone, Debug)]

@@ -2,5 +2,5 @@
 
 pub mod html;
 pub mod listing;
-pub mod run_diff;
+pub(crate) mod run_diff;
 pub mod text;

@@ -26,7 +26,7 @@ const ENOUGH: u64 = 30;
 const NOTHING: &str = "–";
 
 /// Routes that are listed: those that changed most.
-pub const MAX_ROUTES: usize = 50;
+pub(crate) const MAX_ROUTES: usize = 50;
 
 /// Direction of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl RunDiff {
 
     /// Returns whether any figure got worse.
     #[must_use]
-    pub fn is_worse(&self) -> bool {
+    pub(crate) fn is_worse(&self) -> bool {
         self.turned(Trend::Worse) > 0
     }
 

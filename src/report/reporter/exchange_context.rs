@@ -19,13 +19,13 @@ use super::{Reporter, tally_of};
 impl Reporter {
     /// From now on comparisons that take time are left to whoever calls this: each is given out by
     /// [`Reporter::next_comparison`], and has to come back to [`Reporter::compared`].
-    pub fn defer_comparisons(&mut self) -> Arc<Comparer> {
+    pub(crate) fn defer_comparisons(&mut self) -> Arc<Comparer> {
         self.defers = true;
         Arc::clone(&self.comparer)
     }
 
     /// The next comparison that was deferred.
-    pub fn next_comparison(&mut self) -> Option<ComparisonTask> {
+    pub(crate) fn next_comparison(&mut self) -> Option<ComparisonTask> {
         self.deferred.pop_front()
     }
 
@@ -36,7 +36,7 @@ impl Reporter {
     }
 
     /// Does a comparison by hashes alone, and counts what comes of it.
-    pub fn compare_unread(&mut self, task: ComparisonTask, why: Unknown) {
+    pub(crate) fn compare_unread(&mut self, task: ComparisonTask, why: Unknown) {
         let compared = self.comparer.compare(task, Some(why));
         self.compared(compared);
     }

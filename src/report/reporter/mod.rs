@@ -220,7 +220,7 @@ impl Reporter {
 
     /// Sets whether events come faster than they are counted: then bodies that differ are not compared, and count as
     /// unknown.
-    pub fn hurry(&mut self, overloaded: bool) {
+    pub(crate) fn hurry(&mut self, overloaded: bool) {
         self.unread = overloaded.then_some(compare::Unknown::QueueFull);
     }
 
@@ -231,12 +231,12 @@ impl Reporter {
     }
 
     /// Sets the time of the following events to now: the clock is not read for each of many.
-    pub fn refresh_clock(&mut self) {
+    pub(crate) fn refresh_clock(&mut self) {
         self.evidence.refresh_clock();
     }
 
     /// Takes one of several facts that came at once, when the clock was last looked at.
-    pub fn record_batched(&mut self, fact: ReportEvent) {
+    pub(crate) fn record_batched(&mut self, fact: ReportEvent) {
         match fact {
             ReportEvent::Ended { mut note, outcome } => {
                 self.evidence.seen(&mut note, Some(&outcome));

@@ -12,7 +12,7 @@ use super::target::{Differences, PairedLatency, TargetLatency};
 /// Counts of one route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RouteSummary {
-    /// Method and template of the path, or [`OTHER`](crate::report::collect::route_name::OTHER).
+    /// Method and template of the path, or `OTHER`.
     pub route: String,
     /// Requests seen.
     pub requests: u64,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// A share of requests from 0 to 1, and the microseconds that they are not above.
-pub type Curve = Vec<(f64, u64)>;
+pub(crate) type Curve = Vec<(f64, u64)>;
 
 /// Latency by percentile.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -27,13 +27,13 @@ use super::timeline::Timeline;
 use super::verdict::Verdict;
 
 /// Version of the object's shape; it changes only when something is taken away or changes its meaning.
-pub const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// One run, whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary {
-    /// [`SCHEMA`].
+    /// `SCHEMA`.
     pub schema: u32,
     /// The version of shadowtap that ran.
     pub version: String,
@@ -364,7 +364,7 @@ impl RecordingSummary {
 
     /// Its file, or how many there are, for people.
     #[must_use]
-    pub fn in_files(&self) -> String {
+    pub(crate) fn in_files(&self) -> String {
         match (self.files, &self.last) {
             (1, Some(only)) => only.clone(),
             (files, Some(last)) => format!("{}, the last of them {last}", counted(files, "file")),
@@ -435,13 +435,13 @@ impl Summary {
 
     /// Returns the name that a target was given, else its URL.
     #[must_use]
-    pub fn name_of<'a>(&'a self, url: &'a str) -> &'a str {
+    pub(crate) fn name_of<'a>(&'a self, url: &'a str) -> &'a str {
         self.asked.as_ref().and_then(|asked| asked.names.get(url)).map_or(url, String::as_str)
     }
 
     /// Returns the name that a target was given with its URL behind it, else its URL.
     #[must_use]
-    pub fn name_and_url(&self, url: &str) -> String {
+    pub(crate) fn name_and_url(&self, url: &str) -> String {
         let name = self.name_of(url);
         if name == url { url.to_owned() } else { format!("{name} ({url})") }
     }
@@ -463,7 +463,7 @@ impl Summary {
     /// Returns the number of recorded requests, of those that were only to be recorded: lost ones are not counted.
     /// `None` where that is not known, as with frames.
     #[must_use]
-    pub fn requests_recorded(&self) -> Option<u64> {
+    pub(crate) fn requests_recorded(&self) -> Option<u64> {
         Some(self.recording.as_ref()?.requests?.min(self.requests.ended.kept))
     }
 

@@ -9,7 +9,7 @@ pub struct Verdict {
     pub word: VerdictWord,
     /// How bad it is, failed gates included.
     pub severity: Severity,
-    /// What an engineer has to know, the worst first: [`MAX_SENTENCES`] at most.
+    /// What an engineer has to know, the worst first: `MAX_SENTENCES` at most.
     pub sentences: Vec<VerdictSentence>,
     /// Findings that have no sentence.
     #[serde(default)]
@@ -20,7 +20,7 @@ pub struct Verdict {
 }
 
 /// Most sentences of a verdict.
-pub const MAX_SENTENCES: usize = 5;
+pub(crate) const MAX_SENTENCES: usize = 5;
 
 /// A run in a word. The order is from worst to best.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

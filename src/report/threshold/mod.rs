@@ -16,13 +16,12 @@ mod parse;
 mod results_reader;
 mod watch;
 
-pub use parse::ThresholdError;
 pub use watch::ThresholdWatch;
 
 /// Fewest deliveries on which a demand can hold, unless the run says otherwise.
-pub const MIN_SAMPLES: u64 = 30;
+pub(crate) const MIN_SAMPLES: u64 = 30;
 /// Most demands on one run: each on the latency of a route takes some 80 KiB for each target.
-pub const MAX_DEMANDS: usize = 32;
+pub(crate) const MAX_DEMANDS: usize = 32;
 
 /// Thresholds of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,12 +62,6 @@ impl Threshold {
     #[must_use]
     pub fn at(self, url: String) -> Self {
         Self { target: Some(url), ..self }
-    }
-
-    /// Returns whether it is about a route.
-    #[must_use]
-    pub const fn has_route(&self) -> bool {
-        self.route.is_some()
     }
 }
 

@@ -1,7 +1,7 @@
 //! When latencies count as slower: by a ratio and a distance, on enough samples, so that chance alone would not do it.
 //!
-//! **The rule.** A percentile is slower where it is [`RATIO`] times the other, and further from it than its distance, with
-//! enough samples on both sides: that of [`PERCENTILES`]. On fewer, from [`FEW`] on, everything is slower where the least is
+//! **The rule.** A percentile is slower where it is `RATIO` times the other, and further from it than its distance, with
+//! enough samples on both sides: that of `PERCENTILES`. On fewer, from [`FEW`] on, everything is slower where the least is
 //! by as much above the other's greatest.
 //!
 //! Production's latency was taken on the wire, so its counterpart is the target's service time. The response time has the
@@ -12,14 +12,14 @@ use crate::report::schema::counts::LatencySummary;
 use crate::report::schema::target::TargetSummary;
 
 /// Ratio from which a percentile counts as slower.
-pub const RATIO: f64 = 1.25;
+pub(crate) const RATIO: f64 = 1.25;
 
 /// Fewest samples of each side by which anything is told.
 pub const FEW: u64 = 8;
 
 /// A percentile by which speed is judged.
 #[derive(Clone, Copy, Debug)]
-pub struct Percentile {
+pub(crate) struct Percentile {
     /// Its name.
     pub name: &'static str,
     /// The figure.
@@ -31,7 +31,7 @@ pub struct Percentile {
 }
 
 /// The percentiles by which speed is judged, that which is named first where several are slower.
-pub const PERCENTILES: [Percentile; 3] = [
+pub(crate) const PERCENTILES: [Percentile; 3] = [
     Percentile { name: "p95", of: |figures| figures.p95, samples: 100, distance_us: 5_000 },
     Percentile { name: "p50", of: |figures| figures.p50, samples: 30, distance_us: 2_000 },
     Percentile { name: "p99", of: |figures| figures.p99, samples: 500, distance_us: 10_000 },
@@ -51,14 +51,14 @@ pub struct Slowdown {
 impl Slowdown {
     /// How many times as long it takes.
     #[must_use]
-    pub fn ratio(self) -> f64 {
+    pub(crate) fn ratio(self) -> f64 {
         self.after as f64 / self.before.max(1) as f64
     }
 }
 
 /// Returns whether the speed of a target is judged: requests were sent to it on a schedule.
 #[must_use]
-pub const fn is_judged(target: &TargetSummary) -> bool {
+pub(crate) const fn is_judged(target: &TargetSummary) -> bool {
     target.schedule_lag_us.is_some()
 }
 
@@ -80,7 +80,7 @@ pub fn known(before: &LatencySummary, after: &LatencySummary) -> Option<Slowdown
 impl Percentile {
     /// Whether `after` is slower than `before` at this percentile.
     #[must_use]
-    pub fn is_slower(&self, before: &LatencySummary, after: &LatencySummary) -> bool {
+    pub(crate) fn is_slower(&self, before: &LatencySummary, after: &LatencySummary) -> bool {
         self.is_known(before, after) && is_beyond((self.of)(before), (self.of)(after), self.distance_us)
     }
 

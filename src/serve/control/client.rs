@@ -15,7 +15,7 @@ use super::socket::connect;
 use crate::files::{Folder, is_open_to_others};
 
 /// Longest response that is read, in bytes; a longer one is not from a run.
-pub const MAX_ANSWER: usize = 64 << 10;
+pub(crate) const MAX_ANSWER: usize = 64 << 10;
 /// Longest conversation: a running run responds at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 

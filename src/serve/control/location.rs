@@ -79,7 +79,7 @@ impl Location {
 /// The folder of the user that the run becomes, whether it is there or not; `None` where the system gives such a user
 /// none that is safe.
 #[must_use]
-pub fn default_folder(owner: Option<u32>) -> Option<PathBuf> {
+pub(crate) fn default_folder(owner: Option<u32>) -> Option<PathBuf> {
     let me = own_uid();
     let owner = owner.unwrap_or(me);
     if me == 0 {

@@ -16,8 +16,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-pub use client::{AskError, MAX_ANSWER, ask};
-pub use location::{Location, SocketLocation, default_folder, running};
+pub use client::{AskError, ask};
+
+pub use location::{Location, SocketLocation, running};
 pub use server::serve;
 pub use socket::{Socket, SocketError};
 
@@ -42,7 +43,7 @@ pub enum ControlCommand {
 }
 
 /// Executes a command, and returns the response as one line of JSON, without its line end.
-pub type ControlRequest = Arc<dyn Fn(ControlCommand) -> String + Send + Sync>;
+pub(crate) type ControlRequest = Arc<dyn Fn(ControlCommand) -> String + Send + Sync>;
 
 /// Errors of a command that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

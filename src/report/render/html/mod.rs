@@ -26,7 +26,7 @@ mod differences;
 pub use against::against;
 
 /// The style of every page.
-pub const STYLE: &str = include_str!("page.css");
+pub(crate) const STYLE: &str = include_str!("page.css");
 
 /// Script that draws a summary: it defines `shadowtap.render(summary, { live, root })`, and draws the summary that the
 /// page carries in `#summary`, where it carries one, into `#report`.
@@ -74,7 +74,7 @@ pub fn data(summary: &Summary) -> String {
 
 /// The same of a run that goes on, without a verdict: routes are not looked at as often as it is given.
 #[must_use]
-pub fn data_so_far(summary: &Summary) -> String {
+pub(crate) fn data_so_far(summary: &Summary) -> String {
     json(summary)
 }
 
