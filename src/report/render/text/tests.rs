@@ -112,8 +112,8 @@ fn a_usual_run_at_80_columns() {
       -     1  malformed: not replayed
       -     3  incomplete in the capture: end of capture
       -     4  kept back by filter: writes
-      - 1,198  not in the sample of 50% (took 50.12% of the 2,402 requests that got
-               so far, 48.73% of bytes)
+      - 1,198  not in the sample of 50% (took 50.12% of the 2,402 requests that
+               reached it, 48.73% of bytes)
       = 1,204  offered to the target
       -     2  failed: timeout
       = 1,202  answered
@@ -207,8 +207,8 @@ fn a_target_that_never_answered_cannot_be_overlooked() {
       -     1  malformed: not replayed
       -     3  incomplete in the capture: end of capture
       -     4  kept back by filter: writes
-      - 1,198  not in the sample of 50% (took 50.12% of the 2,402 requests that got
-               so far, 48.73% of bytes)
+      - 1,198  not in the sample of 50% (took 50.12% of the 2,402 requests that
+               reached it, 48.73% of bytes)
       = 1,204  offered to the target
       - 1,204  failed: connect
       =     0  answered
