@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::exchange::{Event, ExchangeId, Incomplete, Outcome, Request, RequestState, Timestamp};
 use crate::middleware::Selection;
-use crate::report::collect::dry_run::{DryRunTally, reason};
+use crate::report::collect::dry_run::DryRunTally;
 use crate::report::collect::histogram::{LatencyHistogram, micros};
 use crate::report::collect::inputs::{CaptureStats, Started, blank};
 use crate::report::collect::ledger::SampleTally;
@@ -202,7 +202,7 @@ impl SelectionCounts {
         let (Some(tally), Some(chain)) = (&mut self.by_link, self.selection.chain()) else { return };
         tally.seen += 1;
         match (ended, tally.destinations.first_mut()) {
-            (Some(outcome), _) => tally.keep_back(reason(outcome, chain.ended_by().map(|link| &**link))),
+            (Some(outcome), _) => tally.keep_back(outcome, chain.ended_by()),
             (None, Some(passing)) => passing.pass(chain.route()),
             (None, None) => {}
         }

@@ -172,8 +172,8 @@ impl Chain {
     /// The link of a chain file that ended the last request: its location, and its name or verb. `None` where no such link
     /// ended it.
     #[must_use]
-    pub(crate) fn ended_by(&self) -> Option<&Arc<str>> {
-        self.context.ended_by.as_ref()
+    pub(crate) fn ended_by(&self) -> Option<&str> {
+        self.context.ended_by.as_deref()
     }
 
     /// Returns the rank of the last request in the last sample that it reached: requests in a smaller share have a

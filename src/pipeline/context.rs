@@ -77,7 +77,7 @@ impl RunContext {
         let control = controlled(run);
         let (switches, stops) = stop_switches();
         let sends = !run.targets.is_empty();
-        let (pace, max_gap) = run.targets.first().map(|target| (target.pace, target.max_gap)).unwrap_or_default();
+        let (pace, max_gap) = run.pace();
         let context = Self {
             started,
             live: matches!(run.feed, Feed::Live(_)),

@@ -19,10 +19,11 @@ use crate::capture::{self, Halt, Polled, Source};
 use crate::exchange::{Event, Outcome, Request, Timestamp};
 use crate::http1::BodyPolicies;
 use crate::middleware::LoopHeader;
+use crate::middleware::allow_deny::WRITES;
 use crate::middleware::route::ROUTE;
 use crate::recording::{self, Origin};
 use crate::replay::{self, ReplayRange, outgoing_head};
-use crate::report::collect::dry_run::{DryRunTally, reason};
+use crate::report::collect::dry_run::DryRunTally;
 use crate::report::{CaptureStats, TargetSet};
 
 /// What a dry run found.
@@ -81,7 +82,7 @@ impl Preview {
         let names = run.targets.iter().map(label);
         let names = names.chain(baseline.map(|target| format!("baseline {}", target.target))).chain(recorded);
         let span = KnownSpan::default();
-        let (pace, max_gap) = run.targets.first().map(|target| (target.pace, target.max_gap)).unwrap_or_default();
+        let (pace, max_gap) = run.pace();
         let mut tally = DryRunTally::new(Arc::clone(&run.patterns), names);
         tally.remarks = remarks(run);
         Self {
@@ -162,21 +163,21 @@ impl Preview {
         }
         self.tally.seen += 1;
         if let Some(outcome) = unfit(&request, self.needs_bodies) {
-            return self.tally.keep_back(reason(&outcome, None));
+            return self.tally.keep_back(&outcome, None);
         }
         let clock = self.clock(&request, part);
         // The route is that of the request as captured.
         let route = self.tally.route(&request);
         let marked = self.mark.as_ref().map_or(Ok(()), |mark| mark.check(&request));
         if let Err(outcome) = marked {
-            return self.tally.keep_back(reason(&outcome, None));
+            return self.tally.keep_back(&outcome, None);
         }
         if let Err(outcome) = self.chains.all.apply_at(&mut request, clock) {
-            return self.tally.keep_back(reason(&outcome, self.chains.all.ended_by().map(|link| &**link)));
+            return self.tally.keep_back(&outcome, self.chains.all.ended_by());
         }
         let targets = self.chains.targets();
         if targets.is_empty() && !self.targets.is_empty() {
-            return self.tally.keep_back(reason(&Outcome::filtered(ROUTE), None));
+            return self.tally.keep_back(&Outcome::filtered(ROUTE), None);
         }
         self.taken += 1;
         self.send(request, &route, targets, clock);
@@ -214,30 +215,30 @@ impl Preview {
         }
         for (number, settings) in settings.iter().enumerate() {
             let Some(destination) = destinations.next() else { break };
-            if !targets.iter().any(|target| target == number) {
+            if !targets.contains(number) {
                 continue;
             }
             let mut copy = request.clone();
             let mut keep_host = keep_host;
             if let Some(chain) = chains.of_target(number) {
                 if let Err(outcome) = chain.apply_at(&mut copy, clock) {
-                    destination.keep_back(reason(&outcome, chain.ended_by().map(|link| &**link)));
+                    destination.keep_back(&outcome, chain.ended_by());
                     continue;
                 }
                 keep_host |= chain.host_was_set();
             }
             match outgoing_head(&copy, settings, keep_host) {
                 Ok(head) => destination.send(&copy, route, || head),
-                Err(outcome) => destination.keep_back(reason(&outcome, None)),
+                Err(outcome) => destination.keep_back(&outcome, None),
             }
         }
         if let (Some(settings), Some(destination)) = (&self.baseline, destinations.next()) {
             match outgoing_head(&request, settings, keep_host) {
                 _ if !self.writes && !changes_nothing(request.method()) => {
-                    destination.keep_back(reason(&Outcome::filtered("writes"), None));
+                    destination.keep_back(&Outcome::filtered(WRITES), None);
                 }
                 Ok(head) => destination.send(&request, route, || head),
-                Err(outcome) => destination.keep_back(reason(&outcome, None)),
+                Err(outcome) => destination.keep_back(&outcome, None),
             }
         }
     }
@@ -250,7 +251,7 @@ impl Preview {
 
 /// What a dry run cannot know, for people.
 fn remarks(run: &Run) -> Vec<String> {
-    let is_unscheduled = run.targets.first().is_some_and(|target| target.pace == replay::Pace::Max);
+    let is_unscheduled = run.pace().0 == replay::Pace::Max;
     let limits = run.middleware.limits();
     let found = [
         (run.external.is_some(), "--middleware is not started: what it would change or drop is not known".to_owned()),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -124,6 +125,12 @@ impl Run {
             reference: replay::ReferenceSettings::default(),
             demands: Thresholds::default(),
         }
+    }
+
+    /// Returns the pace of the run, and the longest silence of the capture that is kept, where there is such a limit: they
+    /// are the same for all targets.
+    pub(super) fn pace(&self) -> (replay::Pace, Option<Duration>) {
+        self.targets.first().map(|target| (target.pace, target.max_gap)).unwrap_or_default()
     }
 }
 

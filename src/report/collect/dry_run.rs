@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::patterns::RoutePatterns;
 use super::route_name::{MAX_ROUTES, OTHER};
 use crate::exchange::{Outcome, Request, wire_text};
-use crate::report::schema::counts::CountMap;
+use crate::report::schema::counts::{CountMap, count};
 
 /// Requests of each destination that are kept to be shown.
 pub(crate) const SHOWN_REQUESTS: usize = 3;
@@ -82,9 +82,9 @@ impl DryRunTally {
         self.patterns.name(request.method(), request.target())
     }
 
-    /// Counts a request that ended before any destination.
-    pub(crate) fn keep_back(&mut self, reason: String) {
-        *self.kept_back.entry(reason).or_default() += 1;
+    /// Counts a request that ended so before any destination, at this link of a chain file where one ended it.
+    pub(crate) fn keep_back(&mut self, outcome: &Outcome, link: Option<&str>) {
+        count(&mut self.kept_back, &reason(outcome, link));
     }
 }
 
@@ -110,21 +110,20 @@ impl DestinationTally {
         }
     }
 
-    /// Counts a request that ended on the way to this destination.
-    pub(crate) fn keep_back(&mut self, reason: String) {
-        *self.kept_back.entry(reason).or_default() += 1;
+    /// Counts a request that ended so on the way to this destination.
+    pub(crate) fn keep_back(&mut self, outcome: &Outcome, link: Option<&str>) {
+        count(&mut self.kept_back, &reason(outcome, link));
     }
 }
 
 /// Counts one more under `key`, or under [`OTHER`] where there are `most` keys already.
 fn count_within(counts: &mut CountMap, key: &str, most: usize) {
     let key = if counts.len() < most || counts.contains_key(key) { key } else { OTHER };
-    *counts.entry(key.to_owned()).or_default() += 1;
+    count(counts, key);
 }
 
 /// Returns why a request would be kept back, in words for people; `link` is the link of a chain file that ended it.
-#[must_use]
-pub fn reason(outcome: &Outcome, link: Option<&str>) -> String {
+fn reason(outcome: &Outcome, link: Option<&str>) -> String {
     let rule = match (outcome, link) {
         (Outcome::Filtered(rule), Some(link)) if rule == "route" => return format!("no target by {link}"),
         (_, Some(link)) => return format!("kept back by {link}"),

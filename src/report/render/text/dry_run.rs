@@ -109,6 +109,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::exchange::Outcome;
     use crate::testing::request;
 
     #[test]
@@ -116,7 +117,7 @@ mod tests {
         let mut tally = DryRunTally::new(Arc::default(), ["new = http://staging:8080".to_owned()]);
         tally.seen = 4;
         tally.length = Some(Duration::from_secs(90));
-        tally.keep_back("writes (sent with --allow-writes only)".to_owned());
+        tally.keep_back(&Outcome::filtered("writes"), None);
         let one = request(1, "GET /a/1 HTTP/1.1\r\n\r\n");
         for _ in 0..3 {
             tally.destinations[0].send(&one, "GET /a/{id}", || b"GET /a/1 HTTP/1.1\r\nHost: x\x1b[2J\r\n\r\n".to_vec());
