@@ -165,10 +165,8 @@ pub fn overwrite(path: &Path, mode: FileMode) -> io::Result<File> {
         }
         return match replace(&folder, name, mode) {
             Ok(file) => Ok(file),
-            // Nothing can be made here, or a mount holds the name: what is there may be written to all the same.
-            Err(Errno::ACCESS | Errno::PERM | Errno::BUSY | Errno::ROFS | Errno::XDEV) => {
-                open(path, &folder, name, mode)
-            }
+            // What is there may be written to all the same.
+            Err(error) if holds_no_new_file(error) => open(path, &folder, name, mode),
             Err(error) => Err(error.into()),
         };
     }
@@ -197,7 +195,7 @@ pub fn check(path: &Path) -> io::Result<()> {
     match create(&folder, &passing, FileMode::default()) {
         Ok(_) => folder.remove(&passing),
         // What is there may be written to all the same.
-        Err(Errno::ACCESS | Errno::PERM | Errno::BUSY | Errno::ROFS | Errno::XDEV) if stat.is_some() => {
+        Err(error) if stat.is_some() && holds_no_new_file(error) => {
             rustix::fs::openat(&folder.fd, name, THERE, Mode::empty())?;
             Ok(())
         }
@@ -308,6 +306,11 @@ fn create(folder: &Folder, name: &OsStr, mode: FileMode) -> Result<File, Errno> 
     // The umask may have taken something away, and has nothing to add.
     rustix::fs::fchmod(&fd, mode.0)?;
     Ok(fd.into())
+}
+
+/// Returns whether an error means that nothing can be made in a folder, or that a mount holds the name.
+const fn holds_no_new_file(error: Errno) -> bool {
+    matches!(error, Errno::ACCESS | Errno::PERM | Errno::BUSY | Errno::ROFS | Errno::XDEV)
 }
 
 /// Puts a new file in the place of an old one: whoever has that open reads nothing of what comes.
