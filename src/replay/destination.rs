@@ -38,4 +38,13 @@ impl Destination {
             Self::Baseline | Self::SelfCheck(_) => None,
         }
     }
+
+    /// Returns the destination whose connections and tally a delivery shares: of a second send, that of the first.
+    #[must_use]
+    pub(crate) const fn of_first_send(self) -> Self {
+        match self {
+            Self::SelfCheck(target) => Self::Target(target),
+            Self::Target(_) | Self::Baseline => self,
+        }
+    }
 }

@@ -77,10 +77,7 @@ impl Reporter {
             self.end_otherwise(delivery, &answered);
         }
         for (delivery, found) in joined.deliveries.iter().zip(&mut found.deliveries) {
-            let first = match delivery.destination {
-                Destination::SelfCheck(target) => Destination::Target(target),
-                first => first,
-            };
+            let first = delivery.destination.of_first_send();
             if doubted.contains(&delivery.destination) || doubted.contains(&first) {
                 *found = None;
             }
@@ -181,11 +178,7 @@ impl Reporter {
 
     /// Counts one more response that does not count, of a target that was asked for its own sake or a second time.
     fn count_doubted(&mut self, destination: Destination) {
-        let asked = match destination {
-            Destination::SelfCheck(target) => Destination::Target(target),
-            asked => asked,
-        };
-        if let Some(tally) = self.tally(asked) {
+        if let Some(tally) = self.tally(destination.of_first_send()) {
             tally.doubted();
         }
     }
