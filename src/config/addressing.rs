@@ -18,8 +18,7 @@ pub(super) fn connected(
     targets: Vec<(Option<String>, TargetUrl)>,
     mistakes: &mut ConfigMistakes,
 ) -> Vec<(Option<String>, TargetUrl)> {
-    let names: Vec<_> = targets.iter().map(|(name, _)| name.clone()).collect();
-    let mut elsewhere = by_target("--connect-to", &typed.connect_to, &names, mistakes, |typed| {
+    let mut elsewhere = by_target("--connect-to", &typed.connect_to, typed, mistakes, |typed| {
         typed.parse::<ConnectTo>().map_err(|error| error.to_string())
     });
     let at = |(number, (name, url)): (usize, (Option<String>, TargetUrl))| match elsewhere.remove(&number) {
@@ -30,34 +29,30 @@ pub(super) fn connected(
 }
 
 /// The names of `--sni`, by the number of the target.
-pub(super) fn server_names(
-    typed: &typed::Send,
-    names: &[Option<String>],
-    mistakes: &mut ConfigMistakes,
-) -> ByTarget<String> {
-    by_target("--sni", &typed.sni, names, mistakes, |typed| match ServerName::try_from(typed) {
+pub(super) fn server_names(typed: &typed::Send, mistakes: &mut ConfigMistakes) -> ByTarget<String> {
+    by_target("--sni", &typed.sni, typed, mistakes, |typed| match ServerName::try_from(typed) {
         Ok(ServerName::DnsName(_)) => Ok(typed.to_owned()),
         Ok(_) => Err(format!("`{typed}` is an address: TLS asks for names only (RFC 6066, 3)")),
         Err(_) => Err(format!("`{typed}` is no name of a host; write such as www.example.com")),
     })
 }
 
-/// Reads each value for the target that it names, or for the only one.
-fn by_target<T>(
+/// Reads each value for the targets that it names, or for the only one.
+fn by_target<T: Clone>(
     flag: &str,
-    typed: &[String],
-    names: &[Option<String>],
+    values: &[String],
+    send: &typed::Send,
     mistakes: &mut ConfigMistakes,
     read: impl Fn(&str) -> Result<T, String>,
 ) -> ByTarget<T> {
-    let mut found = ByTarget::new();
-    for typed in typed {
+    let (names, mut found) = (super::names(send), ByTarget::new());
+    for typed in values {
         let (name, value) = name_and_value(typed);
-        let number = match name {
-            Some(name) => names.iter().position(|other| other.as_deref() == Some(name)),
-            None => Some(0).filter(|_| names.len() < 2),
+        let numbers = match name {
+            Some(name) => names.numbers(name),
+            None => (send.to.len() < 2).then(|| [0].into()),
         };
-        let Some(number) = number else {
+        let Some(numbers) = numbers else {
             let why = match name {
                 Some(name) => format!("no target is called `{name}`: name one with --to {name}=URL"),
                 None => format!("which of the targets? Write NAME={typed}, and name the target with --to NAME=URL"),
@@ -65,10 +60,11 @@ fn by_target<T>(
             mistakes.add(flag, why);
             continue;
         };
-        if let Some(value) = mistakes.keep(flag, read(value))
-            && found.insert(number, value).is_some()
-        {
-            mistakes.add(flag, format!("`{typed}`: the target has one already"));
+        let Some(value) = mistakes.keep(flag, read(value)) else { continue };
+        for number in numbers.iter() {
+            if found.insert(*number, value.clone()).is_some() {
+                mistakes.add(flag, format!("`{typed}`: the target has one already"));
+            }
         }
     }
     found

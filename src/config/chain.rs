@@ -124,11 +124,12 @@ fn files_of(
         let of = path.to_str().and_then(|text| text.split_once('=')).map(|(name, file)| (name, Path::new(file)));
         match of {
             Some((name, file)) if !path.exists() => match &environment.targets {
-                TargetNames::Named(names) => {
+                targets @ TargetNames::Named(_) => {
                     let file = read(file, environment, mistakes);
-                    let known = mistakes.keep("--filters", environment.targets.check(name));
+                    let known = mistakes.keep("--filters", targets.check(name));
                     if let (Some(file), Some(())) = (file, known) {
-                        for_targets.extend(number(name, names).into_iter().map(|target| (target, file.clone())));
+                        let numbers = targets.numbers(name).unwrap_or_default();
+                        for_targets.extend(numbers.iter().map(|target| (*target, file.clone())));
                     }
                 }
                 // Nothing goes to a target: what is done on the way to one is not asked.
@@ -138,12 +139,6 @@ fn files_of(
         }
     }
     (files, for_targets)
-}
-
-/// The numbers of the targets of this name.
-fn number(name: &str, targets: &[Option<String>]) -> Vec<usize> {
-    let named = targets.iter().enumerate().filter(|(_, target)| target.as_deref() == Some(name));
-    named.map(|(number, _)| number).collect()
 }
 
 fn read(path: &Path, environment: &Environment, mistakes: &mut ConfigMistakes) -> Option<ChainFile> {

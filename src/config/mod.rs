@@ -210,8 +210,7 @@ fn targets(
     }
     let urls = check::each("--to", &typed.to, named, mistakes);
     let urls = addressing::connected(typed, urls, mistakes);
-    let names: Vec<_> = urls.iter().map(|(name, _)| name.clone()).collect();
-    let mut server_names = addressing::server_names(typed, &names, mistakes);
+    let mut server_names = addressing::server_names(typed, mistakes);
     let sending = sending(typed, mistakes);
     let mut targets: Vec<replay::SendSettings> = Vec::new();
     for (number, (name, target)) in urls.into_iter().enumerate() {

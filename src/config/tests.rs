@@ -516,6 +516,25 @@ fn a_target_may_have_a_name_for_routes() {
 }
 
 #[test]
+fn what_is_said_for_a_name_goes_for_every_target_of_that_name() {
+    let config = config(|typed| {
+        typed.send.to = vec!["new=https://a".into(), "old=https://b".into(), "new=https://c".into()];
+        typed.send.connect_to = all("new=10.0.0.7:443");
+        typed.send.sni = all("new=www.example.com");
+    });
+    let targets = config.run.targets.iter().map(|target| (target.target.to_string(), target.sni.as_deref()));
+    let [name, elsewhere] = [Some("www.example.com"), None];
+    assert_eq!(
+        targets.collect::<Vec<_>>(),
+        [
+            ("https://a via 10.0.0.7:443".to_owned(), name),
+            ("https://b".to_owned(), elsewhere),
+            ("https://c via 10.0.0.7:443".to_owned(), name),
+        ]
+    );
+}
+
+#[test]
 fn a_chain_file_may_be_for_one_target_only() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("own.toml");

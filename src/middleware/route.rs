@@ -187,7 +187,7 @@ pub enum TargetNames {
 }
 
 /// The numbers of the targets of one name; `None` where none has it.
-type BoundTargets = Option<Arc<[usize]>>;
+pub(crate) type BoundTargets = Option<Arc<[usize]>>;
 
 /// A map whose values are bound to targets.
 #[derive(Clone, Debug)]
@@ -270,7 +270,8 @@ impl TargetNames {
         })
     }
 
-    fn numbers(&self, value: &str) -> BoundTargets {
+    /// Returns the numbers of the targets of this name; `None` where none has it.
+    pub(crate) fn numbers(&self, value: &str) -> BoundTargets {
         match self {
             Self::Any => Some(Arc::from([0])),
             Self::Named(names) => {
