@@ -35,6 +35,7 @@ pub use collect::status::StatusChoice;
 pub use collect::steps::RampSteps;
 pub use render::listing::Listing;
 pub use render::run_diff::RunDiff;
+pub(crate) use reporter::authority;
 pub use reporter::snapshot::{Snapshot, SnapshotRequest};
 pub use reporter::{ReportEvent, ReportSettings, Reporter};
 pub use schema::counts::{CountMap, LatencySummary};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::Snapshot;
+use crate::report::{Snapshot, authority};
 
 /// Returns the snapshot with each target under its label instead of its URL.
 pub(super) fn by_label(snapshot: &Snapshot) -> Snapshot {
@@ -32,8 +32,7 @@ fn renamed<T>(targets: BTreeMap<String, T>, own: impl Fn(&str) -> String) -> BTr
 }
 
 fn label<'a>(snapshot: &'a Snapshot, url: &'a str) -> &'a str {
-    let authority = || url.split_once("://").map_or(url, |(_, rest)| rest.split('/').next().unwrap_or(rest));
-    snapshot.names.get(url).map_or_else(authority, String::as_str)
+    snapshot.names.get(url).map_or_else(|| authority(url).unwrap_or(url), String::as_str)
 }
 
 #[cfg(test)]
@@ -61,5 +60,6 @@ mod tests {
         check(&[("http://a:80/v1", None), ("http://a:80/v2", None)], &["http://a:80/v1", "http://a:80/v2"]);
         check(&[("http://a/", Some("b")), ("http://b/", None)], &["http://a/", "http://b/"]);
         check(&[("unix:/run/app.sock", None)], &["unix:/run/app.sock"]);
+        check(&[("http://a:80 via 10.0.0.7:81", None)], &["a:80"]);
     }
 }
