@@ -24,8 +24,7 @@ use ends::{Ends, Way, ends, is_together};
 use further::{Further, FurtherSightings};
 use handshakes::{First, Numbers, Pending, PendingSightings, RecentHandshakes, later, look_made_up};
 use requests::{Known, RecentRequests, begins_request};
-pub use verdict::Verdict;
-pub(crate) use verdict::{Released, SightingStats};
+pub(crate) use verdict::{Released, SightingStats, Verdict};
 
 /// Finds further sightings of connections. Costs next to nothing while there are none.
 #[derive(Debug, Default)]

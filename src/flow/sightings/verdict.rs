@@ -16,7 +16,7 @@ pub(crate) struct SightingStats {
 
 /// Result for a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It goes on as it is.
     Passes,
     /// It is held: `Sightings::released` returns it later.
