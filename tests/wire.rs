@@ -227,6 +227,18 @@ async fn a_target_that_speaks_tls_alone_is_told_however_it_refuses() {
     assert_eq!(why(&client, get(2, "/closed")).await, "reset: connection closed before a response began");
 }
 
+#[tokio::test]
+async fn a_target_that_resets_every_connection_and_waits_for_whole_requests_is_told_as_that() {
+    let server = Server::start(|_| vec![Step::Reset]).await;
+    for settings in [pooled, mirrored] {
+        let settings = SendSettings { timeout: Duration::from_secs(1), ..settings(&server.url("http")) };
+        let client = WireClient::new(&settings).unwrap();
+        let ended = deliver(&settings, client, (1..=6).map(|number| get(number, "/")).collect()).await;
+        let outcomes: Vec<_> = ended.iter().map(|delivery| delivery.outcome.clone()).collect();
+        assert_eq!(outcomes, vec![Outcome::Failed(FailureKind::Reset); 6]);
+    }
+}
+
 /// Sends them all through one target and gives the deliveries in the order of the requests.
 async fn deliver(settings: &SendSettings, client: WireClient, requests: Vec<Request>) -> Vec<Delivery> {
     let (jobs, jobs_out) = mpsc::channel(requests.len().max(1));

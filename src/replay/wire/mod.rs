@@ -142,7 +142,7 @@ impl WireClient {
         };
         Ok(Self {
             connector: Arc::new(connector),
-            tls_probe: TlsProbe::default(),
+            tls_probe: TlsProbe::new(settings.timeout),
             host: settings.target.host().to_owned(),
             terms: RewriteRules::of(settings),
             exchanges: exchange::Terms { max_response: settings.max_response, turns: ReadTurns::default() },
@@ -365,7 +365,7 @@ impl Client for WireClient {
                 Ok(response)
             }
             Err(error) => {
-                let error = self.tls_probe.explain(error, &self.connector, &self.host).await;
+                let error = self.tls_probe.explain(error, begun, (&self.connector, &self.host)).await;
                 tracing::debug!(%id, %error, "a request failed");
                 Err(error)
             }

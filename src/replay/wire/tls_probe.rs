@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::connect::Connector;
@@ -16,17 +17,26 @@ use crate::exchange::FailureKind;
 use crate::replay::{Reason, SendError, tls};
 
 /// Longest that a handshake is waited for; the requests that failed meanwhile wait, too.
-const TIMEOUT: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_millis(500);
+/// The same as a part of a request's time-out: a server that waits for the rest of a request says nothing.
+const SHARE_OF_TIMEOUT: u32 = 4;
 
 /// What is known of a target that is spoken to without TLS.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TlsProbe {
+    /// Time-out of a request.
+    timeout: Duration,
     /// A response came: it is no target that speaks TLS alone.
     responded: AtomicBool,
     speaks_tls: OnceCell<bool>,
 }
 
 impl TlsProbe {
+    /// Nothing is known yet; requests have so much time.
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timeout, responded: AtomicBool::default(), speaks_tls: OnceCell::new() }
+    }
+
     /// A response came.
     pub(super) fn responded(&self) {
         if !self.responded.load(Ordering::Relaxed) {
@@ -34,14 +44,22 @@ impl TlsProbe {
         }
     }
 
-    /// Returns the failure, or the one behind it: a connection that was closed by a target which speaks TLS.
-    pub(super) async fn explain(&self, error: SendError, connector: &Connector, host: &str) -> SendError {
+    /// Returns the failure of a request that began then, or the one behind it: a connection that was closed by a target which
+    /// speaks TLS. A request that has too little time left to wait for that fails as it did.
+    pub(super) async fn explain(
+        &self,
+        error: SendError,
+        begun: Instant,
+        (connector, host): (&Connector, &str),
+    ) -> SendError {
         let is_known = connector.tls.is_some() || connector.proxy.is_some() || self.responded.load(Ordering::Relaxed);
-        if is_known || error.kind() != Some(FailureKind::Reset) {
+        let most = LONGEST.min(self.timeout / SHARE_OF_TIMEOUT);
+        let is_late = begun.elapsed() + 2 * most > self.timeout;
+        if is_known || is_late || error.kind() != Some(FailureKind::Reset) {
             return error;
         }
         let asked = self.speaks_tls.get_or_init(|| async {
-            tokio::time::timeout(TIMEOUT, speaks_tls(connector, host)).await.ok().flatten().unwrap_or(false)
+            tokio::time::timeout(most, speaks_tls(connector, host)).await.ok().flatten().unwrap_or(false)
         });
         if *asked.await { speaks_tls_only() } else { error }
     }
