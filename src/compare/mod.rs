@@ -7,6 +7,7 @@
 
 mod budget;
 mod decode;
+mod difference;
 mod endless;
 mod excerpt;
 mod findings;
@@ -20,19 +21,21 @@ mod rules;
 mod shown;
 mod text;
 mod tree;
+mod unknown;
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::exchange::{Digest, Head, digest_of_whole, hex};
 use crate::http1::{ContentKind, content};
 
 use budget::Budget;
 use decode::Undecoded;
+pub use difference::{Difference, DifferenceKind, DifferencePart, ResponseDiff};
 pub use endless::EndlessBodies;
 use tree::TreeNode;
+pub use unknown::Unknown;
 
 pub(crate) use excerpt::excerpt;
 pub(crate) use ids::{is_id, is_number};
@@ -44,74 +47,6 @@ pub(crate) const MAX_COMPARED_HEAD: usize = 32 << 10;
 
 /// Most header names that may differ for a quick comparison.
 const MANY_HEADERS: usize = 16;
-
-/// One difference between two responses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Difference {
-    /// Part that differs: `status`, `header` or `body`.
-    #[serde(rename = "in")]
-    pub place: DifferencePart,
-    /// Path within the part: a header's name in lower case, a path such as `$.items[3].id`, `line 7`; empty for the
-    /// whole.
-    pub path: String,
-    /// Kind of difference; omitted for a changed value.
-    #[serde(default, skip_serializing_if = "DifferenceKind::is_value")]
-    pub kind: DifferenceKind,
-    /// Value in production's response; null where it is missing there.
-    pub production: Value,
-    /// Value in the target's response; null where it is missing there.
-    pub shadow: Value,
-}
-
-/// Part of a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DifferencePart {
-    /// The status.
-    Status,
-    /// The header lines.
-    Header,
-    /// The body.
-    Body,
-}
-
-impl DifferencePart {
-    /// Key in machine-readable output.
-    #[must_use]
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Header => "header",
-            Self::Body => "body",
-        }
-    }
-}
-
-/// Kind of difference.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DifferenceKind {
-    /// The values differ.
-    #[default]
-    Value,
-    /// Production has it, the target has not.
-    Missing,
-    /// The target has it, production has not.
-    Extra,
-    /// The values are of different types.
-    Type,
-    /// The same elements stand in another order.
-    Order,
-    /// A bound was met: there are more differences than are listed.
-    More,
-}
-
-impl DifferenceKind {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
-    fn is_value(&self) -> bool {
-        *self == Self::Value
-    }
-}
 
 /// One response, as far as it is known.
 #[derive(Clone, Copy, Debug)]
@@ -159,90 +94,6 @@ pub enum BodyKnowledge {
     Unfinished,
     /// They are not looked into, for this reason: they are equal by their hashes, or nothing can be said.
     Unread(Unknown),
-}
-
-/// Reason why it is not known whether two bodies differ. The target's response decides the cost of a comparison, so
-/// every cost has a bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unknown {
-    /// Production's was captured in part.
-    Damaged,
-    /// One of them was not kept: there was no memory for it.
-    NotKept,
-    /// Too many responses waited to be looked into.
-    QueueFull,
-    /// It waited for too long to be looked into.
-    Late,
-    /// The run ended first.
-    RunEnded,
-    /// Decoded, one of them is too long.
-    DecodedSize,
-    /// One of them has too many JSON values.
-    Values,
-    /// There was no memory to look into them.
-    Memory,
-}
-
-impl Unknown {
-    /// Every reason.
-    pub const ALL: [Self; 8] = [
-        Self::Damaged,
-        Self::NotKept,
-        Self::QueueFull,
-        Self::Late,
-        Self::RunEnded,
-        Self::DecodedSize,
-        Self::Values,
-        Self::Memory,
-    ];
-
-    /// Key in machine-readable output.
-    #[must_use]
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::Damaged => "damaged",
-            Self::NotKept => "not_kept",
-            Self::QueueFull => "queue_full",
-            Self::Late => "late",
-            Self::RunEnded => "run_ended",
-            Self::DecodedSize => "decoded_size",
-            Self::Values => "values",
-            Self::Memory => "memory",
-        }
-    }
-
-    /// In words for people.
-    #[must_use]
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Damaged => "captured in part",
-            Self::NotKept => "no memory to keep them",
-            Self::QueueFull => "too many at once",
-            Self::Late => "compared too late",
-            Self::RunEnded => "the run ended first",
-            Self::DecodedSize => "too long once decoded",
-            Self::Values => "too many JSON values",
-            Self::Memory => "no memory to compare them",
-        }
-    }
-}
-
-/// Result of a comparison.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ResponseDiff {
-    /// Differences: status first, then headers, then the body.
-    pub differences: Vec<Difference>,
-    /// Reason why it is not known whether the bodies differ, if so.
-    pub body_unknown: Option<Unknown>,
-}
-
-impl ResponseDiff {
-    /// Returns whether this part of the responses differs.
-    #[must_use]
-    pub fn has(&self, place: DifferencePart) -> bool {
-        self.differences.iter().any(|difference| difference.place == place)
-    }
 }
 
 /// Depth of a comparison.

@@ -1,5 +1,6 @@
 use std::io::Write as _;
 
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::*;

@@ -45,7 +45,7 @@ impl Legs {
     }
 
     fn is_own(&self, end: Endpoint) -> bool {
-        self.own.contains(&Endpoint { port: 0, ..end })
+        self.own.contains(&end.without_port())
     }
 }
 

@@ -1,18 +1,12 @@
 //! One direction of a connection: what came, what is next, what waits behind a hole.
 
-use std::collections::BTreeMap;
-
-use super::clock::Stretch;
+use super::out_of_order::{BufferedSegment, OutOfOrderQueue};
 use super::{GapReason, Seq};
 use crate::exchange::Timestamp;
 
 /// Largest cost of the segments that wait behind a hole in one stream, in bytes, with the overhead of each segment.
 /// Past it the hole is given up: a gap is emitted, and then the waiting segments.
 pub(super) const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
-/// Overhead of a waiting segment besides its bytes, in bytes.
-const SEGMENT_COST: usize = 120;
-/// Overhead of a stream with any waiting segment, besides the segments, in bytes: a node of each of the two maps.
-const QUEUE_COST: usize = 900;
 /// Offset of a stream's first byte where its SYN was seen; high enough that nothing comes before zero.
 pub(crate) const ORIGIN: u64 = 1 << 32;
 /// Offset of FIN as long as none was seen: beyond every offset. It is not an `Option`, so that a connection has few
@@ -32,74 +26,6 @@ const BEFORE_JOINING: i64 = 1 << 20;
 const MAX_NEAR: i64 = 1 << 20;
 /// Largest continuation after a reset, in bytes, for segments that were in flight.
 const AFTER_RESET: i64 = 64 * 1024;
-
-/// A segment that waits.
-#[derive(Debug)]
-pub(super) struct BufferedSegment {
-    pub(super) at: Timestamp,
-    pub(super) stretch: Stretch,
-    /// Offset up to which its sender had received the other stream.
-    pub(super) received: u64,
-    pub(super) bytes: Vec<u8>,
-    /// Bytes after `bytes` that the snap length cut off.
-    pub(super) missing: u32,
-}
-
-impl BufferedSegment {
-    fn len(&self) -> u64 {
-        self.bytes.len() as u64 + u64::from(self.missing)
-    }
-}
-
-/// Segments that wait behind a hole.
-///
-/// Invariant: `runs` are the stretches that `segments` fill without a hole, from their beginning to their end; no two
-/// touch. Bytes that are present already are skipped by runs: a copy of a long stretch costs no more for its many
-/// segments.
-#[derive(Debug)]
-struct OutOfOrderQueue {
-    segments: BTreeMap<u64, BufferedSegment>,
-    runs: BTreeMap<u64, u64>,
-    cost: usize,
-}
-
-impl Default for OutOfOrderQueue {
-    fn default() -> Self {
-        Self { segments: BTreeMap::new(), runs: BTreeMap::new(), cost: QUEUE_COST }
-    }
-}
-
-impl OutOfOrderQueue {
-    /// The end of the run in which `offset` lies.
-    fn covered_to(&self, offset: u64) -> Option<u64> {
-        self.runs.range(..=offset).next_back().map(|(_, end)| *end).filter(|end| *end > offset)
-    }
-
-    /// Adds a segment that fills part of a hole.
-    fn insert(&mut self, offset: u64, segment: BufferedSegment) {
-        let end = offset + segment.len();
-        let end = self.runs.remove(&end).unwrap_or(end);
-        match self.runs.range_mut(..offset).next_back() {
-            Some((_, before)) if *before == offset => *before = end,
-            _ => _ = self.runs.insert(offset, end),
-        }
-        self.cost += segment.bytes.len() + SEGMENT_COST;
-        self.segments.insert(offset, segment);
-    }
-
-    /// Takes the first segment.
-    fn pop(&mut self) -> Option<(u64, BufferedSegment)> {
-        let (offset, segment) = self.segments.pop_first()?;
-        let end = offset + segment.len();
-        self.cost = self.cost.saturating_sub(segment.bytes.len() + SEGMENT_COST);
-        if let Some((_, run)) = self.runs.pop_first()
-            && run > end
-        {
-            self.runs.insert(end, run);
-        }
-        Some((offset, segment))
-    }
-}
 
 /// One direction of a connection.
 ///
@@ -456,16 +382,5 @@ impl StreamHalf {
         let gap = to.checked_sub(self.next).filter(|gap| *gap > 0)?;
         self.advance(gap);
         Some((gap, GapReason::Gap))
-    }
-}
-
-impl BufferedSegment {
-    /// The part from `from` to `to`, counted from its first byte, cut-off bytes included.
-    fn part(&self, from: u64, to: u64) -> Self {
-        let len = self.bytes.len() as u64;
-        let clip = |at: u64| usize::try_from(at.min(len)).unwrap_or(usize::MAX);
-        let bytes = self.bytes.get(clip(from)..clip(to)).unwrap_or_default().to_vec();
-        let missing = u32::try_from(to.saturating_sub(from) - bytes.len() as u64).unwrap_or(u32::MAX);
-        Self { at: self.at, stretch: self.stretch, received: self.received, bytes, missing }
     }
 }

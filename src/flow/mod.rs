@@ -5,17 +5,19 @@
 //! its sender had acknowledged.
 
 mod challenge;
+mod checksum_trust;
 mod clock;
 mod connection;
 mod given_up;
 mod half;
 mod index;
+mod key;
 mod message_start;
+mod out_of_order;
 mod seq;
 mod sightings;
 mod slab;
 mod stats;
-mod suspect;
 mod table;
 
 pub(crate) use clock::{FALSE_STAMP, Stretch};

@@ -4,6 +4,11 @@ use std::fmt;
 use std::ops::Range;
 
 mod known;
+mod lines;
+
+pub(crate) use lines::LineEdit;
+use lines::trim_cr;
+pub use lines::{HeaderLine, HeaderLines};
 
 pub(crate) use known::{HeadContents, KnownHeader, KnownLines, KnownLocations, LineLocation};
 
@@ -278,128 +283,6 @@ pub(crate) fn split_request_line(line: &[u8]) -> (&[u8], &[u8], &[u8]) {
         }
         _ => (method, rest.trim_ascii(), b""),
     }
-}
-
-/// Edit of a header line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LineEdit {
-    /// It stays as it is.
-    Keep,
-    /// It gets this value.
-    Value(Vec<u8>),
-    /// It gets this name; the value stays.
-    Name(String),
-    /// It goes.
-    Remove,
-}
-
-/// One header line, folded continuation lines (RFC 9112, 5.2) included.
-#[derive(Clone, Debug)]
-pub struct HeaderLine<'a> {
-    /// The name as on the wire, without the blanks that some put before the colon.
-    pub name: &'a [u8],
-    /// The value without the blanks around it; a folded value still has its line ends inside.
-    pub value: &'a [u8],
-    span: Range<usize>,
-    value_start: usize,
-    colon: Option<usize>,
-}
-
-impl HeaderLine<'_> {
-    /// Returns whether the line's name is `name`, without regard to case.
-    #[must_use]
-    pub fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name.as_bytes())
-    }
-
-    pub(crate) const fn has_colon(&self) -> bool {
-        self.colon.is_some()
-    }
-
-    pub(crate) fn has_blank_before_colon(&self) -> bool {
-        self.colon.is_some_and(|colon| colon > self.name.len())
-    }
-
-    /// Returns the positions of name and value in the head, in bytes.
-    pub(crate) const fn spans(&self) -> (Range<usize>, Range<usize>) {
-        (self.span.start..self.span.start + self.name.len(), self.value_span())
-    }
-
-    /// Returns the range of the head that an edit replaces, and its replacement.
-    fn splice(&self, edit: LineEdit) -> Option<(Range<usize>, Vec<u8>)> {
-        match edit {
-            LineEdit::Keep => None,
-            LineEdit::Value(value) => Some((self.value_span(), value)),
-            LineEdit::Name(name) => Some((self.span.start..self.span.start + self.name.len(), name.into_bytes())),
-            LineEdit::Remove => Some((self.span.clone(), Vec::new())),
-        }
-    }
-
-    /// Returns the position of its value in the head, in bytes.
-    pub(crate) const fn value_span(&self) -> Range<usize> {
-        self.value_start..self.value_start + self.value.len()
-    }
-
-    /// Returns the position of the line in the head, line end included, in bytes.
-    pub(crate) const fn span(&self) -> Range<usize> {
-        self.span.start..self.span.end
-    }
-}
-
-/// Iterator over [`HeaderLine`]s. A line without a colon has an empty value.
-#[derive(Clone, Debug)]
-pub struct HeaderLines<'a> {
-    raw: &'a [u8],
-    at: usize,
-}
-
-impl<'a> HeaderLines<'a> {
-    /// The header lines of a head, its start line left out.
-    pub(crate) fn of(raw: &'a [u8]) -> Self {
-        let start = memchr::memchr(b'\n', raw).map_or(raw.len(), |end| end + 1);
-        Self { raw, at: start }
-    }
-
-    /// The header lines from the one that begins at `at`.
-    pub(crate) const fn from(raw: &'a [u8], at: usize) -> Self {
-        Self { raw, at }
-    }
-}
-
-impl<'a> Iterator for HeaderLines<'a> {
-    type Item = HeaderLine<'a>;
-
-    fn next(&mut self) -> Option<HeaderLine<'a>> {
-        let start = self.at;
-        if matches!(self.raw.get(start..)?, [] | [b'\n', ..] | [b'\r', b'\n', ..]) {
-            return None;
-        }
-        let mut end = line_end(self.raw, start);
-        while matches!(self.raw.get(end), Some(b' ' | b'\t')) {
-            end = line_end(self.raw, end);
-        }
-        self.at = end;
-        let line = self.raw.get(start..end).unwrap_or_default();
-        // Names are short: to call somebody to search them takes longer than to search them.
-        let found = line.iter().position(|byte| *byte == b':');
-        let colon = found.unwrap_or(line.len());
-        let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
-        let after = line.get(colon + 1..).unwrap_or_default().trim_ascii_start();
-        let value = after.trim_ascii_end();
-        let value_start = end - after.len();
-        // An all-blank value has no start of its own: it stands where its line ends.
-        let value_start = if value.is_empty() { (start + colon + 1).min(end) } else { value_start };
-        Some(HeaderLine { name, value, span: start..end, value_start, colon: found })
-    }
-}
-
-/// Offset after the line that begins at `start`.
-fn line_end(raw: &[u8], start: usize) -> usize {
-    raw.get(start..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(raw.len(), |at| start + at + 1)
-}
-
-fn trim_cr(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// Returns whether an offer of an Upgrade line only proposes another way to make the same request. Then it can be

@@ -5,6 +5,8 @@
 //! and a server responds having received exactly the request. A response is matched to the request for which one of
 //! these numbers fits; where none does, nothing is guessed. For pipelined requests the numbers are weaker: where one of
 //! them may be among the missing bytes, its neighbors' responses are orphans.
+//!
+//! All of it is in one file: every rule reads and changes the same queue, and they are only right together.
 
 use std::collections::VecDeque;
 

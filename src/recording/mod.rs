@@ -16,6 +16,7 @@ mod framing;
 mod gor;
 mod jsonl_read;
 pub mod jsonl_write;
+mod kind;
 pub(crate) mod recent;
 pub mod record;
 mod reorder;

@@ -9,7 +9,8 @@ use crate::http1::{BodyPolicies, BodyPolicy};
 use super::connection_ids::ConnectionIds;
 use super::exchange_join::JoinedExchange;
 use super::gor::{GorReader, RecordPairing, is_gor};
-use super::jsonl_read::{self, JsonlReader, RecordingKind};
+use super::jsonl_read::{self, JsonlReader};
+use super::kind::{RecordingKind, kind_of};
 use super::reorder::{RecordReorder, ReorderEntry};
 use super::{EventSource, RecordingReadError};
 
@@ -50,7 +51,7 @@ impl FormatReader {
         if is_gor(&mut opened.input).map_err(failed)? {
             return Ok(OpenedRecording::Journal(Self::Gor(Box::new(GorReader::new(opened, memory)))));
         }
-        match jsonl_read::begins(&mut opened.input).map_err(failed)? {
+        match kind_of(&mut opened.input).map_err(failed)? {
             RecordingKind::AsLines => {
                 Ok(OpenedRecording::Journal(Self::Lines(Box::new(JsonlReader::new(opened, memory)))))
             }

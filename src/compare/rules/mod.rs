@@ -3,9 +3,12 @@
 //! Rules are parsed from the text as typed, and queried by the comparison. JSON paths are followed as the comparison
 //! descends into a document ([`PathState`]), all of them at once. Where no path leads, they cost nothing.
 
+mod json;
+
 use super::met::{Happened, TypedRule};
-use super::path::PathStep;
-use crate::json_path::{self, Segment, Step};
+pub(crate) use json::MAX_JSON_STEPS;
+use json::PathAction;
+pub(super) use json::{JsonRules, PathState};
 
 /// Bytes of a body that are compared, unless said otherwise. Longer ones are compared by length and hash.
 pub(crate) const DEFAULT_MAX_BODY: usize = 256 << 10;
@@ -15,8 +18,6 @@ const DECODED_TIMES: usize = 4;
 const MAX_DECODED: usize = 16 << 20;
 /// Bytes that one comparison may take to decode and parse two bodies, unless said otherwise.
 pub(super) const DEFAULT_MEMORY: usize = 24 << 20;
-/// Steps of all JSON paths together: a rule that goes past it is a mistake.
-pub(crate) const MAX_JSON_STEPS: usize = 256;
 /// Longest name of a header that can be left out, in bytes.
 const MAX_HEADER_NAME: usize = 64;
 
@@ -351,135 +352,10 @@ fn header(typed: &str, name: &str) -> Result<String, RuleError> {
     if fits { Ok(name) } else { Err(RuleError::Header { typed: typed.to_owned() }) }
 }
 
-/// Action at the end of a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PathAction {
-    Ignore,
-    AnyOrder,
-}
-
-/// The paths of all rules, as one list of steps.
-///
-/// Invariant: `steps` holds the paths one after the other, and `act` of a step is that of its path where it is the
-/// path's last one.
-#[derive(Clone, Debug, Default)]
-pub(super) struct JsonRules {
-    steps: Vec<(Segment, Option<(PathAction, Happened)>)>,
-    /// The first step of each path.
-    start: PathState,
-    /// Actions on the document itself (`$`).
-    root: Vec<(PathAction, Happened)>,
-    /// Set once a document was looked into.
-    looked: Happened,
-}
-
-/// Position of a value in the paths: the set of steps that may be taken next, and the actions on the value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct PathState {
-    next: [u64; MAX_JSON_STEPS / 64],
-    any: bool,
-    ignored: bool,
-    any_order: bool,
-}
-
-impl PathState {
-    /// Returns whether the value does not count.
-    pub(super) const fn is_ignored(&self) -> bool {
-        self.ignored
-    }
-
-    /// Returns whether the elements of the value may be in any order.
-    pub(super) const fn has_no_order(&self) -> bool {
-        self.any_order
-    }
-
-    fn add(&mut self, step: usize) {
-        if let Some(word) = self.next.get_mut(step / 64) {
-            *word |= 1 << (step % 64);
-            self.any = true;
-        }
-    }
-
-    const fn act(&mut self, act: PathAction) {
-        match act {
-            PathAction::Ignore => self.ignored = true,
-            PathAction::AnyOrder => self.any_order = true,
-        }
-    }
-
-    fn steps(&self) -> impl Iterator<Item = usize> + use<> {
-        self.next
-            .into_iter()
-            .enumerate()
-            .flat_map(|(at, word)| (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| at * 64 + bit))
-    }
-}
-
-impl JsonRules {
-    /// Returns the state at the document itself.
-    pub(super) fn root(&self) -> PathState {
-        let mut reached = self.start;
-        self.looked.set();
-        for (act, met) in &self.root {
-            reached.act(*act);
-            met.set();
-        }
-        reached
-    }
-
-    /// Returns the state at a value inside the one at `from`.
-    pub(super) fn inside(&self, from: &PathState, step: PathStep<'_>) -> PathState {
-        let mut reached = PathState::default();
-        if !from.any {
-            return reached;
-        }
-        for at in from.steps() {
-            let Some((segment, act)) = self.steps.get(at) else { continue };
-            if segment.deep {
-                reached.add(at);
-            }
-            if leads_to(&segment.step, step) {
-                match act {
-                    Some((act, met)) => {
-                        reached.act(*act);
-                        met.set();
-                    }
-                    None => reached.add(at + 1),
-                }
-            }
-        }
-        reached
-    }
-
-    /// Adds a path; returns what is set once it has led somewhere.
-    fn add(&mut self, typed: &str, path: &str, act: PathAction) -> Result<Happened, RuleError> {
-        let met = Happened::default();
-        let segments = json_path::parse(path).map_err(|why| RuleError::Path { typed: typed.to_owned(), why })?;
-        if self.steps.len() + segments.len() > MAX_JSON_STEPS {
-            return Err(RuleError::TooMany { typed: typed.to_owned() });
-        }
-        if segments.is_empty() {
-            self.root.push((act, met.clone()));
-            return Ok(met);
-        }
-        self.start.add(self.steps.len());
-        let last = segments.len() - 1;
-        let end = |at| (at == last).then(|| (act, met.clone()));
-        self.steps.extend(segments.into_iter().enumerate().map(|(at, segment)| (segment, end(at))));
-        Ok(met)
-    }
-}
-
-fn leads_to(step: &Step, inside: PathStep<'_>) -> bool {
-    match inside {
-        PathStep::Key(key) => step.is_key(key),
-        PathStep::Index(index) => step.is_index(index),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::path::PathStep;
 
     fn reached(rule: &str, steps: &[PathStep<'_>]) -> PathState {
         let mut rules = CompareRules::default();

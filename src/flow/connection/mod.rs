@@ -1,91 +1,29 @@
 //! One connection: both halves, kept in an order that both ends could have seen.
 
-use std::hash::{Hash, Hasher};
+mod fit;
+mod pump;
+
 use std::time::Duration;
 
+use super::checksum_trust::ChecksumTrust;
 use super::clock::Stretch;
 use super::given_up::FlowRecord;
-use super::half::{BufferedSegment, MAX_PENDING_BYTES, NEVER, StreamHalf};
+use super::half::StreamHalf;
+use super::key::FlowKey;
 use super::message_start::begins_message;
-use super::suspect::ChecksumTrust;
+use super::out_of_order::BufferedSegment;
 use super::{Chunk, GapReason, Seq, Side, Slot};
 use crate::decode::{Endpoint, Flags, Segment};
 use crate::exchange::Timestamp;
+pub(super) use fit::{Fit, SynIs};
+use pump::emit;
 
 /// Timeout of a hole that the receiver has acknowledged: the capture is out of order, or lost the bytes.
 pub(super) const PATIENCE_ACKED: Duration = Duration::from_millis(200);
-/// The same where a copy of the bytes may come from another place, whose clock is its own.
-const PATIENCE_COPY: Duration = Duration::from_secs(2);
-/// Timeout of a hole that nobody acknowledges: the sender may still fill it.
-const PATIENCE_UNACKED: Duration = Duration::from_secs(3);
-/// Timeout of a hole whose bytes the receiver reports missing: its sender repeats them for that long (RFC 9293, 3.8.3:
-/// at least 100 s).
-const PATIENCE_MISSED: Duration = Duration::from_secs(5 * 60);
+
 /// Largest distance of a RST from the expected sequence number, in bytes, at which it still explains why nothing came
 /// after it.
 pub(super) const RESET_REACH: i64 = 16 * 1024 * 1024;
-
-/// Both ends of a connection, the lower one first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FlowKey {
-    low: [u64; 2],
-    high: [u64; 2],
-    ports: [u16; 2],
-}
-
-/// As numbers: arrays would be hashed with their lengths.
-impl Hash for FlowKey {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let [low_port, high_port] = self.ports;
-        self.low.into_iter().chain(self.high).for_each(|half| state.write_u64(half));
-        state.write_u32(u32::from(low_port) << 16 | u32::from(high_port));
-    }
-}
-
-impl FlowKey {
-    /// The key of a segment's connection, and the side that sent it.
-    pub(super) fn of(segment: &Segment<'_>) -> (Self, Side) {
-        let (source, destination) = (segment.source, segment.destination);
-        if source <= destination {
-            (Self::between(source, destination), Side::Low)
-        } else {
-            (Self::between(destination, source), Side::High)
-        }
-    }
-
-    const fn between(low: Endpoint, high: Endpoint) -> Self {
-        Self { low: low.halves(), high: high.halves(), ports: [low.port, high.port] }
-    }
-
-    /// The ends, the lower one first.
-    pub(super) const fn ends(&self) -> [Endpoint; 2] {
-        let [low, high] = self.ports;
-        [Endpoint::of_halves(self.low, low), Endpoint::of_halves(self.high, high)]
-    }
-}
-
-/// Relation of a segment to the sequence numbers of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fit {
-    /// By them.
-    Old,
-    /// By others in both directions: the same ends have another connection.
-    New,
-    /// By them in one direction only: the other host would drop it (RFC 9293, 3.10.7.4).
-    Odd,
-}
-
-/// Relation of a SYN in the middle of a connection to that connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SynIs {
-    /// Part of it.
-    Its,
-    /// The beginning of the next one.
-    Next,
-    /// The beginning of the next one if the other side heeds it.
-    Pending,
-}
 
 /// Lifecycle state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,69 +122,6 @@ impl Connection {
         !self.is_reset() && self.halves.iter().all(StreamHalf::is_settled)
     }
 
-    /// Whether a segment carries the next bytes of `side`, and nothing else.
-    #[inline]
-    pub(super) fn only_goes_on(&self, side: Side, segment: &Segment<'_>) -> bool {
-        let half = side.of(&self.halves);
-        let next = half.started && !half.joining && !half.is_waiting() && half.next_seq() == Seq(segment.seq);
-        let plain = ![Flags::SYN, Flags::FIN, Flags::RST].iter().any(|flag| segment.flags.has(*flag));
-        next && plain && !segment.payload.is_empty() && self.life == ConnState::Open
-    }
-
-    /// Returns the relation of a segment of `side`, which is not a SYN, to the numbers of the connection.
-    #[inline]
-    pub(super) fn fit(&self, side: Side, segment: &Segment<'_>) -> Fit {
-        let (half, other) = (side.of(&self.halves), side.other().of(&self.halves));
-        let (closed, reset) = (self.is_closed(), self.is_reset());
-        let seq = Seq(segment.seq);
-        if half.started && seq == half.next_seq() {
-            return Fit::Old;
-        }
-        let acks = segment.flags.has(Flags::ACK);
-        let ack = (acks && other.started).then(|| other.can_have(Seq(segment.ack), closed, reset));
-        if !half.started {
-            return if ack == Some(false) { Fit::New } else { Fit::Old };
-        }
-        let len = segment.payload.len() as u64 + u64::from(segment.missing);
-        match (half.can_have(seq, closed, reset), ack) {
-            (true, Some(true) | None) => Fit::Old,
-            (false, Some(true)) => Fit::Odd,
-            (false, None) if !acks => Fit::Odd,
-            // The same bytes beside another host that has numbers of its own for the other side.
-            (true, Some(false)) if len > 0 && half.has_told(seq, len) => Fit::Old,
-            (_, Some(false)) | (false, None) => Fit::New,
-        }
-    }
-
-    /// Returns whether a segment of `side` can be of this connection, by its network and numbers, and its relation to
-    /// those.
-    ///
-    /// A tag on one direction only, or a different one on each direction, does not mean another network if the numbers
-    /// continue.
-    pub(super) fn claims(&self, side: Side, segment: &Segment<'_>) -> Option<Fit> {
-        let (half, other) = (side.of(&self.halves), side.other().of(&self.halves));
-        let same_network = *side.of(&self.tags) == segment.tag;
-        if segment.flags.has(Flags::SYN) {
-            let first = Seq(segment.seq).plus(1);
-            let is_copy = half.started && half.is_origin(first);
-            let responds = segment.flags.has(Flags::ACK) && !half.heard && other.has_said(Seq(segment.ack));
-            return if is_copy || responds {
-                Some(Fit::Old)
-            } else if same_network {
-                Some(Fit::New)
-            } else {
-                None
-            };
-        }
-        let fit = self.fit(side, segment);
-        if same_network {
-            return Some(fit);
-        }
-        let known = half.started && other.started && segment.flags.has(Flags::ACK);
-        let exact = known && half.is_near(Seq(segment.seq)) && other.can_have(Seq(segment.ack), false, false);
-        (fit == Fit::Old && exact).then_some(fit)
-    }
-
     /// Counts a segment after the end: a copy of reported bytes, or bytes of unknown position.
     pub(super) fn note_late(&mut self, slot: Slot, side: Side, segment: &Segment<'_>, stats: &mut FlowRecord) {
         self.note_ack(side, segment);
@@ -259,23 +134,6 @@ impl Connection {
             _ if half.started => stats.note_unplaced(segment.payload, segment.missing),
             _ => stats.retransmitted_bytes += len,
         }
-    }
-
-    /// Returns the relation of a SYN or SYN-ACK of `side` to the connection.
-    pub(super) fn syn_is(&self, side: Side, segment: &Segment<'_>) -> SynIs {
-        let (half, other) = (side.of(&self.halves), side.other().of(&self.halves));
-        let first = Seq(segment.seq).plus(1);
-        let is_copy = half.started && half.is_origin(first);
-        let acks = segment.flags.has(Flags::ACK);
-        if self.is_closed() || (self.is_reset() && !acks) {
-            return if is_copy && self.carried_bytes { SynIs::Its } else { SynIs::Next };
-        }
-        let heeds = !acks || !other.started || other.has_said(Seq(segment.ack));
-        let behind = half.next_seq().ahead_of(first);
-        // Where a stream begins that was joined in its middle is settled once its bytes are emitted.
-        let is_open = !half.from_syn && (half.joining || half.implied);
-        let is_late = is_open && (0..=RESET_REACH).contains(&behind);
-        if is_copy || (heeds && (!half.started || is_late)) { SynIs::Its } else { SynIs::Pending }
     }
 
     /// Takes up a SYN-ACK with another number than the one before it, of which the client took no note. False where it
@@ -498,198 +356,4 @@ impl Connection {
         let waits_for_this = |(offset, received): (u64, u64)| offset <= other.next() && received > this.next() + 1;
         !other.first_waiting().is_some_and(waits_for_this)
     }
-
-    /// Returns whether any bytes wait.
-    pub(super) fn is_stuck(&self) -> bool {
-        self.halves.iter().any(StreamHalf::is_waiting)
-    }
-
-    /// Emits all chunks that are ready; with `all`, gives up every hole.
-    pub(super) fn pump(
-        &mut self,
-        slot: Slot,
-        now: Timestamp,
-        all: bool,
-        stats: &mut FlowRecord,
-        sink: &mut impl FnMut(Chunk<'_>),
-    ) {
-        loop {
-            let mut went_on = true;
-            while std::mem::take(&mut went_on) {
-                for side in Side::BOTH {
-                    while self.step(slot, side, now, stats, sink) {
-                        went_on = true;
-                    }
-                }
-            }
-            // Only what holds up both sides is given up: a hole before an order that cannot be kept.
-            let tired = Side::BOTH.map(|side| all || self.is_out_of_patience(side, now, stats.order_patience));
-            let mut tired_sides = Side::BOTH.into_iter().filter(|side| *side.of(&tired));
-            let given_up = tired_sides.clone().any(|side| self.give_up_hole(slot, side, all, stats, sink))
-                || tired_sides.any(|side| self.give_up_order(slot, side, stats, sink));
-            if !given_up {
-                return;
-            }
-        }
-    }
-
-    /// Emits the next bytes, or the end, of one side; returns false where it has to wait.
-    fn step(
-        &mut self,
-        slot: Slot,
-        side: Side,
-        now: Timestamp,
-        stats: &mut FlowRecord,
-        sink: &mut impl FnMut(Chunk<'_>),
-    ) -> bool {
-        let first = side.of(&self.halves).first_waiting();
-        let blocked = first.is_some_and(|(_, received)| self.is_blocked(side, received));
-        let half = side.of_mut(&mut self.halves);
-        if !half.started || half.ended {
-            return false;
-        }
-        if half.at_fin() {
-            // What waits beyond the end was never taken.
-            while let Some((_, waiting)) = half.pop() {
-                stats.implausible_segments += 1;
-                stats.note_unplaced(&waiting.bytes, waiting.missing);
-            }
-            half.ended = true;
-            sink(Chunk::End { slot, side, at: now });
-            return false;
-        }
-        match first {
-            Some((offset, _)) if offset <= half.next() && !blocked && !half.joining => {
-                emit_first(slot, side, half, stats, sink)
-            }
-            None => false,
-            _ => {
-                if half.stuck_since == NEVER {
-                    half.stuck_since = now;
-                }
-                false
-            }
-        }
-    }
-
-    /// Gives up the bytes before the first waiting segment; with `all`, those that only an acknowledgement knows of, too.
-    fn give_up_hole(
-        &mut self,
-        slot: Slot,
-        side: Side,
-        all: bool,
-        stats: &mut FlowRecord,
-        sink: &mut impl FnMut(Chunk<'_>),
-    ) -> bool {
-        let half = side.of_mut(&mut self.halves);
-        if std::mem::take(&mut half.joining) {
-            return true;
-        }
-        let hole = match half.first_waiting() {
-            Some((offset, _)) => offset > half.next(),
-            None => all && half.heard && half.acked_beyond() && !half.at_fin(),
-        };
-        if !half.started || half.ended || !hole {
-            return false;
-        }
-        if half.is_implausible() {
-            if let Some((_, waiting)) = half.pop() {
-                stats.implausible_segments += 1;
-                stats.note_unplaced(&waiting.bytes, waiting.missing);
-            }
-            return true;
-        }
-        let from = half.next();
-        let Some((len, why)) = half.jump() else { return false };
-        stats.give_up(slot, side, from, len, false);
-        sink(Chunk::Gap { slot, side, len, why });
-        true
-    }
-
-    /// Emits bytes whose sender had received more of the other stream than was captured.
-    fn give_up_order(
-        &mut self,
-        slot: Slot,
-        side: Side,
-        stats: &mut FlowRecord,
-        sink: &mut impl FnMut(Chunk<'_>),
-    ) -> bool {
-        let half = side.of(&self.halves);
-        let next = half.next();
-        let first = half.first_waiting().filter(|(offset, _)| *offset <= next && !half.ended);
-        let Some((_, received)) = first else { return false };
-        let other_side = side.other();
-        let other = other_side.of_mut(&mut self.halves);
-        if other.heard && !other.is_waiting() && !other.ended && other.acked_beyond() {
-            // What it had received and nobody captured is lost.
-            let from = other.next();
-            if let Some(len) = other.jump_acked(received) {
-                stats.give_up(slot, other_side, from, len, true);
-                sink(Chunk::Gap { slot, side: other_side, len, why: GapReason::Gap });
-                return true;
-            }
-        }
-        if self.waits_unheard && !other.heard {
-            self.waits_unheard = false;
-            stats.one_way += 1;
-        }
-        emit_first(slot, side, side.of_mut(&mut self.halves), stats, sink)
-    }
-
-    fn is_out_of_patience(&self, side: Side, now: Timestamp, order_patience: Duration) -> bool {
-        let half = side.of(&self.halves);
-        let in_order = half.first_waiting().is_some_and(|(offset, _)| offset <= half.next());
-        let patience = if half.joining || (half.acked_beyond() && !in_order) {
-            if self.expects_copies { PATIENCE_COPY } else { PATIENCE_ACKED }
-        } else if in_order {
-            order_patience
-        } else if half.missed && !half.is_implausible() {
-            PATIENCE_MISSED
-        } else {
-            PATIENCE_UNACKED
-        };
-        half.pending_cost() > MAX_PENDING_BYTES
-            || (!side.of(&self.holds_suspects) && now.since(half.stuck_since) > patience)
-    }
-}
-
-/// Emits bytes, and a gap for those that the snap length cut off after them.
-#[expect(clippy::too_many_arguments, reason = "the parts of one chunk")]
-fn emit(
-    slot: Slot,
-    side: Side,
-    half: &mut StreamHalf,
-    (at, stretch): (Timestamp, Stretch),
-    received: u64,
-    bytes: &[u8],
-    cut: u64,
-    stats: &mut FlowRecord,
-    sink: &mut impl FnMut(Chunk<'_>),
-) {
-    if !bytes.is_empty() {
-        sink(Chunk::Data { slot, side, at, stretch, offset: half.next(), received, bytes });
-        half.advance(bytes.len() as u64);
-        // Where it begins is settled: by a SYN with bytes that is not where acknowledgements have it, say.
-        half.implied = false;
-    }
-    if cut > 0 {
-        stats.gaps += 1;
-        stats.gap_bytes += cut;
-        sink(Chunk::Gap { slot, side, len: cut, why: GapReason::Cut });
-        half.advance(cut);
-    }
-}
-
-/// Emits the first waiting segment, which is next in the stream.
-fn emit_first(
-    slot: Slot,
-    side: Side,
-    half: &mut StreamHalf,
-    stats: &mut FlowRecord,
-    sink: &mut impl FnMut(Chunk<'_>),
-) -> bool {
-    let Some((_, waiting)) = half.pop() else { return false };
-    let cut = u64::from(waiting.missing);
-    emit(slot, side, half, (waiting.at, waiting.stretch), waiting.received, &waiting.bytes, cut, stats, sink);
-    true
 }

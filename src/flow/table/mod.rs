@@ -1,45 +1,38 @@
 //! The table of connections.
 
+mod copies;
+mod lookup;
+mod suspect;
+mod sweep;
+
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use super::challenge::PendingSyns;
 use super::clock::{Clock, Stretch};
-use super::connection::{ConnState, Connection, Fit, FlowKey, PATIENCE_ACKED, SynIs};
+use super::connection::{Connection, Fit, PATIENCE_ACKED, SynIs};
 use super::given_up::FlowRecord;
 use super::index::Index;
-use super::suspect::{ChecksumTrust, SuspectSegments};
+use super::key::FlowKey;
 use super::{Chunk, FlowStats, Seq, Side, Slab, Slot};
 use crate::decode::{Flags, Segment};
 use crate::exchange::{Close, ConnectionId, Timestamp};
+pub use lookup::FlowLookup;
+use suspect::SuspectSegments;
 
 /// Memory reserved per connection, in bytes: its entries here and in the parser, six cache lines; its share of the
 /// indexes by hash or slot, with room for growth by doubling; a SYN without a response; and the few requests whose
 /// responses are always awaited.
 pub const CONNECTION_COST: usize = 1024;
-/// Slots that are looked at when no segment came for a while.
-const IDLE_SWEEP: usize = 4096;
-/// Distance of the prefetch ahead of the sweep, in slots.
-const SWEEP_AHEAD: usize = 4;
-/// Slots that are looked at when a connection has to make room.
-const EVICTION_SAMPLE: usize = 32;
-/// Silence after which a connection is given up.
-const IDLE: Duration = Duration::from_secs(15 * 60);
 /// Silence after which a connection that never carried a byte is given up.
 const IDLE_HALF_OPEN: Duration = Duration::from_secs(60);
-/// Time for which a closed connection is remembered, so that late copies of its segments do not open another one.
-const LINGER: Duration = Duration::from_secs(5);
-/// The same where a side may not know that it is closed: it repeats what was not acknowledged.
-const LINGER_UNSETTLED: Duration = Duration::from_secs(5 * 60);
 /// Silence after which a connection is over when its ends go by other numbers. Before, both are followed.
 const SUPERSEDED: Duration = Duration::from_secs(5);
 /// Connections that may be followed at once between the same ends.
 const ALIKE: usize = 4;
 /// Connections captured in one direction only after which nobody waits for the other direction of new ones.
 const ONE_WAY: u64 = 8;
-/// Time after RST in which bytes in flight are still expected.
-const RESET_LINGER: Duration = Duration::from_secs(1);
 
 /// Tracks TCP connections. It takes segments in the order of capture and emits [`Chunk`]s.
 #[derive(Debug)]
@@ -48,7 +41,7 @@ pub struct FlowTable {
     limits: FlowLimits,
     /// Cost of the segments that wait behind holes, in all connections, in bytes.
     waiting: usize,
-    pub(super) slots: Slab<Connection>,
+    slots: Slab<Connection>,
     /// For each slot, before when there is nothing to do for it: kept apart, so that looking is cheap.
     next_check: Vec<Timestamp>,
     free: Vec<Slot>,
@@ -58,25 +51,13 @@ pub struct FlowTable {
     hasher: foldhash::fast::RandomState,
     sweep_cursor: usize,
     challenges: PendingSyns,
-    pub(super) suspects: SuspectSegments,
-    pub(super) stats: FlowRecord,
-    pub(super) clock: Clock,
+    suspects: SuspectSegments,
+    stats: FlowRecord,
+    clock: Clock,
     /// Bytes of a connection that a copy brought first: they come again, and are no retransmission then.
     brought: HashMap<Slot, u64, foldhash::fast::RandomState>,
     /// Whether what is lost in one place may still come from another one.
     expects_copies: bool,
-}
-
-/// Lookup of the connection of a segment; see [`FlowTable::lookup`].
-#[derive(Clone, Copy, Debug)]
-pub struct FlowLookup {
-    key: FlowKey,
-    side: Side,
-    hash: u64,
-    /// The slot that the key's hash leads to first: mostly the right one.
-    guess: Option<Slot>,
-    /// How many of the next bytes of that side in that slot nobody looks at.
-    passed_over: u64,
 }
 
 /// Limits of the table.
@@ -140,39 +121,6 @@ impl FlowTable {
     #[must_use]
     pub(crate) const fn first_step(&self) -> Option<Timestamp> {
         self.clock.first_step()
-    }
-
-    /// Begins to look up the connection of a segment: the memory that knows where it stands is asked for.
-    #[must_use]
-    #[inline]
-    pub fn lookup(&self, segment: &Segment<'_>) -> FlowLookup {
-        let (key, side) = FlowKey::of(segment);
-        let hash = self.hasher.hash_one(key);
-        self.by_key.fetch(hash);
-        FlowLookup { key, side, hash, guess: None, passed_over: 0 }
-    }
-
-    /// Continues a lookup: returns the slot where the connection probably is, or will be if it is opened, and
-    /// prefetches its memory. Changes nothing in the table, and reads no connection.
-    pub fn guess(&self, place: &mut FlowLookup) -> Option<Slot> {
-        place.guess = self.by_key.first(place.hash);
-        let slot = place.guess.or_else(|| self.free.last().copied());
-        if let Some(slot) = slot {
-            self.slots.fetch(slot);
-        }
-        slot
-    }
-
-    /// Asks how many of the next bytes nobody looks at, where that makes a difference: whether those are damaged need not be
-    /// known. To be called just before the segment is taken.
-    #[inline]
-    pub fn pass_over(&self, place: &mut FlowLookup, segment: &Segment<'_>, count: impl FnOnce(Slot, Side) -> u64) {
-        if let Some(slot) = place.guess.filter(|_| !segment.payload.is_empty())
-            && let Some(known) = self.slots.get(slot)
-            && *place.side.of(&known.checksums) != ChecksumTrust::MEANINGLESS
-        {
-            place.passed_over = count(slot, place.side);
-        }
     }
 
     /// Connections that are remembered: those that are open, and those that were closed a moment ago.
@@ -314,14 +262,8 @@ impl FlowTable {
         })
     }
 
-    /// Connections between the same ends.
-    fn alike(&self, place: &FlowLookup) -> usize {
-        let has_key = |slot: &Slot| self.connection(*slot).is_some_and(|connection| connection.key == place.key);
-        self.by_key.find(place.hash).filter(has_key).count()
-    }
-
     /// Hands a segment to its connection.
-    pub(super) fn hand_on(
+    fn hand_on(
         &mut self,
         slot: Slot,
         side: Side,
@@ -352,95 +294,7 @@ impl FlowTable {
         }
     }
 
-    /// Takes note that connections are seen in several places, by clocks that may differ: from now on holes stay open until
-    /// a copy from elsewhere would have come.
-    pub(crate) const fn expect_copies(&mut self) {
-        self.expects_copies = true;
-    }
-
-    /// Processes a copy of a segment that was captured in another place: it fills holes, and else counts nowhere. The copy
-    /// came at `now`; its own time is that of the place that comes first. Returns false where no connection has its numbers.
-    pub(crate) fn take_copy(
-        &mut self,
-        segment: &Segment<'_>,
-        now: Timestamp,
-        sink: &mut impl FnMut(Chunk<'_>),
-    ) -> bool {
-        let stretch = self.clock.tick(now);
-        self.stats.clock_steps = self.clock.steps();
-        self.sweep(sink);
-        let (key, side) = FlowKey::of(segment);
-        let fit = |slot: Slot| {
-            let known = self.connection(slot).filter(|known| known.key == key)?;
-            Some((slot, known.fit(side, segment))).filter(|(_, fit)| *fit != Fit::New)
-        };
-        let mut those = self.by_key.find(self.hasher.hash_one(key)).filter_map(fit);
-        let Some(first) = those.next() else { return false };
-        let Some((slot, _)) = Some(first).into_iter().chain(those).find(|(_, fit)| *fit == Fit::Old) else {
-            return true;
-        };
-        let Some(known) = self.slots.get_mut(slot) else { return true };
-        known.expects_copies = true;
-        let segment = Segment { tag: *side.of(&known.tags), ..*segment };
-        let before = self.stats.clone();
-        self.hand_on(slot, side, &segment, stretch, sink);
-        self.settle_suspects(slot, false, sink);
-        let FlowStats { retransmitted_bytes, unplaced_bytes, unplaced_requests, .. } = before;
-        let known = self.stats.retransmitted_bytes - retransmitted_bytes + self.stats.unplaced_bytes - unplaced_bytes;
-        let counts = std::mem::take(&mut self.stats.counts);
-        self.stats.counts = FlowStats { retransmitted_bytes, unplaced_bytes, unplaced_requests, ..counts };
-        if let Some(new) = (segment.payload.len() as u64).checked_sub(known).filter(|new| *new > 0)
-            && self.connection(slot).is_some()
-        {
-            *self.brought.entry(slot).or_default() += new;
-        }
-        true
-    }
-
-    /// Takes bytes that a copy brought before out of those that count as retransmitted since then.
-    fn discount_brought(&mut self, slot: Slot, retransmitted_before: u64) {
-        if let Some(brought) = self.brought.get_mut(&slot) {
-            let repeated = (self.stats.retransmitted_bytes - retransmitted_before).min(*brought);
-            *brought -= repeated;
-            self.stats.retransmitted_bytes -= repeated;
-        }
-    }
-
-    /// Takes note that it is `now` and no segment came: holes that were waited for long enough are given up, and silent
-    /// connections with them, a few thousand at a time.
-    pub fn idle(&mut self, now: Timestamp, sink: &mut impl FnMut(Chunk<'_>)) {
-        self.clock.idle(now);
-        for _ in 0..self.next_check.len().min(IDLE_SWEEP) {
-            self.sweep(sink);
-        }
-    }
-
-    /// Ends the capture: emits the waiting segments, then closes every connection.
-    pub fn finish(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
-        for index in 0..self.next_check.len() {
-            let slot = Slot(u32::try_from(index).unwrap_or(u32::MAX));
-            let reset = self.connection(slot).is_some_and(Connection::ends_in_reset);
-            self.close(slot, if reset { Close::Reset } else { Close::EndOfCapture }, sink);
-        }
-    }
-
-    /// The connection of a segment, and how the segment goes with it. Of several between the same ends (in other networks, or
-    /// one after another) the one whose numbers fit.
-    fn slot_of(&self, place: &FlowLookup, segment: &Segment<'_>) -> Option<(Slot, Fit)> {
-        let mut other = None;
-        // A slot that holds the key may be the one, whatever happened since the look-up.
-        for slot in place.guess.into_iter().chain(self.by_key.find(place.hash)) {
-            let Some(known) = self.connection(slot).filter(|known| known.key == place.key) else { continue };
-            match known.claims(place.side, segment) {
-                Some(Fit::Old) => return Some((slot, Fit::Old)),
-                Some(fit) => other = Some((slot, fit)),
-                None => {}
-            }
-        }
-        other
-    }
-
-    pub(super) fn connection(&self, slot: Slot) -> Option<&Connection> {
+    fn connection(&self, slot: Slot) -> Option<&Connection> {
         self.slots.get(slot).filter(|connection| connection.is_there())
     }
 
@@ -489,116 +343,6 @@ impl FlowTable {
             (false, true) => Some((Side::High, false)),
             _ => None,
         }
-    }
-
-    /// Looks at one slot a segment: closes what is silent, frees what is closed, gives up old holes.
-    fn sweep(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
-        self.sweep_cursor = if self.sweep_cursor + 1 < self.next_check.len() { self.sweep_cursor + 1 } else { 0 };
-        let now = self.clock.now();
-        if self.next_check.get(self.sweep_cursor + SWEEP_AHEAD).is_some_and(|wake| now >= *wake) {
-            self.slots.fetch(Slot(u32::try_from(self.sweep_cursor + SWEEP_AHEAD).unwrap_or(u32::MAX)));
-        }
-        if self.next_check.get(self.sweep_cursor).is_none_or(|wake| now < *wake) {
-            return;
-        }
-        let slot = Slot(u32::try_from(self.sweep_cursor).unwrap_or(u32::MAX));
-        self.check(slot, now, sink);
-        if self.suspects.concern(slot) {
-            self.settle_suspects(slot, false, sink);
-        }
-    }
-
-    /// Does what there is to do for a connection in which nothing happened.
-    fn check(&mut self, slot: Slot, now: Timestamp, sink: &mut impl FnMut(Chunk<'_>)) {
-        let Some(connection) = self.slots.get_mut(slot).filter(|connection| connection.is_there()) else { return };
-        let patience =
-            if connection.carried_bytes || connection.holds_suspects != [false; 2] { IDLE } else { IDLE_HALF_OPEN };
-        let silent = now.since(connection.last_at);
-        if let ConnState::Closed { at, .. } = connection.life {
-            let linger = if connection.is_settled() { LINGER } else { LINGER_UNSETTLED };
-            if now.since(at) > linger {
-                self.forget(slot);
-            } else {
-                self.wake_at(slot, at.plus(linger));
-            }
-        } else if matches!(connection.life, ConnState::Reset { at, .. } if now.since(at) > RESET_LINGER) {
-            self.close(slot, Close::Reset, sink);
-        } else if silent > patience {
-            self.stats.evicted_idle += 1;
-            self.close(slot, Close::Idle, sink);
-            self.forget(slot);
-        } else if connection.is_stuck() {
-            let before = connection.waiting();
-            connection.pump(slot, now, false, &mut self.stats, sink);
-            self.waiting = self.waiting - before + connection.waiting();
-            self.wake_at(slot, now.plus(PATIENCE_ACKED));
-        } else {
-            let soon = connection.is_reset();
-            let wake = if soon { now.plus(PATIENCE_ACKED) } else { connection.last_at.plus(patience) };
-            self.wake_at(slot, wake);
-        }
-    }
-
-    fn wake_at(&mut self, slot: Slot, at: Timestamp) {
-        if let Some(wake) = self.next_check.get_mut(slot.0 as usize) {
-            *wake = at;
-        }
-    }
-
-    /// Looks at a slot by then at the latest.
-    pub(super) fn wake_by(&mut self, slot: Slot, at: Timestamp) {
-        if let Some(wake) = self.next_check.get_mut(slot.0 as usize) {
-            *wake = (*wake).min(at);
-        }
-    }
-
-    /// Makes room: of the next few connections the one longest silent is given up, a closed one before all, and then one
-    /// that never carried a byte: floods of those cost no other one its place.
-    fn evict(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
-        let mut oldest: Option<(bool, bool, Timestamp, Slot)> = None;
-        for _ in 0..EVICTION_SAMPLE {
-            self.sweep_cursor = if self.sweep_cursor + 1 < self.next_check.len() { self.sweep_cursor + 1 } else { 0 };
-            let slot = Slot(u32::try_from(self.sweep_cursor).unwrap_or(u32::MAX));
-            if let Some(connection) = self.connection(slot) {
-                let candidate = (!connection.is_closed(), connection.carried_bytes, connection.last_at, slot);
-                oldest = Some(oldest.map_or(candidate, |best| best.min(candidate)));
-            }
-        }
-        if let Some((open, _, _, slot)) = oldest {
-            if open {
-                self.stats.evicted_capacity += 1;
-            }
-            self.close(slot, Close::Evicted, sink);
-            self.forget(slot);
-        }
-    }
-
-    /// Emits the waiting segments and the close of the connection, which is remembered for a while.
-    fn close(&mut self, slot: Slot, how: Close, sink: &mut impl FnMut(Chunk<'_>)) {
-        let (now, at) = (self.clock.now(), self.clock.latest());
-        self.settle_suspects(slot, true, sink);
-        let Some(connection) = self.slots.get_mut(slot) else { return };
-        if connection.is_closed() || !connection.is_there() {
-            return;
-        }
-        let before = connection.waiting();
-        connection.pump(slot, now, true, &mut self.stats, sink);
-        self.waiting = self.waiting - before + connection.waiting();
-        connection.life = ConnState::Closed { at: now, reset: connection.is_reset() };
-        self.wake_at(slot, now.plus(LINGER));
-        self.stats.open -= 1;
-        sink(Chunk::Closed { slot, at, how });
-    }
-
-    fn forget(&mut self, slot: Slot) {
-        let Some(connection) = self.slots.get_mut(slot).filter(|connection| connection.is_there()) else { return };
-        self.waiting -= connection.waiting();
-        self.by_key.remove(self.hasher.hash_one(connection.key), slot);
-        *connection = Connection::default();
-        self.challenges.forget(slot);
-        self.brought.remove(&slot);
-        self.stats.forget(slot);
-        self.free.push(slot);
     }
 }
 

@@ -8,18 +8,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::clock::Stretch;
-use super::connection::PATIENCE_ACKED;
-use super::half::NEVER;
-use super::{Chunk, FlowTable, Seq, Side, Slot};
-use crate::decode::{Checksum, Flags, Segment};
+use super::FlowTable;
+use crate::decode::{Flags, Segment};
 use crate::exchange::Timestamp;
+use crate::flow::checksum_trust::ChecksumTrust;
+use crate::flow::clock::Stretch;
+use crate::flow::connection::PATIENCE_ACKED;
+use crate::flow::half::NEVER;
+use crate::flow::{Chunk, Seq, Side, Slot};
 
-/// Segments of a direction that are looked at before its checksums are given up: none was right.
-const MAX_TRIES: u8 = 8;
-/// The longest payload that fits a frame of Ethernet. A longer one may be several that hardware merged, and is judged only
-/// where one about as long was right.
-const MAX_UNMERGED: usize = 1460;
 /// Bytes of such segments that are held in all connections; past it another one is dropped, and counted as unplaced.
 const MAX_HELD_BYTES: usize = 1 << 20;
 /// What one costs besides its bytes.
@@ -31,52 +28,6 @@ const MAX_HELD: usize = 16;
 const PATIENCE_UNHEARD: Duration = Duration::from_secs(3);
 /// How long one is held that is never acknowledged.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
-
-/// What is known of the checksums that a side sends, in one byte: a connection has no more to spare.
-///
-/// Up to [`MAX_TRIES`] so many were looked at, and none was right. From [`Self::PROVEN`] on they are right, of payloads up
-/// to so many times 1 KiB at least.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ChecksumTrust(u8);
-
-impl ChecksumTrust {
-    const PROVEN: u8 = 0x80;
-    /// They say nothing.
-    pub(super) const MEANINGLESS: Self = Self(u8::MAX);
-
-    /// Learns from a segment; returns whether it is suspect.
-    #[inline]
-    pub(super) fn is_suspect(&mut self, segment: &Segment<'_>) -> bool {
-        *self != Self::MEANINGLESS && self.judge(segment)
-    }
-
-    fn judge(&mut self, segment: &Segment<'_>) -> bool {
-        let checksum = segment.checksum();
-        if self.0 >= Self::PROVEN {
-            let longest = usize::from(self.0 - Self::PROVEN) << 10;
-            if checksum == Checksum::Right && segment.payload.len() > longest {
-                self.0 = Self::proven_by(segment);
-            }
-            // Who computes checksums leaves none out; what is merged has the sum of its pseudo-header.
-            let is_wrong = matches!(checksum, Checksum::Wrong | Checksum::Absent);
-            return is_wrong && segment.payload.len() <= longest.max(MAX_UNMERGED);
-        }
-        match checksum {
-            Checksum::Right => self.0 = Self::proven_by(segment),
-            Checksum::Wrong if self.0 < MAX_TRIES => self.0 += 1,
-            Checksum::Wrong | Checksum::Offloaded | Checksum::Absent => *self = Self::MEANINGLESS,
-            Checksum::Unknown => {}
-        }
-        false
-    }
-
-    /// What a right checksum of this segment makes known.
-    fn proven_by(segment: &Segment<'_>) -> u8 {
-        const MOST: u8 = u8::MAX - 1 - ChecksumTrust::PROVEN;
-        let kib = u8::try_from(segment.payload.len().div_ceil(1024)).unwrap_or(MOST);
-        Self::PROVEN + kib.min(MOST)
-    }
-}
 
 /// A segment that waits for a copy of it.
 #[derive(Debug)]

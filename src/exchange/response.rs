@@ -1,0 +1,105 @@
+//! A response as it was on the wire, and what may be wrong with it.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Body, Timestamp};
+use crate::head::Head;
+
+/// A response as it was on the wire, or as a target gave it.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The final status (101 is final, other 1xx are not).
+    pub status: u16,
+    /// Status line and header lines.
+    pub head: Head,
+    /// The body and how it was framed.
+    pub body: Body,
+    /// Capture time of its first byte: of the final response, not of an interim one.
+    pub first_byte: Timestamp,
+    /// Capture time of its last byte.
+    pub last_byte: Timestamp,
+    /// Damage to the rest of it; the status is known in any case.
+    pub damage: Option<Damage>,
+    /// After this response the connection speaks something else (CONNECT, Upgrade).
+    pub opaque: bool,
+    /// The time since its request is not known: the capture's clock was set in between, or the clocks of both
+    /// directions differ.
+    pub untimed: bool,
+    /// Only the end of the connection tells its end, and its client left first: it may have had more to say.
+    pub left: bool,
+}
+
+impl Response {
+    /// Whether it may have gone on, and all of it that came was captured.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.left || self.damage.is_some_and(Damage::is_open)
+    }
+
+    /// The time from the last byte of its request to its own first byte, where that is known; zero for an early one.
+    #[must_use]
+    pub fn latency(&self, request_last_byte: Timestamp) -> Option<Duration> {
+        (!self.untimed).then(|| self.first_byte.since(request_last_byte))
+    }
+}
+
+/// Damage to a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Damage {
+    /// The connection ended, or the capture did, before a response began.
+    NoResponse,
+    /// A segment was lost in capture.
+    Gap,
+    /// A frame was cut by the capture's snap length.
+    Cut,
+    /// The capture ended before the response did.
+    EndOfCapture,
+    /// The connection ended before the response did.
+    Closed,
+    /// Its framing or head cannot be read.
+    Malformed,
+    /// Segments were lost, so that responses can no longer be paired with their requests.
+    PairingLost,
+    /// It was captured, and thrown away for want of room (live capture only).
+    Shed,
+}
+
+impl Damage {
+    /// Key in machine-readable output.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::NoResponse => "no_response",
+            Self::Gap => "gap",
+            Self::Cut => "cut",
+            Self::EndOfCapture => "end_of_capture",
+            Self::Closed => "closed",
+            Self::Malformed => "malformed",
+            Self::PairingLost => "pairing_lost",
+            Self::Shed => "shed",
+        }
+    }
+
+    /// Whether the response had not ended, and all of it that had come was captured: its client left, or the capture
+    /// ended first.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Closed | Self::EndOfCapture)
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoResponse => "no response",
+            Self::Gap => "gap",
+            Self::Cut => "cut",
+            Self::EndOfCapture => "end of capture",
+            Self::Closed => "connection closed early",
+            Self::Malformed => "malformed",
+            Self::PairingLost => "pairing lost",
+            Self::Shed => "shed",
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! The capture's clock.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::ParseValueError;
+
+/// An instant on the capture's clock: nanoseconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The instant `nanos` nanoseconds after the epoch.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the epoch.
+    #[must_use]
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Time passed since `earlier`; zero where `earlier` is in fact later (captures do that).
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This instant moved by `by`, stopping at the end of time.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// RFC 3339 in UTC with nine decimals, e.g. `2026-11-21T20:15:00.000000001Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = i64::try_from(self.0 / 1_000_000_000).unwrap_or(i64::MAX);
+        let nanos = self.0 % 1_000_000_000;
+        // u64 nanoseconds end in the year 2554, well inside jiff's range.
+        let whole = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let civil = jiff::tz::Offset::UTC.to_datetime(whole);
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{nanos:09}Z",
+            civil.year(),
+            civil.month(),
+            civil.day(),
+            civil.hour(),
+            civil.minute(),
+            civil.second()
+        )
+    }
+}
+
+/// RFC 3339, in whichever zone, from 1970 on.
+impl std::str::FromStr for Timestamp {
+    type Err = ParseValueError;
+
+    fn from_str(text: &str) -> Result<Self, ParseValueError> {
+        let error = ParseValueError("an instant such as 2026-11-21T20:15:00.000000001Z");
+        let instant: jiff::Timestamp = text.parse().map_err(|_| error)?;
+        u64::try_from(instant.as_nanosecond()).map(Self).map_err(|_| error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_print_as_rfc_3339_with_nine_decimals() {
+        assert_eq!(Timestamp::from_nanos(0).to_string(), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(Timestamp::from_nanos(1_795_291_200_000_000_007).to_string(), "2026-11-21T20:00:00.000000007Z");
+        assert!(Timestamp::from_nanos(u64::MAX).to_string().starts_with("2554-"));
+        for nanos in [0, 1_795_291_200_000_000_007, u64::MAX] {
+            let at = Timestamp::from_nanos(nanos);
+            assert_eq!(at.to_string().parse(), Ok(at));
+        }
+        assert!("1969-12-31T23:59:59Z".parse::<Timestamp>().is_err());
+    }
+}
