@@ -98,6 +98,8 @@ mod tests {
         let start = RunError::Start(io::Error::from_raw_os_error(11));
         let limit = "is a limit on processes in force (ulimit -u)?";
         check(&start, &format!("cannot start a thread: Resource temporarily unavailable (os error 11); {limit}"));
+        let files = RunError::Start(io::Error::from_raw_os_error(24));
+        check(&files, "cannot start a thread: Too many open files (os error 24); raise the limit with ulimit -n");
         let pem = || ClientError::Pem { flag: "--ca", path: path(), why: "it is empty".to_owned() };
         let give = "--ca /a: it is empty; give a file in PEM, which begins with -----BEGIN";
         check(&pem(), give);

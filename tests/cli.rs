@@ -464,6 +464,9 @@ fn a_run_that_delivers_nothing_is_trouble_and_says_why() {
     let report = text(&output.stdout);
     assert_eq!(output.status.code(), Some(2), "{report}");
     assert!(report.contains("connect"), "{report}");
+    let told = text(&output.stderr);
+    let line = format!("warning: {url}: connect: refused: nothing listens there");
+    assert_eq!(told.matches(&line).count(), 1, "{told}");
 }
 
 #[test]
@@ -496,6 +499,44 @@ fn too_few_open_files_are_told_and_cost_the_target_no_request() {
         assert_eq!(failed, 0, "{files}: {}", target["ended"]);
         assert!(target["ended"]["sent"].as_u64().unwrap() > 0, "{files}: {}", target["ended"]);
     }
+}
+
+#[test]
+fn where_no_file_is_left_for_a_connection_the_run_says_so_and_what_to_do() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // Where some files are left, not every target gets one.
+    let servers = [(); 4].map(|()| runtime.block_on(Server::start(|_| vec![answer("200 OK", "hello")])));
+    let urls = servers.each_ref().map(|server| server.url("http"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("summary.json");
+    let mut dropped = 0;
+    // How many files a process has open when it sends is not the same everywhere.
+    for files in 8..=20 {
+        let output = Command::new("sh")
+            .args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_shadowtap")])
+            .args(["replay", "--speed", "max"])
+            .args(urls.iter().flat_map(|url| ["--to", url]))
+            .arg("--summary")
+            .args([&path, &testdata("keep-alive.pcap")])
+            .output()
+            .unwrap();
+        let told = text(&output.stderr);
+        let sent = std::fs::read(&path).ok().map(|json| serde_json::from_slice::<Value>(&json).unwrap());
+        let ended = |url: &String| sent.as_ref().map_or(Value::Null, |sent| sent["targets"][url]["ended"].clone());
+        let count = |of: &dyn Fn(Value) -> Value| urls.iter().filter_map(|url| of(ended(url)).as_u64()).sum::<u64>();
+        let lacked = count(&|ended| ended["shed"]["open_files"].clone());
+        let sent = count(&|ended| ended["sent"].clone());
+        assert_eq!(output.status.code(), Some(if sent > 0 { 0 } else { 2 }), "{files}: {told}");
+        if lacked > 0 {
+            dropped += 1;
+            assert!(told.contains("no file is left for a connection to 127.0.0.1"), "{files}: {told}");
+            assert!(told.contains(&format!("Open files: limit {files}; raise it with ulimit -n")), "{files}: {told}");
+            assert!(!told.contains("the target does not keep up"), "{files}: {told}");
+        }
+        assert!(sent > 0 || told.lines().any(|line| line.starts_with("error: ") && line.contains("ulimit")), "{told}");
+        std::fs::remove_file(&path).ok();
+    }
+    assert!(dropped > 0, "no limit was met");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::queues::FACT_QUEUE;
 use super::run::{MemoryShares, Run, RunError};
 use super::threads::spawn;
-use crate::exchange::Outcome;
+use crate::exchange::{Outcome, Shed};
 use crate::report::schema::request::RunRequest;
 use crate::report::{ComparedExchange, ReportEvent, ReportSettings, Reporter, Started};
 
@@ -188,6 +188,7 @@ fn count_one(reporter: &mut Reporter, fact: ReportEvent, progress: &Progress) {
         match delivery.outcome {
             Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),
             Outcome::Failed(_) => progress.failed.fetch_add(1, Ordering::Relaxed),
+            Outcome::Shed(Shed::OpenFiles | Shed::LocalPorts) => progress.unconnected.fetch_add(1, Ordering::Relaxed),
             Outcome::Shed(_) => progress.shed.fetch_add(1, Ordering::Relaxed),
             _ => 0,
         };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::sync::watch;
 
 use super::control::Control;
@@ -184,12 +185,18 @@ pub enum RunError {
 impl Help for RunError {
     fn help(&self) -> Option<Cow<'static, str>> {
         match self {
+            Self::Start(error) if lacks_files(error) => Some("raise the limit with ulimit -n".into()),
             Self::Start(_) => Some("is a limit on processes in force (ulimit -u)?".into()),
             Self::Middleware { source, .. } | Self::GuardCommand { source, .. } => Some(advice(source).into()),
             Self::Client(error) => error.help(),
             Self::Capture(_) => None,
         }
     }
+}
+
+/// Returns whether no more files may be open.
+fn lacks_files(error: &std::io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Returns advice about a process that cannot be started.

@@ -58,6 +58,9 @@ pub(crate) fn survive_file_limits() -> io::Result<()> {
     Ok(())
 }
 
+/// What to say where a run could not be ended in order.
+const DEAF: &str = "cannot listen for signals (is a limit in force? ulimit -n, ulimit -u)";
+
 /// Shutdown requests from signals.
 pub(crate) struct Stop {
     asked: Halt,
@@ -71,14 +74,14 @@ impl Stop {
         let asked = asked.clone();
         let (tell, told) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-        let runtime = runtime.context("cannot listen for signals")?;
+        let runtime = runtime.context(DEAF)?;
         let signals = {
             let _context = runtime.enter();
-            Signals::new(hang_up).context("cannot listen for signals")?
+            Signals::new(hang_up).context(DEAF)?
         };
         let flag = asked.clone();
         let listener = std::thread::Builder::new().name("signals".to_owned());
-        listener.spawn(move || runtime.block_on(signals.heed(&flag, tell))).context("cannot listen for signals")?;
+        listener.spawn(move || runtime.block_on(signals.heed(&flag, tell))).context(DEAF)?;
         Ok(Self { asked, told })
     }
 

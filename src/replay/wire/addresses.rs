@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::exchange::FailureKind;
+use super::failure;
+use crate::exchange::{FailureKind, Shed};
 use crate::replay::{AddressShare, ConnectTo, PeerAddress, Reason, SendError};
 
 /// Most addresses of one name that are used; further ones of a lookup are ignored.
@@ -215,6 +216,8 @@ impl Addresses {
                 lock(&self.state).set(found.into_iter().map(PeerAddress::from));
                 Ok(())
             }
+            // The resolver takes a shortage of this machine for a name that is unknown.
+            Err(_) if failure::lacks_files() => Err(SendError::Shed(Shed::OpenFiles)),
             failed => {
                 let why = failed.map_or_else(|error| error.to_string(), |_| "it has no address".to_owned());
                 tracing::warn!("cannot look up {}: {why}", self.host);

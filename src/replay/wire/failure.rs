@@ -74,6 +74,12 @@ pub(super) fn local_limit(address: &PeerAddress, error: &io::Error) -> Option<Sh
     }
 }
 
+/// Returns whether this process, or the whole machine, has as many files open as it may.
+pub(super) fn lacks_files() -> bool {
+    let refused = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err();
+    matches!(refused.as_ref().and_then(Errno::from_io_error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS))
+}
+
 /// Returns whether this machine has an address from which `address` can be reached. A UDP socket, which has ports of
 /// its own, is connected for it, which sends nothing.
 fn has_source(address: SocketAddr) -> bool {

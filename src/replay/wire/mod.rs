@@ -46,6 +46,7 @@ mod pool;
 mod request;
 mod response;
 mod setup;
+mod shortage;
 mod tls_probe;
 mod tls_setup;
 mod transport;
@@ -67,6 +68,7 @@ use exchange::{ExchangeError, SendResult, exchange};
 use mirrored::{MirroredConns, MirroredState, OpeningConn};
 use pool::ConnPool;
 use request::{EncodedRequest, RewriteRules};
+use shortage::Shortage;
 use tls_probe::TlsProbe;
 use turns::ReadTurns;
 use upstream::{Readiness, UpstreamConn};
@@ -80,10 +82,6 @@ const SUSPECT_QUIET: Duration = Duration::from_millis(100);
 const MAX_UNASKED: u32 = 3;
 /// Idle connections that are looked at when somebody asks what came unasked: some tens of microseconds.
 const LOOKED_AT: usize = 32;
-/// Longest wait of a request for a file or a port of this machine; past it, the request is shed.
-const LOCAL_PATIENCE: Duration = Duration::from_secs(2);
-/// Interval between two tries for a file or a port.
-const LOCAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// Sends requests to one target as they were captured.
 ///
@@ -100,6 +98,7 @@ pub struct WireClient {
     /// Runtime on which connections are made ahead of their first request.
     runtime: Handle,
     sharing: Sharing,
+    shortage: Shortage,
 }
 
 /// Returns the head of `request` as a client of these settings writes it; `None` where its body is not whole.
@@ -148,6 +147,7 @@ impl WireClient {
             exchanges: exchange::Terms { max_response: settings.max_response, turns: ReadTurns::default() },
             runtime: Handle::current(),
             sharing,
+            shortage: Shortage::default(),
         })
     }
 
@@ -222,7 +222,11 @@ impl WireClient {
 
     /// A new connection; `None` where another one is to be tried.
     async fn fresh(&self, sending: &Sending<'_>, tries: &mut Tries) -> Result<Option<UpstreamConn>, SendError> {
-        match self.connector.connect(sending.begun).await {
+        let connected = self.connector.connect(sending.begun).await;
+        if connected.is_ok() {
+            self.shortage.ends();
+        }
+        match connected {
             Ok(mut link) => match link.said_before_a_request() {
                 false => Ok(Some(link)),
                 true if tries.unasked < MAX_UNASKED => {
@@ -233,11 +237,10 @@ impl WireClient {
             },
             // The machine may have room again in a moment: others give theirs back.
             Err(SendError::Shed(place)) => {
-                let waited = sending.begun.elapsed();
-                if waited + LOCAL_PAUSE > LOCAL_PATIENCE.min(self.connector.timeout / 2) {
+                if self.shortage.is_over(&self.host, place, sending.begun.elapsed(), self.connector.timeout) {
                     return Err(SendError::Shed(place));
                 }
-                tokio::time::sleep(LOCAL_PAUSE).await;
+                tokio::time::sleep(shortage::PAUSE).await;
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -106,9 +106,9 @@ impl Summary {
             (limited, "held back by a rate limit".to_owned()),
             (ended.malformed, "malformed".to_owned()),
             (sum(&ended.incomplete), "not captured whole".to_owned()),
-            (sum(&shed), "dropped because a queue was full".to_owned()),
         ]);
-        for (count, what) in held {
+        let dropped = shed.iter().map(|(place, count)| (*count, dropped_at(place)));
+        for (count, what) in dropped.chain(held) {
             match found.iter_mut().find(|(_, known)| known == what) {
                 Some((known, _)) => *known += count,
                 None => found.push((count, what.to_owned())),
@@ -126,6 +126,19 @@ fn kept_by(rule: &str, restarted: bool) -> String {
         "middleware" if restarted => "not returned by the middleware, which exited".to_owned(),
         "middleware" => "not returned by the middleware".to_owned(),
         rule => format!("kept back by filter {rule}"),
+    }
+}
+
+/// Says why a request was dropped, and what to do where this machine lacked something.
+fn dropped_at(place: &str) -> &'static str {
+    match place {
+        "open_files" => "dropped: no file was left for a connection (raise the limit with ulimit -n)",
+        "local_ports" => "dropped: no local port was left for a connection (net.ipv4.ip_local_port_range)",
+        "connections" => "dropped because no connection came free in time",
+        "body_limit" => "dropped because their bodies are larger than what is kept",
+        "stopped" => "dropped because the run was stopped before",
+        "recording" => "dropped because the recording did not take them",
+        _ => "dropped because a queue was full",
     }
 }
 
@@ -187,6 +200,17 @@ mod tests {
         summary.targets.get_mut("http://t").unwrap().ended.guard_held = 2;
         says(&summary, "2 held back by the guard");
         assert!(!summary.sending_failed());
+        let mut summary = empty();
+        summary.requests.seen = 9;
+        let shed = &mut summary.targets.get_mut("http://t").unwrap().ended.shed;
+        for (place, count) in [("open_files", 4), ("target_queue", 3), ("connections", 2)] {
+            shed.insert(place.to_owned(), count);
+        }
+        says(
+            &summary,
+            "of 9 requests: 4 dropped: no file was left for a connection (raise the limit with ulimit -n), \
+             3 dropped because a queue was full, 2 dropped because no connection came free in time",
+        );
     }
 
     #[test]

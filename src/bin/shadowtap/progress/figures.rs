@@ -58,8 +58,14 @@ impl ProgressFigures {
     pub(super) fn new(about: ProgressKind, progress: &Progress, seen: Option<&Snapshot>) -> Self {
         let of = |counter: &AtomicU64| counter.load(Relaxed);
         let permille = of(&progress.read_permille);
-        let lost =
-            [&progress.frames_dropped, &progress.gaps, &progress.shed, &progress.unrecorded, &progress.lost_to_disk];
+        let lost = [
+            &progress.frames_dropped,
+            &progress.gaps,
+            &progress.shed,
+            &progress.unconnected,
+            &progress.unrecorded,
+            &progress.lost_to_disk,
+        ];
         // Captured connections are counted by the report alone where a file is read.
         let gaps = seen.map_or(0, |seen| seen.summary.tcp.gaps).saturating_sub(of(&progress.gaps));
         let targets = || seen.into_iter().flat_map(|seen| seen.summary.targets.values());
