@@ -850,6 +850,20 @@ async fn a_body_until_the_end_of_a_session_that_ends_without_a_farewell_is_not_w
 }
 
 #[tokio::test]
+async fn a_400_that_asks_for_a_client_certificate_is_a_failure_of_tls() {
+    let server = Server::start_tls(|request| {
+        let page = if request.contains("/mutual") { "400 No required SSL certificate was sent" } else { "bad request" };
+        vec![answer("400 Bad Request", &format!("<html><title>{page}</title></html>"))]
+    })
+    .await;
+    let settings = SendSettings { insecure: true, ..pooled(&server.url("https")) };
+    let client = WireClient::new(&settings).unwrap();
+    let needed = "tls: the target requires a client certificate; give one with --cert and --key";
+    assert_eq!(why(&client, get(1, "/mutual")).await, needed);
+    assert_eq!(status(&client, get(2, "/other")).await, Ok(400));
+}
+
+#[tokio::test]
 async fn bodies_of_any_length_cross_tls() {
     let server = Server::start_tls(|request| {
         let (head, body) = request.split_once("\r\n\r\n").unwrap();

@@ -40,6 +40,7 @@ mod spec;
 pub mod target;
 mod ticket;
 pub mod tls;
+mod tls_refusal;
 pub mod wire;
 
 pub use address::TargetUrlError;

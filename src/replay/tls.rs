@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use super::tls_refusal::NEEDS_CERTIFICATE;
 use super::{ClientError, Reason, SendSettings};
 use crate::bounded;
 use crate::exchange::Timestamp;
@@ -200,9 +201,15 @@ impl ServerCertVerifier for AcceptAnyCertificate {
 pub(super) fn reason(error: &rustls::Error) -> Reason {
     match error {
         rustls::Error::InvalidCertificate(error) => of_certificate(error),
-        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            Reason::new("the target requires a client certificate (--cert)")
-        }
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => NEEDS_CERTIFICATE,
+        rustls::Error::AlertReceived(
+            AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::UnsupportedCertificate,
+        ) => Reason::new("the target refuses the client certificate, or that there is none (--cert)"),
         rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
             Reason::new("the target refuses the handshake; it may require a client certificate (--cert)")
         }

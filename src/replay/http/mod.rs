@@ -36,7 +36,7 @@ use super::settings::TlsIdentity;
 use super::{
     BegunResponse, Client, ClientError, ClosedEarly, ConnCounters, ConnNumber, DEFAULT_MAX_CONNECTIONS, OpenNow,
     ProxyUrl, Reason, ResponseOptions, ResponseProgress, RetainedResponse, SendError, SendSettings, TargetResponse,
-    TargetUrl, Ticket, WireClient, hop, tls,
+    TargetUrl, Ticket, WireClient, hop, tls, tls_refusal,
 };
 use crate::exchange::{Digest, ExchangeId, FailureKind, Head, Request};
 use crate::http1::content;
@@ -168,7 +168,10 @@ impl HttpClient {
             ReadError::TooLarge => SendError::failed(FailureKind::TooLarge, TOO_LARGE),
             ReadError::Broken(error) => self.failed(id, error, Stage::Body),
         })?;
-        let ReadBody { len: body_len, sha256: body_sha256, kept: body, closed } = content;
+        let ReadBody { len: body_len, sha256: body_sha256, kept: body, closed, refusal } = content;
+        if let Some(error) = tls_refusal::failure(&refusal, self.direct_tls) {
+            return Err(error.into());
+        }
         if closed.is_none() {
             connection.ended();
         }
@@ -203,7 +206,9 @@ impl HttpClient {
         let begun = begun(&response);
         let mut hash = wanted.hash.then(Sha256::new);
         let mut in_a_row = 0;
-        let mut content = ReadBody { len: 0, sha256: None, kept: wanted.kept.map(|_| Vec::new()), closed: None };
+        let may_refuse = tls_refusal::is_possible(response.status().as_u16());
+        let kept = wanted.kept.map(|_| Vec::new());
+        let mut content = ReadBody { len: 0, sha256: None, kept, closed: None, refusal: Vec::new() };
         loop {
             progress.note(|| begun, content.len);
             let chunk = match progress.unless_closing(response.chunk()).await {
@@ -226,6 +231,10 @@ impl HttpClient {
             }
             if let Some(hash) = &mut hash {
                 hash.update(&chunk);
+            }
+            if may_refuse {
+                let room = tls_refusal::LOOKED_AT.saturating_sub(content.refusal.len());
+                content.refusal.extend(chunk.iter().take(room));
             }
             if let (Some(kept), Some(most)) = (&mut content.kept, wanted.kept) {
                 let room = most.saturating_sub(kept.len());
@@ -322,6 +331,8 @@ struct ReadBody {
     kept: Option<Vec<u8>>,
     /// Why it was not read to its end, where it was not.
     closed: Option<ClosedEarly>,
+    /// The first bytes of the body of a 400.
+    refusal: Vec<u8>,
 }
 
 /// What the head of a response tells of its body.

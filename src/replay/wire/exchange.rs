@@ -14,12 +14,11 @@ use super::conn_stats::History;
 use super::failure;
 use super::request::EncodedRequest;
 use super::response::{ReadResponse, ResponseError, ResponseReader};
-use super::tls_probe::speaks_tls_only;
 use super::turns::{ReadTurn, ReadTurns};
 use super::unasked::{self, Unasked};
 use super::upstream::UpstreamConn;
 use crate::exchange::{ExchangeId, FailureKind};
-use crate::replay::{ConnNumber, Reason, ResponseOptions, ResponseProgress, SendError};
+use crate::replay::{ConnNumber, Reason, ResponseOptions, ResponseProgress, SendError, tls_refusal};
 
 /// Time that a body waits for the 100 that its head asked for (RFC 9110, 10.1.1: not indefinitely).
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
@@ -228,8 +227,8 @@ impl<'a> WireExchange<'a> {
             link.desynchronised();
             return Err(failed(unasked::after_response()));
         }
-        if read.wants_tls && !link.is_tls() {
-            return Err(failed(speaks_tls_only()));
+        if let Some(error) = tls_refusal::failure(&read.refusal, link.is_tls()) {
+            return Err(failed(error));
         }
         // Early responses: nothing of the service time is the target's.
         let written = self.written.map_or(read.first_byte, |written| written.min(read.first_byte));

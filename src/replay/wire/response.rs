@@ -17,7 +17,7 @@ use crate::http1::{
     head_end, read_answer, response_begins,
 };
 use crate::replay::send_error::thousands;
-use crate::replay::{BegunResponse, Reason, ResponseOptions, RetainedResponse, SendError};
+use crate::replay::{BegunResponse, Reason, ResponseOptions, RetainedResponse, SendError, tls_refusal};
 
 /// Bytes of all heads of one exchange, the interim ones included. Past it the exchange fails as too large.
 pub const MAX_HEAD_BYTES: usize = 256 << 10;
@@ -26,15 +26,6 @@ const MAX_KEPT_FRAMING: usize = 64 << 10;
 
 /// How a TLS alert begins (RFC 8446, 5.1), and no response of HTTP.
 const TLS_ALERT: u8 = 0x15;
-/// Words in the 400 of a server that speaks TLS alone: nginx, Go, Apache, Tomcat.
-const WANTS_TLS: [&[u8]; 4] = [
-    b"The plain HTTP request was sent to HTTPS port",
-    b"Client sent an HTTP request to an HTTPS server",
-    b"speaking plain HTTP to an SSL-enabled server port",
-    b"This combination of host and port requires TLS",
-];
-/// Bytes of a 400 in which those are looked for.
-const LOOKED_FOR_TLS: usize = 1024;
 
 /// Reason that a response cannot be read further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +81,6 @@ impl ResponseError {
 const TRUNCATED: Reason = Reason::new("the response ended too early");
 
 /// A whole response.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
 #[derive(Debug)]
 pub(super) struct ReadResponse {
     pub(super) status: u16,
@@ -111,8 +101,8 @@ pub(super) struct ReadResponse {
     pub(super) followed_by: Option<Unasked>,
     /// It has come to its end.
     pub(super) is_whole: bool,
-    /// It says that the target speaks TLS alone.
-    pub(super) wants_tls: bool,
+    /// The first bytes of the body of a 400.
+    pub(super) refusal: Vec<u8>,
 }
 
 /// A response on its way.
@@ -274,7 +264,7 @@ impl ResponseReader {
             bodiless: last.bodiless,
             followed_by: last.followed_by,
             is_whole,
-            wants_tls: WANTS_TLS.iter().any(|words| memchr::memmem::find(&self.refusal, words).is_some()),
+            refusal: self.refusal,
         })
     }
 
@@ -315,8 +305,8 @@ impl ResponseReader {
     fn body(&mut self, bytes: &[u8], now: Instant) -> Result<bool, ResponseError> {
         let ReadState::Body(last) = &mut self.state else { return Ok(false) };
         last.done = now;
-        if last.status == 400 && self.refusal.len() < LOOKED_FOR_TLS {
-            let room = LOOKED_FOR_TLS - self.refusal.len();
+        if tls_refusal::is_possible(last.status) && self.refusal.len() < tls_refusal::LOOKED_AT {
+            let room = tls_refusal::LOOKED_AT - self.refusal.len();
             self.refusal.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
         }
         let done = match last.body.feed(bytes) {
@@ -382,15 +372,15 @@ mod tests {
     fn a_server_that_speaks_tls_alone_is_told_by_its_alert_or_by_its_words() {
         let alert = b"\x15\x03\x03\x00\x02\x02\x46";
         assert!(matches!(read(alert, 100, GET), Err(ResponseError::SpeaksTls)));
-        for (status, body, wants_tls) in [
-            (400, "<title>400 The plain HTTP request was sent to HTTPS port</title>", true),
-            (400, "Client sent an HTTP request to an HTTPS server.\n", true),
-            (400, "bad", false),
-            (200, "The plain HTTP request was sent to HTTPS port", false),
+        let (long, cut) = ("x".repeat(5000), "x".repeat(tls_refusal::LOOKED_AT));
+        for (status, body, refusal) in [
+            (400, "The plain HTTP request was sent to HTTPS port", "The plain HTTP request was sent to HTTPS port"),
+            (400, &long, &cut),
+            (200, "The plain HTTP request was sent to HTTPS port", ""),
         ] {
             let text = format!("HTTP/1.1 {status} -\r\nContent-Length: {}\r\n\r\n{body}", body.len());
             for size in [1, 1000] {
-                assert_eq!(read(text.as_bytes(), size, GET).unwrap().wants_tls, wants_tls, "{text}");
+                assert_eq!(read(text.as_bytes(), size, GET).unwrap().refusal, refusal.as_bytes(), "{text}");
             }
         }
     }

@@ -14,7 +14,8 @@ use tokio_rustls::TlsConnector;
 
 use super::connect::Connector;
 use crate::exchange::FailureKind;
-use crate::replay::{Reason, SendError, tls};
+use crate::replay::tls_refusal::SPEAKS_TLS;
+use crate::replay::{SendError, tls};
 
 /// Longest that a handshake is waited for; the requests that failed meanwhile wait, too.
 const LONGEST: Duration = Duration::from_millis(500);
@@ -67,7 +68,7 @@ impl TlsProbe {
 
 /// The failure of a request without TLS to a target that speaks nothing else.
 pub(super) fn speaks_tls_only() -> SendError {
-    SendError::failed(FailureKind::Tls, Reason::new("the target speaks TLS; is it https://?"))
+    SendError::failed(FailureKind::Tls, SPEAKS_TLS)
 }
 
 /// Begins a session with the target; `None` where that cannot be tried.

@@ -37,24 +37,27 @@ struct Counted {
 }
 
 impl Reasons {
-    /// Counts a delivery, where it failed and it is known why.
-    pub(crate) fn delivered(&mut self, delivery: &Delivery) {
-        if let (Outcome::Failed(kind), Some(reason)) = (&delivery.outcome, &delivery.reason) {
-            self.count(*kind, reason, delivery.id);
+    /// Counts a delivery, where it failed and it is known why. Returns whether it is the first that failed for its reason.
+    pub(crate) fn delivered(&mut self, delivery: &Delivery) -> bool {
+        match (&delivery.outcome, &delivery.reason) {
+            (Outcome::Failed(kind), Some(reason)) => self.count(*kind, reason, delivery.id),
+            _ => false,
         }
     }
 
-    fn count(&mut self, kind: FailureKind, reason: &Reason, id: ExchangeId) {
+    fn count(&mut self, kind: FailureKind, reason: &Reason, id: ExchangeId) -> bool {
         let known = |what: &str, all: &[Counted]| {
             all.iter().position(|counted| counted.kind == kind && counted.reason.what == what)
         };
         let at = known(&reason.what, &self.0);
         let is_full = at.is_none() && self.0.len() >= MAX_REASONS;
         let reason = if is_full { &OTHERS } else { reason };
-        match at.or_else(|| known(&reason.what, &self.0)).and_then(|at| self.0.get_mut(at)) {
-            Some(counted) => counted.count += 1,
-            None => self.0.push(Counted { kind, reason: reason.clone(), count: 1, first: id }),
+        if let Some(counted) = at.or_else(|| known(&reason.what, &self.0)).and_then(|at| self.0.get_mut(at)) {
+            counted.count += 1;
+            return false;
         }
+        self.0.push(Counted { kind, reason: reason.clone(), count: 1, first: id });
+        !is_full
     }
 
     /// The most frequent first.
@@ -83,11 +86,11 @@ mod tests {
     #[test]
     fn a_reason_is_told_once_with_the_particulars_of_the_first() {
         let mut reasons = Reasons::default();
-        for n in 1..=3 {
-            reasons.delivered(&failed(n, FailureKind::Truncated, Reason::new("short").with(format_args!("{n} of 9"))));
-        }
-        reasons.delivered(&failed(4, FailureKind::Connect, Reason::new("refused")));
-        reasons.delivered(&delivery(5, Outcome::Sent, Some(200)));
+        let short = |n| failed(n, FailureKind::Truncated, Reason::new("short").with(format_args!("{n} of 9")));
+        let firsts = [1, 2, 3].map(|n| reasons.delivered(&short(n)));
+        assert_eq!(firsts, [true, false, false]);
+        assert!(reasons.delivered(&failed(4, FailureKind::Connect, Reason::new("refused"))));
+        assert!(!reasons.delivered(&delivery(5, Outcome::Sent, Some(200))));
         let told: Vec<_> =
             reasons.finish().into_iter().map(|row| (row.kind, row.reason, row.count, row.first)).collect();
         let row = |kind: &str, reason: &str, count, first: &str| (kind.into(), reason.into(), count, first.into());
@@ -99,7 +102,8 @@ mod tests {
         let mut reasons = Reasons::default();
         for n in 0..100 {
             let reason = Reason { what: format!("reason {n}").into(), example: None };
-            reasons.delivered(&failed(n + 1, FailureKind::Reset, reason));
+            let is_first = reasons.delivered(&failed(n + 1, FailureKind::Reset, reason));
+            assert_eq!(is_first, (n as usize) < MAX_REASONS, "{n}");
         }
         let told = reasons.finish();
         assert_eq!((told.len(), told[0].reason.as_str(), told[0].count), (MAX_REASONS + 1, "other reasons", 68));

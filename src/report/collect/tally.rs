@@ -72,8 +72,8 @@ impl PairedTally {
 type Statuses = BTreeMap<u16, u64>;
 
 impl TargetTally {
-    /// Counts the times and the status of a delivery.
-    pub(crate) fn timed(&mut self, delivery: &Delivery) {
+    /// Counts the times and the status of a delivery. Returns whether it is the first that failed for its reason.
+    pub(crate) fn timed(&mut self, delivery: &Delivery) -> bool {
         for (into, duration) in [
             (&mut self.service, delivery.service),
             (&mut self.response, delivery.response),
@@ -83,13 +83,13 @@ impl TargetTally {
                 into.record(duration);
             }
         }
-        self.reasons.delivered(delivery);
         if let (Outcome::Sent, Some(answer)) = (&delivery.outcome, &delivery.answer) {
             *self.statuses.entry(answer.status).or_default() += 1;
             if let Some(why) = answer.closed {
                 count(&mut self.closed_early, why.key());
             }
         }
+        self.reasons.delivered(delivery)
     }
 
     /// Takes back what [`TargetTally::timed`] counted of a response, but for its lag: it was sent when it was.
@@ -127,9 +127,9 @@ impl TargetTally {
         *self.matrix.entry((production, None)).or_default() += 1;
     }
 
-    /// Counts why a delivery failed.
-    pub(crate) fn failed(&mut self, delivery: &Delivery) {
-        self.reasons.delivered(delivery);
+    /// Counts why a delivery failed. Returns whether it is the first that failed for its reason.
+    pub(crate) fn failed(&mut self, delivery: &Delivery) -> bool {
+        self.reasons.delivered(delivery)
     }
 
     /// Counts a delivery compared with production's response; `found` where both are known.

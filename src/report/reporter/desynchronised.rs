@@ -167,9 +167,12 @@ impl Reporter {
             return;
         }
         self.ledger.ends_otherwise(destination, &failed.outcome);
-        if let Some(tally) = self.tally(destination) {
+        let is_first = self.tally(destination).is_some_and(|tally| {
             tally.untimed(status, service, response);
-            tally.failed(failed);
+            tally.failed(failed)
+        });
+        if is_first {
+            self.log_failure(failed);
         }
         if let Some(target) = destination.target() {
             self.evidence.undelivered(target, status, response, at);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::compare::{Effort, ResponseDiff, Unknown};
+use crate::exchange::Outcome;
 use crate::replay::{Delivery, Destination};
 use crate::report::collect::by_route::ExchangeComparison;
 use crate::report::collect::comparer::{ComparedExchange, Comparer, ComparisonTask, FoundInExchange};
@@ -60,8 +61,8 @@ impl Reporter {
                 if delivery.destination.target().is_some() {
                     self.evidence.delivered(&delivery);
                 }
-                if let Some(tally) = self.tally(delivery.destination) {
-                    tally.timed(&delivery);
+                if self.tally(delivery.destination).is_some_and(|tally| tally.timed(&delivery)) {
+                    self.log_failure(&delivery);
                 }
             }
         }
@@ -70,6 +71,19 @@ impl Reporter {
             DeliveryJoin::Complete(joined) => self.joined(joined),
             DeliveryJoin::Late(delivery) => self.delivery_compared(None, &delivery, None, None),
         }
+    }
+
+    /// Logs a failure, the first for its reason: the others are counted in the report.
+    pub(super) fn log_failure(&self, delivery: &Delivery) {
+        let (Outcome::Failed(kind), Some(reason)) = (&delivery.outcome, &delivery.reason) else { return };
+        let url = match delivery.destination.target() {
+            Some(target) => self.urls.get(target.index()),
+            None => self.baseline.as_ref().map(|baseline| &baseline.url),
+        };
+        let Some(url) = url else { return };
+        let name = self.asked.names.get(url).unwrap_or(url);
+        let kind = kind.key().replace('_', " ");
+        tracing::warn!("{name}: {kind}: {reason} (first: {}; the report counts further ones)", delivery.id);
     }
 
     pub(super) fn joined(&mut self, joined: Joined) {
