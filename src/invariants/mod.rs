@@ -26,17 +26,18 @@ const MAX_FRAMES: usize = 10_000;
 const ALL: BodyPolicies = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
 
 /// A capture file: whatever the bytes, reading ends; it gives the same frames however the bytes come in and however
-/// many are asked for at a time; and of a file that was cut it gives the first of the frames that the whole file has. Of a compressed file with an error in
-/// it the decompressors give more or less of what stands before the error: there, the frames of one are the first of
-/// the other's.
+/// many are asked for at a time; and of a file that was cut it gives the first of the frames that the whole file has, up
+/// to the first damage: where to read on after that is judged by what follows, of which a cut takes some. Of a
+/// compressed file with an error in it the decompressors give more or less of what stands before the error: there, the
+/// frames of one are the first of the other's.
 ///
 /// # Panics
 ///
 /// Where one of these does not hold.
 pub fn capture_file(bytes: &[u8]) {
-    let whole = frames_of(Cursor::new(bytes.to_vec()));
+    let FramesRead { frames: whole, sound } = frames_of(Cursor::new(bytes.to_vec()));
     assert!(whole == few_by_few(bytes), "the frames depend on how many are asked for");
-    let in_drips = frames_of(TrickleReader(Cursor::new(bytes.to_vec())));
+    let in_drips = frames_of(TrickleReader(Cursor::new(bytes.to_vec()))).frames;
     let compressed = matches!(bytes, [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [_, 0x2a, 0x4d, 0x18, ..]);
     let begins =
         |more: &[OwnedFrame], fewer: &[OwnedFrame]| more.starts_with(fewer) || (compressed && fewer.starts_with(more));
@@ -45,23 +46,40 @@ pub fn capture_file(bytes: &[u8]) {
     let sum: usize = bytes.iter().map(|byte| usize::from(*byte)).sum();
     let cut = bytes.get(..sum % bytes.len().max(1)).unwrap_or_default();
     let part = frames_of(Cursor::new(cut.to_vec()));
-    assert!(begins(&whole, &part), "a file cut after {} bytes has other frames than the whole", cut.len());
+    let [of_whole, of_part] = if sound == whole.len() && part.sound == part.frames.len() {
+        [&whole, &part.frames].map(Vec::as_slice)
+    } else {
+        let both = sound.min(part.sound);
+        [&whole, &part.frames].map(|frames| frames.get(..both).unwrap_or_default())
+    };
+    assert!(begins(of_whole, of_part), "a file cut after {} bytes has other frames than the whole", cut.len());
 }
 
 type OwnedFrame = (Timestamp, LinkType, u32, Vec<u8>);
 
-fn frames_of(from: impl Read + Send + 'static) -> Vec<OwnedFrame> {
-    let mut frames = Vec::new();
-    let Ok(mut source) = FileSource::read("input", Box::new(from), None) else { return frames };
+/// The frames of an input.
+#[derive(Default)]
+struct FramesRead {
+    frames: Vec<OwnedFrame>,
+    /// How many of them stand before the first damage.
+    sound: usize,
+}
+
+fn frames_of(from: impl Read + Send + 'static) -> FramesRead {
+    let mut read = FramesRead::default();
+    let Ok(mut source) = FileSource::read("input", Box::new(from), None) else { return read };
     while let Some(frame) = source.next() {
         assert!(frame.wire_len as usize >= frame.data.len(), "a frame has more bytes than it had on the wire");
-        frames.push((frame.at, frame.link, frame.wire_len, frame.data.to_vec()));
-        if frames.len() >= MAX_FRAMES {
-            return frames;
+        read.frames.push((frame.at, frame.link, frame.wire_len, frame.data.to_vec()));
+        if source.warnings().is_empty() {
+            read.sound = read.frames.len();
+        }
+        if read.frames.len() >= MAX_FRAMES {
+            return read;
         }
     }
     assert!(source.next().is_none(), "a source that has ended goes on");
-    frames
+    read
 }
 
 fn few_by_few(bytes: &[u8]) -> Vec<OwnedFrame> {
