@@ -246,6 +246,8 @@ fn at_once() {
         [(&["lo"][..], true), (&[pair.1], true), (&["lo", pair.1], true), (&["any"], false), (&["lo", "any"], false)]
     {
         assert_eq!(open(&settings(interfaces, &[80])).is_immediate(), expected, "{interfaces:?}");
+        let in_blocks = LiveSettings { in_blocks: true, ..settings(interfaces, &[80]) };
+        assert!(!open(&in_blocks).is_immediate(), "{interfaces:?}");
     }
 }
 

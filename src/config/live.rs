@@ -115,6 +115,7 @@ pub(super) fn settings(
         buffer: buffer.unwrap_or(live::DEFAULT_BUFFER),
         snaplen: snaplen.unwrap_or(live::DEFAULT_SNAPLEN),
         promiscuous: !typed.no_promiscuous,
+        in_blocks: false,
         wait_interface: typed.wait_interface,
         halt: capture::Halt::default(),
     }

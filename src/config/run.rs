@@ -127,7 +127,9 @@ fn finish(
 ) -> Result<RunConfig, ConfigMistakes> {
     let RunParts { command, middleware, external, targets, protection, compare, reference, demands, mut warnings } =
         parts;
-    let settings = live::settings(typed, &mut mistakes, &mut warnings);
+    let mut settings = live::settings(typed, &mut mistakes, &mut warnings);
+    // Nobody waits for a frame that is only recorded.
+    settings.in_blocks = targets.is_empty() && external.is_none();
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
     let outputs = outputs::all(report, &capture, &mut mistakes);

@@ -19,6 +19,8 @@ use crate::exchange::Timestamp;
 /// Time in which the kernel lets a block of frames fill before it hands over the block as it is, in milliseconds: of the
 /// devices whose frames do not come one by one. It is the least that can be asked for.
 const BLOCK_TIMEOUT_MS: i32 = 1;
+/// The same where nobody waits for a frame.
+const LONG_BLOCK_TIMEOUT_MS: i32 = 5;
 
 /// Times in a row that an interface may come back and fail again before it is left alone.
 const MAX_FAILURES: u32 = 8;
@@ -294,7 +296,7 @@ fn activate(
     settings: &LiveSettings,
     buffer: usize,
 ) -> Result<(Capture<Active>, Option<LongFrames>), LiveError> {
-    if cfg!(target_os = "linux") && name != ANY {
+    if cfg!(target_os = "linux") && name != ANY && !settings.in_blocks {
         let slots = Capture::from_device(name).map(|device| device.immediate_mode(true));
         let capture = opened(slots, name, settings, (settings.snaplen.min(SLOT), buffer / 2))?;
         if link_type(capture.get_datalink().0) == LinkType::ETHERNET
@@ -321,7 +323,7 @@ fn opened(
         .promisc(settings.promiscuous && name != ANY)
         .snaplen(clamped(snaplen))
         .buffer_size(clamped(buffer))
-        .timeout(BLOCK_TIMEOUT_MS);
+        .timeout(if settings.in_blocks { LONG_BLOCK_TIMEOUT_MS } else { BLOCK_TIMEOUT_MS });
     // Elsewhere microseconds may be all there is, and no way to know.
     let inactive = if cfg!(target_os = "linux") { inactive.precision(Precision::Nano) } else { inactive };
     inactive.open().and_then(Capture::setnonblock).map_err(failed)

@@ -82,6 +82,8 @@ pub struct LiveSettings {
     pub snaplen: usize,
     /// True to capture frames addressed to other hosts as well: a mirror port carries nothing else.
     pub promiscuous: bool,
+    /// Whether frames may come in blocks of some milliseconds, which costs less than to hand over each one at once.
+    pub in_blocks: bool,
     /// Whether to wait where no interface is left, until one comes back. Else the capture ends.
     pub wait_interface: bool,
     /// Ends the capture: what was captured until then is still handed out.
@@ -98,6 +100,7 @@ impl Default for LiveSettings {
             buffer: DEFAULT_BUFFER,
             snaplen: DEFAULT_SNAPLEN,
             promiscuous: true,
+            in_blocks: false,
             wait_interface: false,
             halt: Halt::default(),
         }
