@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::path::PathBuf;
 
-use super::file::OpenedInput;
+use super::opened_input::OpenedInput;
 use super::{CaptureError, Dropped, FileSource, Frame, FramePosition, Halt, Source};
 use crate::causes;
 use crate::exchange::Timestamp;

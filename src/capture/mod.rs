@@ -3,6 +3,7 @@
 //! A frame is emitted with its time, its link type and its captured bytes. Nothing is parsed here beyond the container
 //! that stores the frames.
 
+mod error;
 mod file;
 mod filter;
 mod input;
@@ -10,6 +11,7 @@ pub mod interfaces;
 pub mod live;
 mod memory;
 mod merge;
+mod opened_input;
 mod pcap_file;
 mod pcapng;
 pub mod privileges;
@@ -20,13 +22,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use error::CaptureError;
 pub use file::FileSource;
-pub(crate) use file::OpenedInput;
 pub use filter::{BpfFilter, BpfMatch};
 pub(crate) use input::Input;
 pub use memory::MemorySource;
 pub(crate) use merge::Merged;
 pub(crate) use merge::Pieces;
+pub(crate) use opened_input::OpenedInput;
 pub use tunnel::{Tunnel, TunnelKind};
 
 use arrayvec::ArrayVec;
@@ -323,58 +326,6 @@ impl<S: Source + ?Sized> Source for Box<S> {
     fn progress(&self) -> Option<f64> {
         (**self).progress()
     }
-}
-
-/// Reason why a capture cannot be read at all.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CaptureError {
-    /// The file cannot be opened.
-    #[error("cannot open {}", file.display())]
-    Open {
-        /// The file.
-        file: PathBuf,
-        /// The system's words.
-        source: std::io::Error,
-    },
-    /// The file was opened and cannot be read.
-    #[error("cannot read {file}")]
-    Read {
-        /// The file.
-        file: String,
-        /// The system's or the decompressor's words.
-        source: std::io::Error,
-    },
-    /// The file has no bytes.
-    #[error("{file} is empty: not a capture")]
-    Empty {
-        /// The file.
-        file: String,
-    },
-    /// The file begins like a capture and ends before its first record could.
-    #[error("{file} ends inside its header: a capture that was cut, or never written to")]
-    Short {
-        /// The file.
-        file: String,
-    },
-    /// The first bytes are those of no capture format.
-    #[error(
-        "{file} is not a capture: it begins with {begin}; what is read is pcap, pcapng, .gor and JSON lines, plain, gzip or zstd"
-    )]
-    NotACapture {
-        /// The file.
-        file: String,
-        /// Its first bytes in hexadecimal.
-        begin: String,
-    },
-    /// libpcap does not accept the filter.
-    #[error("the filter `{expression}` does not compile: {why}")]
-    Filter {
-        /// The filter as typed.
-        expression: String,
-        /// libpcap's words.
-        why: String,
-    },
 }
 
 /// Opens every file of `settings` and merges them by time.

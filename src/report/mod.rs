@@ -40,12 +40,13 @@ pub use reporter::snapshot::{Snapshot, SnapshotRequest};
 pub use reporter::{ReportEvent, ReportSettings, Reporter};
 pub use schema::counts::{CountMap, LatencySummary};
 pub use schema::failures::{DesynchronisedSummary, FailureReason};
+pub use schema::gates::{GateResult, GateState};
 pub use schema::middleware::MiddlewareCounts;
+pub use schema::recording::RecordingSummary;
 pub use schema::reference::{Baseline, SelfChecks};
 pub use schema::steps::{RampStep, StepCause};
 pub use schema::summary::{
-    Ended, FileFrame, Frames, GateResult, GateState, MaxGap, ProductionSide, RampEnd, RecordingSummary, Requests,
-    SampleSummary, Streams, Summary, Tcp,
+    Ended, FileFrame, Frames, MaxGap, ProductionSide, RampEnd, Requests, SampleSummary, Streams, Summary, Tcp,
 };
 pub use schema::target::{Differences, TargetEnded, TargetGuard, TargetLatency, TargetSummary};
 pub use schema::verdict::{FindingKind, Verdict};

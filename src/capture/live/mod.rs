@@ -12,13 +12,12 @@ mod listeners;
 #[cfg_attr(not(target_os = "linux"), path = "blocks_only.rs")]
 mod long_frames;
 mod merged;
+mod monitor;
 mod scope;
 mod selection;
 mod single;
 
 use std::time::Duration;
-
-use tokio::time::Instant;
 
 pub use error::LiveError;
 pub use expression::expression;
@@ -27,6 +26,7 @@ pub use scope::CaptureScope;
 use self::handle::Handle;
 use self::later::{Newcomer, SpareHandles};
 use self::merged::{MergedReader, OwnedFrame};
+use self::monitor::CaptureMonitor;
 use self::selection::InterfaceSelection;
 use self::single::SingleReader;
 use super::interfaces;
@@ -52,15 +52,6 @@ const SPURIOUS: Duration = Duration::from_millis(2);
 const BUSY: u32 = 4;
 /// Pause after these: who waits for the next frame is woken for each single one, and that costs more than to read it.
 const NAP: Duration = Duration::from_micros(250);
-/// Time between two looks at the counters of the kernel and the state of the interfaces.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Longest time after the halt in which frames from before it are still read.
-const LAST_FRAMES: Duration = Duration::from_secs(1);
-/// How long an interface is waited for that is gone, where none is left and nothing else was asked for: one that is made
-/// anew takes moments.
-const MADE_ANEW: Duration = Duration::from_secs(3);
-/// Most warnings kept about interfaces that come and go; later ones are dropped.
-const MAX_WARNINGS: usize = 32;
 
 /// Settings of a live capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -327,115 +318,4 @@ fn now() -> Timestamp {
 /// Before when everything has been read that was captured, at `now`.
 fn settled(now: Timestamp) -> Timestamp {
     Timestamp::from_nanos(now.nanos().saturating_sub(u64::from(SETTLED.subsec_nanos())))
-}
-
-/// Time at which a capture was halted, on both clocks.
-#[derive(Clone, Copy)]
-struct HaltInstant {
-    at: Timestamp,
-    since: Instant,
-}
-
-impl HaltInstant {
-    /// Returns whether a frame of time `at` comes too late: it was captured after the halt, or [`LAST_FRAMES`] have
-    /// passed since.
-    fn before(&self, at: Timestamp) -> bool {
-        at > self.at || self.since.elapsed() > LAST_FRAMES
-    }
-
-    /// Returns whether the kernel has handed over every frame from before the halt.
-    fn is_settled(&self) -> bool {
-        self.since.elapsed() >= SETTLED
-    }
-}
-
-/// State that a reader monitors besides its frames: the halt, the time, warnings.
-struct CaptureMonitor {
-    halt: Halt,
-    halted: Option<HaltInstant>,
-    /// Time of the last check of counters and states.
-    looked: Timestamp,
-    warnings: Vec<String>,
-    /// Reason why the capture ended before it was halted.
-    unread: Option<String>,
-    /// Whether to wait where no interface is left.
-    waits: bool,
-    /// Since when none is.
-    none_since: Option<Instant>,
-}
-
-impl CaptureMonitor {
-    fn new(halt: Halt, waits: bool) -> Self {
-        Self {
-            halt,
-            halted: None,
-            looked: Timestamp::default(),
-            warnings: Vec::new(),
-            unread: None,
-            waits,
-            none_since: None,
-        }
-    }
-
-    /// Returns whether a check of counters and states is due at time `at`.
-    fn is_time(&mut self, at: Timestamp) -> bool {
-        let due = at.since(self.looked) >= LOOK_EVERY || at < self.looked;
-        if due {
-            self.looked = at;
-        }
-        due
-    }
-
-    /// Looks at the counters and the states of `handles`.
-    fn look<'a>(&mut self, handles: impl Iterator<Item = &'a mut Handle>) {
-        let present = interfaces::present();
-        for handle in handles {
-            handle.count();
-            if let Some(change) = present.as_deref().and_then(|present| handle.change(present)) {
-                self.warn(change);
-            }
-        }
-    }
-
-    /// Warns that the capture on an interface has ended.
-    fn gone(&mut self, interface: &str, why: &str) {
-        let why = why.to_lowercase();
-        self.warn(handle::ended(interface, &why));
-    }
-
-    /// Whether the capture is over since no interface is left, and none is waited for any more.
-    fn is_over(&mut self, is_any_left: bool) -> bool {
-        if is_any_left {
-            self.none_since = None;
-            return false;
-        }
-        if self.none_since.is_none() && self.waits {
-            self.warn("no interface is left to capture on: waiting until one comes back".to_owned());
-        }
-        let since = *self.none_since.get_or_insert_with(Instant::now);
-        if self.unread.is_none() && !self.waits && since.elapsed() >= MADE_ANEW {
-            self.none_left();
-        }
-        self.unread.is_some()
-    }
-
-    fn none_left(&mut self) {
-        let words = "no interface is left to capture on: the capture ended before it was stopped".to_owned();
-        self.warn(words.clone());
-        self.unread = Some(words);
-    }
-
-    /// The halt, if it was asked for, as of when it was first seen.
-    fn halted(&mut self) -> Option<HaltInstant> {
-        if self.halted.is_none() && self.halt.is_set() {
-            self.halted = Some(HaltInstant { at: now(), since: Instant::now() });
-        }
-        self.halted
-    }
-
-    fn warn(&mut self, what: String) {
-        if self.warnings.len() < MAX_WARNINGS {
-            self.warnings.push(what);
-        }
-    }
 }

@@ -28,6 +28,7 @@ use super::spec::FilterSpec;
 mod cases;
 mod check;
 mod conditions;
+mod credentials;
 mod edits;
 mod links;
 mod reader;

@@ -12,6 +12,7 @@
 //! its echo, what came back.
 
 mod counts;
+mod messages;
 mod notify;
 mod queue;
 mod sender;
@@ -31,14 +32,14 @@ use tokio::time::Instant;
 use super::budget::{Budget, BudgetShare, bytes_of_request};
 use super::context::RunContext;
 use super::run::RunError;
-use crate::exchange::{ExchangeId, Outcome, Request, Response, Timestamp};
-use crate::middleware::context::ResponseFilter;
-use crate::middleware::external::{ExternalSettings, IncomingMessage, OutgoingMessage};
+use crate::exchange::{ExchangeId, Response, Timestamp};
+use crate::middleware::external::{ExternalSettings, OutgoingMessage};
 use crate::recording::recent::Recent;
 use crate::replay::ConnKey;
-use crate::report::{RequestRecord, TargetSet};
 
 pub(super) use counts::ExternalCounts;
+use messages::QueuedWorkerMessage;
+pub(super) use messages::{AcceptedRequest, ProductionResult, Resolution, WorkerMessage};
 pub(super) use notify::NotifyingClient;
 use queue::{QUEUE, WriteJob, WriteQueue, pop_if};
 pub(super) use sender::ResponseSender;
@@ -64,36 +65,6 @@ enum ExternalPhase {
     Over,
 }
 
-/// Message from the tasks.
-pub(super) enum WorkerMessage {
-    Said(IncomingMessage),
-    /// A process has ended, and none takes its place.
-    Gone,
-}
-
-/// Something that comes back, with its share of the memory that such may take.
-pub(super) type QueuedWorkerMessage = (WorkerMessage, BudgetShare);
-
-/// A request that passed the chain.
-pub(super) struct AcceptedRequest {
-    pub(super) note: RequestRecord,
-    pub(super) request: Box<Request>,
-    pub(super) due: Option<Instant>,
-    /// Time from its last byte on the wire until it was due, of a live capture.
-    pub(super) capture_delay: Option<Duration>,
-    /// Targets of the request.
-    pub(super) targets: TargetSet,
-    /// True when a filter gave it its Host.
-    pub(super) keep_host: bool,
-    /// Its place in the sample, see [`crate::middleware::Chain::place`].
-    pub(super) place: u64,
-    /// The links that redacted it, and are to redact its response.
-    pub(super) response_filters: Vec<Arc<dyn ResponseFilter>>,
-}
-
-/// Production's response to a request that still waits, or the report that there is none.
-pub(super) type ProductionResult = crate::exchange::Event;
-
 /// A request that waits for its echo.
 struct PendingEcho {
     passed: AcceptedRequest,
@@ -110,25 +81,6 @@ struct PendingResponse {
     response: Box<Response>,
     is_head: bool,
     _held: BudgetShare,
-}
-
-/// Result of a message, or of a timeout.
-pub(super) enum Resolution {
-    /// A request came back.
-    Passed {
-        passed: AcceptedRequest,
-        answered: Option<ProductionResult>,
-        /// True when any part of it was changed.
-        changed: bool,
-    },
-    /// A request did not come back.
-    Ended { note: RequestRecord, outcome: Outcome },
-    /// A request that was never sent to the process.
-    MadeUp(Box<Request>),
-    /// A response came back; `None` where it did not.
-    Response { of: ExchangeId, response: Option<Box<Response>> },
-    /// Something that changes nothing.
-    Nothing,
 }
 
 /// Pending item, in the order of the deadlines.

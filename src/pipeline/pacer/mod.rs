@@ -6,141 +6,33 @@ mod external;
 mod lookahead;
 mod next;
 mod pause;
+mod responses;
+mod stage;
 mod timing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use super::context::RunContext;
-use super::control::Control;
-use super::dispatch::TargetDispatcher;
-use super::external::{AcceptedRequest, ExternalStage};
+use super::external::AcceptedRequest;
 use super::passes::PassTag;
-use super::progress::Progress;
-use super::queues::{EVENT_QUEUE, LIVE_EVENT_QUEUE, QueuedEvent, UNSCHEDULED_EVENT_QUEUE};
-use super::recorder::EventSender;
-use super::reference_traffic::ReferenceSender;
 use super::request_record::request_record;
-use super::retention::RetentionRules;
-use super::run::Run;
-use crate::exchange::{Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
+use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Shed, Timestamp};
 use crate::middleware::context::ResponseFilter;
-use crate::middleware::context::UnreadableCounts;
 use crate::middleware::route::ROUTE;
-use crate::middleware::{self, LoopHeader};
-use crate::replay::{ConnKey, Delivery, Destination, ProductionEnd, ProductionEnds, ShortenedGaps, TargetId};
-use crate::report::{Production, ReportEvent, RequestRecord, TargetSet};
+use crate::replay::{ConnKey, Delivery, Destination, TargetId};
+use crate::report::{ReportEvent, RequestRecord, TargetSet};
 
 pub(super) use chains::RunChains;
-use lookahead::Lookahead;
 use next::{PacerStep, Upcoming};
 use pause::Stopped;
+use responses::AwaitingResponse;
+use stage::PacerMode;
+pub(super) use stage::{ChainEnd, PacerChannels, PacerInputs, PacerSettings};
 pub(super) use timing::Timing;
-
-/// Processing of requests by the pacer.
-pub(super) struct PacerSettings {
-    pub(super) chains: RunChains,
-    mode: PacerMode,
-    /// New settings of the chain, when they were reloaded.
-    pub(super) reloads: watch::Receiver<Option<middleware::ChainSettings>>,
-    pub(super) mark: Option<LoopHeader>,
-    /// Marker that sets copies of sessions apart, where there is no mark for all requests.
-    pub(super) copies: LoopHeader,
-    /// True when the report needs more of a request than totals.
-    pub(super) evidence: bool,
-    /// Rules for the parts of production's responses to keep; `None` where responses are not compared.
-    pub(super) retention: Option<RetentionRules>,
-    /// Sender of the traffic to the reference.
-    pub(super) reference: ReferenceSender,
-    pub(super) control: Control,
-    pub(super) timing: Timing,
-    /// Number of requests to take before the run ends by itself.
-    pub(super) most: Option<u64>,
-}
-
-/// What the pacer does besides waiting for what is due.
-enum PacerMode {
-    /// Nothing.
-    Plain,
-    /// It reads events before they are due, so that connections open in time.
-    Lookahead(Lookahead),
-    /// It passes requests through processes outside, after the chain.
-    External(ExternalStage),
-}
-
-impl PacerMode {
-    const fn external(&self) -> Option<&ExternalStage> {
-        if let Self::External(external) = self { Some(external) } else { None }
-    }
-
-    const fn external_mut(&mut self) -> Option<&mut ExternalStage> {
-        if let Self::External(external) = self { Some(external) } else { None }
-    }
-
-    const fn ahead(&self) -> Option<&Lookahead> {
-        if let Self::Lookahead(ahead) = self { Some(ahead) } else { None }
-    }
-
-    const fn ahead_mut(&mut self) -> Option<&mut Lookahead> {
-        if let Self::Lookahead(ahead) = self { Some(ahead) } else { None }
-    }
-}
-
-/// Channels of the pacer, to read from and write to.
-pub(super) struct PacerChannels {
-    pub(super) events: Receiver<QueuedEvent>,
-    /// Disconnected when the run is stopped and what was captured is not to be sent any more.
-    pub(super) stopped: Receiver<()>,
-    /// Ends the run, once enough requests were taken.
-    pub(super) enough: Arc<Notify>,
-    pub(super) dispatchers: Vec<TargetDispatcher>,
-    pub(super) recording: Option<EventSender>,
-    pub(super) runtime: tokio::runtime::Handle,
-    pub(super) facts: mpsc::Sender<ReportEvent>,
-    /// Told how production's responses end.
-    pub(super) production_ends: Arc<ProductionEnds>,
-    pub(super) progress: Arc<Progress>,
-}
-
-/// Findings of a chain at the end of a run.
-#[derive(Debug, Default)]
-pub(super) struct ChainEnd {
-    /// The share of sample keys that passed, where there are keys.
-    pub(super) keys: Option<f64>,
-    /// Remarks for people.
-    pub(super) remarks: Vec<String>,
-    /// Bodies that were to be redacted and could not be looked into.
-    pub(super) unreadable: UnreadableCounts,
-    /// Silences of the capture that were shortened, where they are.
-    pub(super) shortened_gaps: Option<(Duration, ShortenedGaps)>,
-}
-
-/// Facts about a request, kept until its response comes.
-struct AwaitingResponse {
-    /// Capture time of its last byte.
-    at: Timestamp,
-    recorded: bool,
-    is_head: bool,
-    /// The links that are to redact it.
-    response_filters: Vec<Arc<dyn ResponseFilter>>,
-}
-
-/// What the stages behind the pacer gave it.
-pub(super) struct PacerInputs {
-    pub(super) external: Option<ExternalStage>,
-    /// By target.
-    pub(super) dispatchers: Vec<TargetDispatcher>,
-    pub(super) reference: ReferenceSender,
-    pub(super) recording: Option<EventSender>,
-    pub(super) facts: mpsc::Sender<ReportEvent>,
-}
 
 /// The pacing thread.
 pub(super) struct Pacer {
@@ -158,51 +50,6 @@ pub(super) struct Pacer {
 const PAUSED: &str = "paused";
 
 impl Pacer {
-    /// A pacer that does to requests what `run` asks for; returns what hands it events, too.
-    pub(super) fn stage(context: &RunContext, run: &mut Run, inputs: PacerInputs) -> (Self, Sender<QueuedEvent>) {
-        let PacerInputs { external, dispatchers, reference, recording, facts } = inputs;
-        let timing = context.timing();
-        let (sender, events) = crossbeam_channel::bounded(event_places(&timing));
-        // What comes back from an external process is not known before its time.
-        let mirrors = dispatchers.iter().any(TargetDispatcher::mirrors);
-        let looks_ahead = mirrors && timing.is_known_ahead();
-        let chains = |settings: &middleware::ChainSettings| RunChains::new(settings, dispatchers.len());
-        let mode = match external {
-            Some(external) => PacerMode::External(external),
-            None if looks_ahead => PacerMode::Lookahead(Lookahead::new(chains(&run.middleware.without_limits()))),
-            None => PacerMode::Plain,
-        };
-        let settings = PacerSettings {
-            chains: chains(&run.middleware),
-            mode,
-            reloads: run.reloads.clone(),
-            mark: run.mark.take(),
-            retention: context.retention.clone(),
-            reference,
-            control: context.control.clone(),
-            timing,
-            evidence: run.evidence,
-            copies: LoopHeader::default().of_run(&run.middleware.run.id),
-            most: run.most,
-        };
-        let channels = PacerChannels {
-            events,
-            stopped: context.stops.pacing.clone(),
-            enough: Arc::clone(&context.stops.enough),
-            dispatchers,
-            recording,
-            runtime: context.runtime.handle().clone(),
-            facts,
-            production_ends: Arc::clone(&context.production_ends),
-            progress: Arc::clone(&context.progress),
-        };
-        (Self::new(settings, channels), sender)
-    }
-
-    fn new(settings: PacerSettings, channels: PacerChannels) -> Self {
-        Self { settings, channels, asked: HashMap::default(), taken: 0, open: 0, epoch: Instant::now() }
-    }
-
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
     pub(super) fn run(mut self) -> ChainEnd {
         timing::wake_in_time();
@@ -457,53 +304,6 @@ impl Pacer {
         self.report(ReportEvent::Ended { note: Box::new(note), outcome })
     }
 
-    fn damaged(&mut self, of: ExchangeId, why: Damage) -> Result<(), Stopped> {
-        let Some(asked) = self.asked.remove(&of) else {
-            self.follow(of, || Event::Damaged { of, why });
-            return Ok(());
-        };
-        if asked.recorded {
-            self.record(Event::Damaged { of, why });
-        }
-        self.channels.production_ends.note(of, ProductionEnd::Unknown { due: Instant::now() });
-        self.report(ReportEvent::Production { of, production: Err(why) })
-    }
-
-    /// A response ended, or is due to be closed then; see [`Pacer::upcoming`].
-    fn response(&mut self, of: ExchangeId, mut response: Box<Response>, due: Option<Instant>) -> Result<(), Stopped> {
-        let Some(asked) = self.asked.remove(&of) else {
-            self.follow(of, || Event::Response { of, response });
-            return Ok(());
-        };
-        if !self.channels.dispatchers.is_empty() {
-            self.channels.production_ends.note(of, production_end(&response, || self.due_or_now(due)));
-        }
-        let goes_on = asked.recorded || self.settings.mode.external().is_some();
-        let kept =
-            self.settings.retention.as_ref().map(|retention| Box::new(retention.production(&mut response, goes_on)));
-        let production = Production {
-            status: response.status,
-            body_len: response.body.len,
-            body_sha256: response.body.sha256,
-            damage: response.damage,
-            left: response.left,
-            latency: response.latency(asked.at),
-            kept,
-        };
-        let is_recordable = self.settings.chains.all.filter_response(&asked.response_filters, &mut response);
-        self.notice();
-        if !is_recordable {
-            if asked.recorded {
-                self.record(Event::Damaged { of, why: Damage::Shed });
-            }
-        } else if self.settings.mode.external().is_some() {
-            self.response_outside(of, response, &asked);
-        } else if asked.recorded {
-            self.record(Event::Response { of, response });
-        }
-        self.report(ReportEvent::Production { of, production: Ok(production) })
-    }
-
     /// Logs the chains' notices at once.
     fn notice(&mut self) {
         for notice in self.settings.chains.take_notices() {
@@ -525,24 +325,6 @@ impl Pacer {
             Err(TrySendError::Full(fact)) => self.channels.facts.blocking_send(fact).map_err(|_| Stopped),
             Err(TrySendError::Closed(_)) => Err(Stopped),
         }
-    }
-}
-
-/// Events that may be on their way from the capture thread.
-const fn event_places(timing: &Timing) -> usize {
-    match timing {
-        Timing::Live => LIVE_EVENT_QUEUE,
-        Timing::Paced { .. } if timing.is_unscheduled() => UNSCHEDULED_EVENT_QUEUE,
-        Timing::Paced { .. } => EVENT_QUEUE,
-    }
-}
-
-/// How production's response ended, or was closed when that is `due`.
-fn production_end(response: &Response, due: impl FnOnce() -> Instant) -> ProductionEnd {
-    match response.damage {
-        _ if response.is_open() => ProductionEnd::Open { len: response.body.len, due: due() },
-        None => ProductionEnd::Whole,
-        Some(_) => ProductionEnd::Unknown { due: due() },
     }
 }
 

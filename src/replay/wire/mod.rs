@@ -23,7 +23,6 @@
 //! *Times.* [`TargetResponse::written`] is when the system had taken the last byte; setting a connection up is apart.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -32,7 +31,7 @@ use super::{
     Client, ClientError, ConnCounters, ConnKey, ConnNumber, ConnectionMode, OpenNow, Reason, ResponseOptions,
     ResponseProgress, SendError, SendSettings, TargetResponse, Ticket, hop,
 };
-use crate::exchange::{ExchangeId, FailureKind, Request};
+use crate::exchange::{FailureKind, Request};
 
 mod addresses;
 mod attempt;
@@ -45,6 +44,7 @@ mod mirrored;
 mod pool;
 mod request;
 mod response;
+mod sending;
 mod setup;
 mod shortage;
 mod tls_probe;
@@ -64,22 +64,14 @@ pub(crate) use mirrored::MirroredTicket;
 pub use response::MAX_HEAD_BYTES;
 
 use connect::Connector;
-use exchange::{ExchangeError, SendResult, exchange};
 use mirrored::{MirroredConns, MirroredState, OpeningConn};
 use pool::ConnPool;
-use request::{EncodedRequest, RewriteRules};
+use request::RewriteRules;
+use sending::Sending;
 use shortage::Shortage;
 use tls_probe::TlsProbe;
 use turns::ReadTurns;
-use upstream::{Readiness, UpstreamConn};
 
-/// Time that a connection must stay quiet after its first response, before that response counts: see
-/// [`WireClient::over`].
-const QUIET: Duration = Duration::from_millis(10);
-/// The same once a target has said something unasked.
-const SUSPECT_QUIET: Duration = Duration::from_millis(100);
-/// New connections that are not used for one request, because something came before it was sent; with the next one it fails.
-const MAX_UNASKED: u32 = 3;
 /// Idle connections that are looked at when somebody asks what came unasked: some tens of microseconds.
 const LOOKED_AT: usize = 32;
 
@@ -162,153 +154,6 @@ impl WireClient {
     pub(crate) fn open_now(&self) -> OpenNow {
         self.connector.ledger.open_now()
     }
-
-    /// Over a pooled connection, or over a new one.
-    async fn pooled(&self, pool: &ConnPool, sending: &Sending<'_>) -> Result<TargetResponse, SendError> {
-        let mut tries = Tries::default();
-        loop {
-            let pooled = if tries.retried { None } else { pool.take(sending.begun) };
-            let (mut link, used) = match pooled {
-                Some(link) => (link, true),
-                None => match self.fresh(sending, &mut tries).await? {
-                    Some(link) => (link, false),
-                    None => continue,
-                },
-            };
-            match self.over(&mut link, sending).await {
-                Ok(answered) => {
-                    if answered.reusable {
-                        pool.give(link, answered.read.done, answered.read.idle_timeout);
-                    }
-                    return Ok(answer(answered, sending.progress));
-                }
-                Err(failed) => self.again(sending, &mut tries, used, failed)?,
-            }
-        }
-    }
-
-    /// Over the connection of the request's lane, which is opened anew where the target has ended it.
-    async fn mirrored(&self, mut turn: Ticket, sending: &Sending<'_>) -> Result<TargetResponse, SendError> {
-        let mut tries = Tries::default();
-        loop {
-            let kept = match turn.0.as_mut().map(|place| place.take()).unwrap_or_default() {
-                MirroredState::Open(mut link) => link.is_ready().then_some(link),
-                MirroredState::Opening(mut opening) => match (&mut opening.0).await {
-                    // Its target may have ended it since.
-                    Ok(Ok(mut link)) => link.is_ready().then_some(link),
-                    _ => None,
-                },
-                MirroredState::None => None,
-            };
-            let (mut link, used) = match kept {
-                Some(link) => (link, true),
-                None => match self.fresh(sending, &mut tries).await? {
-                    Some(link) => (link, false),
-                    None => continue,
-                },
-            };
-            let exchange = self.over(&mut link, sending);
-            match leaving_place(exchange, sending.progress, &mut turn).await {
-                Ok(answered) => {
-                    if let (true, Some(place)) = (answered.reusable, turn.0.as_mut()) {
-                        place.put(MirroredState::Open(link));
-                    }
-                    return Ok(answer(answered, sending.progress));
-                }
-                Err(failed) => self.again(sending, &mut tries, used, failed)?,
-            }
-        }
-    }
-
-    /// A new connection; `None` where another one is to be tried.
-    async fn fresh(&self, sending: &Sending<'_>, tries: &mut Tries) -> Result<Option<UpstreamConn>, SendError> {
-        let connected = self.connector.connect(sending.begun).await;
-        if connected.is_ok() {
-            self.shortage.ends();
-        }
-        match connected {
-            Ok(mut link) => match link.said_before_a_request() {
-                false => Ok(Some(link)),
-                true if tries.unasked < MAX_UNASKED => {
-                    tries.unasked += 1;
-                    Ok(None)
-                }
-                true => Err(unasked::before_request()),
-            },
-            // The machine may have room again in a moment: others give theirs back.
-            Err(SendError::Shed(place)) => {
-                if self.shortage.is_over(&self.host, place, sending.begun.elapsed(), self.connector.timeout) {
-                    return Err(SendError::Shed(place));
-                }
-                tokio::time::sleep(shortage::PAUSE).await;
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Runs one exchange. After the first one of a connection it waits for a moment of quiet: a target that sends a
-    /// response before the request has the true one still on its way.
-    async fn over(&self, link: &mut UpstreamConn, sending: &Sending<'_>) -> Result<SendResult, ExchangeError> {
-        let Sending { id, outgoing, wanted, begun, progress } = *sending;
-        link.address.asked();
-        let mut answered = exchange(link, id, outgoing, wanted, &self.exchanges, progress).await?;
-        if link.history.exchanges > 1 || !link.history.is_idle {
-            return Ok(answered);
-        }
-        let quiet = if self.connector.ledger.is_suspect() { SUSPECT_QUIET } else { QUIET };
-        let until = (answered.read.done + quiet).min(begun + self.connector.timeout / 2);
-        match link.settle(until).await {
-            Readiness::Ready => Ok(answered),
-            Readiness::Closed => {
-                link.history.is_idle = false;
-                answered.reusable = false;
-                Ok(answered)
-            }
-            Readiness::Spoke => {
-                link.desynchronised();
-                Err(ExchangeError { error: unasked::after_response(), nothing_sent: false, closed_unanswered: false })
-            }
-        }
-    }
-
-    /// Returns `Ok` where a failed request may be sent once more; else the reason that it failed.
-    fn again(
-        &self,
-        sending: &Sending<'_>,
-        tries: &mut Tries,
-        used: bool,
-        failed: ExchangeError,
-    ) -> Result<(), SendError> {
-        if failed.nothing_sent && used {
-            return Ok(());
-        }
-        if failed.closed_unanswered && used && sending.outgoing.changes_nothing && !tries.retried {
-            tries.retried = true;
-            self.connector.ledger.retried();
-            return Ok(());
-        }
-        Err(failed.error)
-    }
-}
-
-/// One request on its way, over whichever connection.
-#[derive(Clone, Copy)]
-struct Sending<'a> {
-    id: ExchangeId,
-    outgoing: &'a EncodedRequest,
-    wanted: ResponseOptions,
-    begun: Instant,
-    progress: &'a ResponseProgress,
-}
-
-/// Retries of a request so far.
-#[derive(Default)]
-struct Tries {
-    /// It went out once more, over a new connection.
-    retried: bool,
-    /// New connections that were not used, because something came before it was sent.
-    unasked: u32,
 }
 
 impl Client for WireClient {
@@ -406,34 +251,3 @@ impl Client for WireClient {
 
 /// Reason of a request whose framing describes another body than it has.
 const NOT_WHOLE: Reason = Reason::new("the request's body is not the one that its head tells of");
-
-/// What `exchange` yields; the turn leaves its place among the connections as soon as this one does not count any more.
-async fn leaving_place<T>(exchange: impl Future<Output = T>, progress: &ResponseProgress, turn: &mut Ticket) -> T {
-    let mut exchange = std::pin::pin!(exchange);
-    std::future::poll_fn(|cx| {
-        let polled = exchange.as_mut().poll(cx);
-        if polled.is_pending()
-            && progress.is_beside()
-            && let Some(turn) = turn.0.as_mut()
-        {
-            turn.leave_place();
-        }
-        polled
-    })
-    .await
-}
-
-fn answer(answered: SendResult, progress: &ResponseProgress) -> TargetResponse {
-    let SendResult { read, written, connection, .. } = answered;
-    TargetResponse {
-        status: read.status,
-        body_len: read.body_len,
-        body_sha256: read.body_sha256,
-        kept: read.kept,
-        closed: if read.is_whole { None } else { progress.closing() },
-        written,
-        first_byte: read.first_byte,
-        done: read.done,
-        connection: Some(connection),
-    }
-}

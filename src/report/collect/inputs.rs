@@ -10,13 +10,14 @@ use crate::replay::{ConnNumber, RetainedResponse};
 use crate::report::schema::failures::DesynchronisedSummary;
 use crate::report::schema::middleware::MiddlewareCounts;
 use crate::report::schema::request::RunRequest;
-use crate::report::schema::summary::{Frames, MaxGap, RampEnd, RecordingSummary, SCHEMA, Streams, Summary, Tcp};
+use crate::report::schema::summary::{Frames, MaxGap, RampEnd, SCHEMA, Streams, Summary, Tcp};
 use crate::report::schema::target;
 
 use super::histogram::LatencyHistogram;
 use super::request_text::RequestText;
 use super::route_name::RouteName;
 use super::steps::RampSteps;
+use crate::report::schema::recording::RecordingSummary;
 
 /// Gauges of a run at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -16,9 +16,10 @@ use crate::report::collect::evidence::SummaryBlocks;
 use crate::report::collect::inputs::{CaptureStats, TargetTotals, blank};
 use crate::report::collect::live_routes::LiveRoute;
 use crate::report::collect::results::ResultLine;
-use crate::report::schema::summary::{RecordingSummary, Summary};
+use crate::report::schema::summary::Summary;
 
 use super::{ReportEvent, Reporter};
+use crate::report::schema::recording::RecordingSummary;
 
 /// Last differences that are kept: as many as a page shows. Older ones make room.
 const MAX_RECENT: usize = 20;

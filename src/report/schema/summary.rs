@@ -9,16 +9,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::middleware::context::UnreadableCounts;
-use crate::recording::Recorded;
 use crate::replay::ShortenedGaps;
-use crate::report::units::counted;
 
 use super::by_route::RouteSummary;
 use super::counts::{CountMap, LatencySummary, is_zero, sum};
 use super::curves::Curves;
 use super::diff_groups::DiffGroups;
+use super::gates::GateResult;
 use super::middleware::MiddlewareCounts;
 use super::noise::{FieldRow, NoiseRow, UnlearntNoise};
+use super::recording::{DISK, RecordingSummary};
 use super::reference::{Baseline, SelfChecks};
 use super::request::RunRequest;
 use super::steps::RampStep;
@@ -311,108 +311,6 @@ pub struct SampleSummary {
     pub keys: Option<f64>,
     /// The share of bytes (heads and body content) that passed.
     pub bytes: Option<f64>,
-}
-
-/// Key of records lost to the disk.
-const DISK: &str = "disk";
-
-/// Totals of a recording.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordingSummary {
-    /// Files that were made.
-    pub files: u64,
-    /// The last of them.
-    pub last: Option<String>,
-    /// Records in them: messages (.gor), exchanges (JSON lines), frames (captures).
-    pub records: u64,
-    /// Whole requests in them; `None` where frames are recorded, and where it was not counted.
-    #[serde(default)]
-    pub requests: Option<u64>,
-    /// Bytes of the records, before compression.
-    pub bytes: u64,
-    /// Records that are not in them though they should be, by place: `disk`, `queue`.
-    pub lost: CountMap,
-    /// Records that the format cannot hold, by reason.
-    pub left_out: CountMap,
-    /// Exchanges that were written without their response, because too many waited for theirs.
-    pub given_up: u64,
-    /// Files whose end could not be written: what is in them can be read.
-    #[serde(default)]
-    pub unfinished: u64,
-}
-
-impl RecordingSummary {
-    /// Builds the summary of a recording; `unrecorded` is the number of records that found no room on their way there.
-    #[must_use]
-    pub fn new(recorded: &Recorded, unrecorded: u64) -> Self {
-        let some = |counts: &[(&str, u64)]| {
-            let some = counts.iter().filter(|(_, count)| *count > 0);
-            some.map(|(why, count)| ((*why).to_owned(), *count)).collect()
-        };
-        Self {
-            files: recorded.files,
-            last: recorded.last.as_ref().map(|path| path.display().to_string()),
-            records: recorded.records,
-            requests: recorded.requests,
-            bytes: recorded.bytes,
-            lost: some(&[(DISK, recorded.lost_records), ("queue", unrecorded)]),
-            left_out: recorded.left_out.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect(),
-            given_up: recorded.given_up,
-            unfinished: recorded.unfinished,
-        }
-    }
-
-    /// Its file, or how many there are, for people.
-    #[must_use]
-    pub(crate) fn in_files(&self) -> String {
-        match (self.files, &self.last) {
-            (1, Some(only)) => only.clone(),
-            (files, Some(last)) => format!("{}, the last of them {last}", counted(files, "file")),
-            (_, None) => "no file".to_owned(),
-        }
-    }
-}
-
-/// A demand on the run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct GateResult {
-    /// The demand, as typed.
-    pub gate: String,
-    /// Measured value: a number, a share from 0 to 1, or microseconds, as in the threshold; at the worst of its
-    /// targets.
-    pub value: f64,
-    /// True when the threshold held.
-    pub held: bool,
-    /// Number of samples it was measured on.
-    pub samples: u64,
-    /// The same as `held`, with the reason where it did not.
-    #[serde(default)]
-    pub state: GateState,
-    /// Largest permitted value, in the unit of `value`.
-    #[serde(default)]
-    pub limit: f64,
-    /// Number of samples needed for it to hold.
-    #[serde(default)]
-    pub needed: u64,
-    /// The URL of the target that it was measured at.
-    #[serde(default)]
-    pub target: Option<String>,
-    /// Reason that it held or did not, in words for people.
-    #[serde(default)]
-    pub reason: String,
-}
-
-/// Result of a threshold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GateState {
-    /// It held.
-    #[default]
-    Held,
-    /// The measured value is past the limit.
-    Failed,
-    /// It was measured on too few samples to hold.
-    TooFew,
 }
 
 impl Ended {

@@ -1,11 +1,12 @@
 //! Judgment of thresholds: the result of each and its reason, in a sentence that is complete by itself.
 
 use crate::report::schema::counts::{LatencySummary, sum};
-use crate::report::schema::summary::{GateResult, GateState, Summary};
+use crate::report::schema::summary::Summary;
 use crate::report::schema::target::{Differences, PairedLatency, TargetLatency, TargetSummary};
 
 use super::super::units::{duration, number, percent};
 use super::{LatencyClock, LatencyFigure, Threshold, ThresholdLimit, ThresholdMetric};
+use crate::report::schema::gates::{GateResult, GateState};
 
 /// Measurements of one target for its thresholds.
 #[derive(Clone, Debug, Default, PartialEq)]

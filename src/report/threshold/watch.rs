@@ -14,13 +14,14 @@ use crate::report::collect::recent::CountedDelivery;
 use crate::report::collect::results::TakenBackLines;
 use crate::report::collect::route_name::template;
 use crate::report::schema::noise::NoiseOnlyCounts;
-use crate::report::schema::summary::{GateResult, Summary};
+use crate::report::schema::summary::Summary;
 use crate::report::schema::target::{Differences, PairedLatency, TargetLatency};
 
 use crate::route_pattern::{self, RouteSet};
 
 use super::judge::{self, GateInput, is_error};
 use super::{LatencyClock, Threshold, ThresholdMetric, Thresholds};
+use crate::report::schema::gates::GateResult;
 
 /// Sets of fields that differed together, of one demand at one target; what comes up later is never noise.
 const MAX_SETS: usize = 1024;

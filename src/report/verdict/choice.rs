@@ -6,7 +6,7 @@ use crate::report::schema::verdict::{MAX_SENTENCES, VerdictSentence, VerdictWord
 use crate::report::units::counted;
 
 use super::FoundAtTarget;
-use super::findings::{Finding, Likeness};
+use super::finding::{Finding, Likeness};
 
 /// The sentences on targets, the worst of which comes first, and how many findings have none.
 pub(super) fn sentences(targets: Vec<FoundAtTarget<'_>>) -> (Vec<VerdictSentence>, u64) {

@@ -16,11 +16,12 @@ use crate::report::schema::verdict::{
 use crate::report::units::{counted, number};
 
 mod choice;
+mod finding;
 mod findings;
 mod nothing_sent;
 pub mod speed;
 
-use findings::Finding;
+use finding::Finding;
 pub use nothing_sent::no_request;
 
 /// Share of responses that differ, or never came, from which a run is bad, not odd.

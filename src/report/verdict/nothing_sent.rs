@@ -168,7 +168,7 @@ fn instead(frames: &Frames, streams: &Streams) -> String {
 mod tests {
     use super::*;
     use crate::report::schema::middleware::MiddlewareCounts;
-    use crate::report::schema::summary::RecordingSummary;
+    use crate::report::schema::recording::RecordingSummary;
     use crate::report::schema::target::TargetSummary;
 
     fn empty() -> Summary {

@@ -8,9 +8,10 @@ use crate::report::schema::by_route::{RouteProduction, RouteSummary, RouteTarget
 use crate::report::schema::counts::LatencySummary;
 use crate::report::schema::diff_groups::{DiffExample, DiffGroup, DiffGroups};
 use crate::report::schema::failures::FailureReason;
+use crate::report::schema::gates::GateResult;
 use crate::report::schema::noise::FieldRow;
+use crate::report::schema::recording::RecordingSummary;
 use crate::report::schema::request::RunRequest;
-use crate::report::schema::summary::{GateResult, RecordingSummary};
 use crate::report::schema::target::{Differences, PairedLatency, TargetGuard, TargetLatency};
 
 const URL: &str = "http://new";

@@ -15,7 +15,8 @@ use crate::report::collect::buckets::TakenBack;
 use crate::report::collect::status::StatusClass;
 use crate::report::reporter::snapshot::LiveState;
 use crate::report::schema::counts::CountMap;
-use crate::report::schema::summary::{RecordingSummary, Requests, Summary};
+use crate::report::schema::recording::RecordingSummary;
+use crate::report::schema::summary::{Requests, Summary};
 use crate::report::schema::target::TargetSummary;
 
 use page::MetricsPage;

@@ -1,8 +1,9 @@
 //! Thresholds of the run, and whether it met them: a paragraph each.
 
-use crate::report::schema::summary::{GateState, Summary};
+use crate::report::schema::summary::Summary;
 
 use super::{Severity, TextReport};
+use crate::report::schema::gates::GateState;
 
 /// Columns of what became of a demand.
 const STATE: usize = 9;

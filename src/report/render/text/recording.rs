@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use crate::report::schema::counts::sum;
-use crate::report::schema::summary::RecordingSummary;
 use crate::report::units::{bytes, counted, number};
 
 use super::{LABEL, Severity, TextReport, kinds};
+use crate::report::schema::recording::RecordingSummary;
 
 /// A line of the last block.
 pub(super) fn line(page: &mut TextReport, recording: &RecordingSummary) {

@@ -449,13 +449,13 @@ fn what_differs_is_told_by_field_and_noise_with_both_rates() {
 
 #[test]
 fn each_gate_is_told_with_what_became_of_it_and_why() {
-    use crate::report::schema::summary::GateState::{Failed, Held, TooFew};
-    let gate = |gate: &str, state, reason: &str| crate::report::schema::summary::GateResult {
+    use crate::report::schema::gates::GateState::{Failed, Held, TooFew};
+    let gate = |gate: &str, state, reason: &str| crate::report::schema::gates::GateResult {
         gate: gate.to_owned(),
         held: state == Held,
         state,
         reason: reason.to_owned(),
-        ..crate::report::schema::summary::GateResult::default()
+        ..crate::report::schema::gates::GateResult::default()
     };
     let mut summary = summary();
     summary.gates = vec![
@@ -482,7 +482,7 @@ fn each_gate_is_told_with_what_became_of_it_and_why() {
 }
 
 /// The report of a run that recorded, of 83,135 requests, what is left after the losses.
-fn recorded(recording: crate::report::schema::summary::RecordingSummary) -> (Summary, String) {
+fn recorded(recording: crate::report::schema::recording::RecordingSummary) -> (Summary, String) {
     let ended = Ended { kept: 83_135, ..Ended::default() };
     let requests = Requests { seen: 83_135, offered: 0, in_flight: 0, ended };
     let summary = Summary { requests, recording: Some(recording), ..Summary::default() };
@@ -492,7 +492,7 @@ fn recorded(recording: crate::report::schema::summary::RecordingSummary) -> (Sum
 
 #[test]
 fn what_a_recording_lost_is_not_said_to_be_recorded() {
-    let recording = crate::report::schema::summary::RecordingSummary {
+    let recording = crate::report::schema::recording::RecordingSummary {
         files: 1,
         last: Some("a.gor".to_owned()),
         records: 10,
@@ -506,19 +506,24 @@ fn what_a_recording_lost_is_not_said_to_be_recorded() {
     assert!(!text.contains("83,135  recorded") && text.contains("  5  recorded\n"), "{text}");
     assert!(summary.recording_failed());
     // Frames: how many requests are in them is not known.
-    let frames = crate::report::schema::summary::RecordingSummary { requests: None, ..recording.clone() };
+    let frames = crate::report::schema::recording::RecordingSummary { requests: None, ..recording.clone() };
     let (_, text) = recorded(frames);
     assert!(text.contains("10 records recorded in a.gor; 83,135 requests seen; 166,260 records LOST"), "{text}");
     assert!(!text.contains("83,135  recorded"), "{text}");
-    let whole =
-        crate::report::schema::summary::RecordingSummary { requests: Some(83_135), lost: CountMap::new(), ..recording };
+    let whole = crate::report::schema::recording::RecordingSummary {
+        requests: Some(83_135),
+        lost: CountMap::new(),
+        ..recording
+    };
     let (summary, text) = recorded(whole.clone());
     assert!(
         text.contains("83,135 of 83,135 requests recorded in a.gor\n") && text.contains("83,135  recorded\n"),
         "{text}"
     );
     assert!(!summary.recording_failed());
-    let queue = crate::report::schema::summary::RecordingSummary { lost: counts([("queue", 1)]), ..whole.clone() };
+    let queue = crate::report::schema::recording::RecordingSummary { lost: counts([("queue", 1)]), ..whole.clone() };
     assert!(!recorded(queue).0.recording_failed(), "the disk took all that came to it");
-    assert!(recorded(crate::report::schema::summary::RecordingSummary { unfinished: 1, ..whole }).0.recording_failed());
+    assert!(
+        recorded(crate::report::schema::recording::RecordingSummary { unfinished: 1, ..whole }).0.recording_failed()
+    );
 }

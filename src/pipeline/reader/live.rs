@@ -1,272 +1,28 @@
-//! The capture thread's work: frames become events on their way to the pacing thread.
-//!
-//! A file waits where there is no room behind it. A live source never waits: what finds no room is shed, whole
-//! requests at a time, and counted.
+//! A live source: what finds no room behind it is shed, whole requests at a time, and counted.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, TrySendError};
-use tokio::sync::mpsc;
+use crossbeam_channel::TrySendError;
 
-use super::budget::{Budget, bytes_of};
-use super::context::RunContext;
-use super::inspect::read_from;
-use super::observer::{EngineReporter, Observer};
-use super::passes::{KnownSpan, PassMapper, PassTag};
-use super::progress::Progress;
-use super::queues::{FULL_PAUSE, QueuedEvent};
-use super::recorder::FrameSender;
-use super::request_record::request_record;
-use super::run::{Feed, Run, RunError};
-use super::tap::Tap;
-use super::threads::spawn;
-use crate::capture::{self, Halt, Polled, Source};
-use crate::causes::say;
+use super::ReaderChannels;
+use crate::capture::{Polled, Source};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Shed, Timestamp};
-use crate::http1::BodyPolicies;
-use crate::recording::{self, EventSource as _, Origin, RecordingSource};
-use crate::replay::ReplayRange;
+use crate::pipeline::budget::bytes_of;
+use crate::pipeline::observer::EngineReporter;
+use crate::pipeline::passes::PassTag;
+use crate::pipeline::queues::QueuedEvent;
+use crate::pipeline::recorder::FrameSender;
+use crate::pipeline::request_record::request_record;
+use crate::pipeline::tap::Tap;
 use crate::report::{CaptureStats, ReportEvent, UnreportedSheds};
 
-/// Frames of a file between two looks at how far it was read.
-const PROGRESS_EVERY: u64 = 64;
 /// Time of a live capture between two looks at what was dropped and how much there was.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// The capture thread before it starts.
-pub(super) enum CaptureStage {
-    Files(FileReader),
-    Live(LiveReader),
-}
-
-impl CaptureStage {
-    /// Reads what `run` is fed with; hands events and facts on, and frames where they are recorded.
-    pub(super) fn new(
-        context: &RunContext,
-        run: Run,
-        tap: Tap,
-        events: Sender<QueuedEvent>,
-        facts: mpsc::Sender<ReportEvent>,
-        frames: Option<FrameSender>,
-        connections_wanted: bool,
-    ) -> Self {
-        let channels = ReaderChannels {
-            events,
-            bytes: context.event_budget.clone(),
-            facts,
-            runtime: context.runtime.handle().clone(),
-            progress: Arc::clone(&context.progress),
-            observer: run.observer,
-        };
-        match run.feed {
-            Feed::Files(origin) => {
-                let (wanted, span) = (context.bodies, Arc::clone(&context.span));
-                let files = FileInputs { capture: run.capture, wanted, range: run.range, span };
-                Self::Files(FileReader { origin, tap, files, channels })
-            }
-            Feed::Live(source) => Self::Live(LiveReader { source, tap, channels, frames, connections_wanted }),
-        }
-    }
-
-    /// Starts the thread.
-    pub(super) fn start(self) -> Result<thread::JoinHandle<(CaptureStats, UnreportedSheds)>, RunError> {
-        spawn("capture", move || match self {
-            Self::Files(reader) => (reader.run(), UnreportedSheds::default()),
-            Self::Live(reader) => reader.run(),
-        })
-    }
-}
-
-/// Outputs of the capture thread.
-pub(super) struct ReaderChannels {
-    pub(super) events: Sender<QueuedEvent>,
-    /// Memory that events on their way may take.
-    pub(super) bytes: Budget,
-    pub(super) facts: mpsc::Sender<ReportEvent>,
-    pub(super) runtime: tokio::runtime::Handle,
-    pub(super) progress: Arc<Progress>,
-    pub(super) observer: Observer,
-}
-
-impl ReaderChannels {
-    /// Hands an event on as soon as there is room; false once nobody takes events any more.
-    pub(super) fn wait(&self, event: Event, part: PassTag, permille: u64) -> bool {
-        // Once the run was stopped nothing is bounded any more, and nothing comes.
-        let held = self.bytes.hold(bytes_of(&event), &self.runtime).ok().flatten();
-        let mut queued = QueuedEvent { event, part, held, permille };
-        loop {
-            match self.events.try_send(queued) {
-                Ok(()) => return true,
-                Err(TrySendError::Disconnected(_)) => return false,
-                Err(TrySendError::Full(back)) => queued = back,
-            }
-            thread::sleep(FULL_PAUSE);
-        }
-    }
-}
-
-/// Reads files, captures or recordings, once or several times, or until they are halted; waits where there is no room.
-pub(super) struct FileReader {
-    /// First source to read.
-    pub(super) origin: Origin,
-    /// For the first pass.
-    pub(super) tap: Tap,
-    pub(super) files: FileInputs,
-    pub(super) channels: ReaderChannels,
-}
-
-/// Settings for reading files, and the number of passes.
-pub(super) struct FileInputs {
-    pub(super) capture: capture::Settings,
-    /// Policies for keeping bodies.
-    pub(super) wanted: BodyPolicies,
-    pub(super) range: ReplayRange,
-    pub(super) span: KnownSpan,
-}
-
-impl FileReader {
-    pub(super) fn run(self) -> CaptureStats {
-        let Self { origin, tap, files: FileInputs { capture, wanted, range, span }, channels } = self;
-        let passes = range.passes.max(1);
-        let mut reading = OpenFiles {
-            engine_reporter: EngineReporter::new(&channels.observer),
-            channels,
-            halted: capture.halt.clone(),
-            mapper: PassMapper::new(range, span),
-            pass: 1,
-            passes,
-            connected: true,
-        };
-        let mut engine = reading.origin(origin, Some(tap), &capture, wanted);
-        while reading.pass < passes && reading.goes_on() {
-            match recording::open(&capture) {
-                Ok(origin) => {
-                    reading.pass += 1;
-                    reading.mapper.begin(reading.pass);
-                    engine.add(reading.origin(origin, None, &capture, wanted));
-                }
-                Err(errors) => {
-                    let why: Vec<String> = errors.iter().map(|error| say(error)).collect();
-                    let words = format!("after {} of {passes} passes: {}", reading.pass, why.join("; "));
-                    engine.warnings.push(words.clone());
-                    engine.unread.push(words);
-                    break;
-                }
-            }
-        }
-        engine.warnings.extend(reading.mapper.remark());
-        engine
-    }
-}
-
-/// Files while they are read.
-struct OpenFiles {
-    engine_reporter: EngineReporter,
-    channels: ReaderChannels,
-    halted: Halt,
-    mapper: PassMapper,
-    pass: u32,
-    passes: u32,
-    /// Somebody takes events.
-    connected: bool,
-}
-
-impl OpenFiles {
-    fn goes_on(&self) -> bool {
-        self.connected && !self.halted.is_set()
-    }
-
-    /// One pass.
-    fn origin(
-        &mut self,
-        origin: Origin,
-        tap: Option<Tap>,
-        capture: &capture::Settings,
-        wanted: BodyPolicies,
-    ) -> CaptureStats {
-        match origin {
-            Origin::Frames(source) => match tap.map_or_else(|| Tap::new(capture, wanted), Ok) {
-                Ok(tap) => self.frames(source, tap),
-                Err(error) => CaptureStats { warnings: vec![say(&error)], ..CaptureStats::default() },
-            },
-            Origin::Events(mut source) => {
-                source.set_interests(wanted);
-                self.events(&mut source);
-                read_from(&source)
-            }
-        }
-    }
-
-    fn frames(&mut self, mut source: Box<dyn Source + Send>, mut tap: Tap) -> CaptureStats {
-        let (mut frames, mut permille) = (0u64, u64::MAX);
-        while self.goes_on() {
-            if frames.is_multiple_of(PROGRESS_EVERY) {
-                permille = self.permille(source.progress());
-                if self.engine_reporter.is_due() {
-                    self.engine_reporter.report(tap.engine(&*source));
-                }
-            }
-            frames += 1;
-            let more = tap.pull(&mut *source, &mut |event| self.take(event, permille));
-            if !more || self.mapper.is_over() {
-                if more {
-                    self.hand_on(permille, PassMapper::close);
-                }
-                tap.finish(&mut |event| self.take(event, permille));
-                break;
-            }
-        }
-        self.hand_on(permille, PassMapper::finish);
-        let engine = tap.engine(&*source);
-        self.engine_reporter.pass(&engine);
-        engine
-    }
-
-    fn events(&mut self, source: &mut RecordingSource) {
-        let (mut events, mut permille) = (0u64, u64::MAX);
-        while self.goes_on() && !self.mapper.is_over() {
-            if events.is_multiple_of(PROGRESS_EVERY) {
-                permille = self.permille(source.progress());
-            }
-            events += 1;
-            let Some(event) = source.next() else { break };
-            self.take(event, permille);
-        }
-        if self.mapper.is_over() {
-            self.hand_on(permille, PassMapper::close);
-        }
-        self.hand_on(permille, PassMapper::finish);
-    }
-
-    fn take(&mut self, event: Event, permille: u64) {
-        self.hand_on(permille, |mapper, hand_on| mapper.take(event, hand_on));
-    }
-
-    /// Hands on whatever the passage has.
-    fn hand_on(&mut self, permille: u64, work: impl FnOnce(&mut PassMapper, &mut dyn FnMut(Event, PassTag))) {
-        let Self { channels, mapper, connected, .. } = self;
-        work(mapper, &mut |event, part| *connected = *connected && channels.wait(event, part, permille));
-    }
-
-    /// Returns the progress through all passes together, in thousandths.
-    fn permille(&self, share: Option<f64>) -> u64 {
-        let done = f64::from(self.pass - 1);
-        share.map_or(u64::MAX, |share| thousandths((done + share) / f64::from(self.passes)))
-    }
-}
-
-fn thousandths(share: f64) -> u64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1000")]
-    let thousandths = (share.clamp(0.0, 1.0) * 1000.0) as u64;
-    thousandths
-}
-
 /// Follows a live source until that ends, by its halt or because it is gone; never waits for those behind.
-pub(super) struct LiveReader {
+pub(in crate::pipeline) struct LiveReader {
     pub(super) source: Box<dyn Source + Send>,
     pub(super) tap: Tap,
     pub(super) channels: ReaderChannels,
@@ -413,8 +169,14 @@ impl<'a> LiveOutbox<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+
     use super::*;
     use crate::exchange::{Body, ConnectionId, Head, RequestState, Response};
+    use crate::pipeline::budget::Budget;
+    use crate::pipeline::observer::Observer;
     use crate::testing;
 
     struct LiveFixture {

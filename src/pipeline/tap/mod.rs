@@ -1,17 +1,16 @@
 //! Frames to events: the sans-IO stages one after another, on whatever thread calls them.
 
+mod engine;
+
 use arrayvec::ArrayVec;
 
 use crate::capture::{self, BpfFilter, BpfMatch, FEW, Frame, FramePosition, Source};
 use crate::decode::{Decoder, Legs, LocatedSegment, Segment, Skip, plain};
 use crate::exchange::{Event, Timestamp};
-use crate::flow::{self, CONNECTION_COST, FlowLookup, FlowTable, SightingStats, Sightings, Verdict};
+use crate::flow::{self, CONNECTION_COST, FlowTable, SightingStats, Sightings};
 use crate::http1::{BodyPolicies, Http1};
 use crate::report::{CaptureStats, FileFrame, Frames, Streams, Tcp};
-
-/// Connections that are remembered from which on those of a few frames are looked up together. Fewer are in the
-/// processor's cache.
-const MANY: usize = 4096;
+use engine::{Engine, MANY};
 
 /// The segments of a few frames.
 type SegmentBatch<'a> = ArrayVec<Segment<'a>, FEW>;
@@ -28,13 +27,6 @@ pub struct Tap {
     skipped: [u64; Skip::ALL.len()],
     /// Where the capture's clock was first seen to be set.
     clock_step: Option<ClockStep>,
-}
-
-/// Segments to events.
-struct Engine {
-    sightings: Sightings,
-    flows: FlowTable,
-    http1: Http1,
 }
 
 /// A frame at which the capture's clock was seen to be set.
@@ -291,119 +283,6 @@ impl Tap {
             warnings: [source.warnings(), self.decoder.advice(), told_twice(sightings)].concat(),
             unread: source.unread(),
         }
-    }
-}
-
-impl Engine {
-    /// Takes the next segment and tells what it makes known.
-    fn take(&mut self, segment: &Segment<'_>, sink: &mut dyn FnMut(Event)) {
-        if self.sightings.concerns(segment) {
-            let verdict = self.sightings.judge(segment);
-            self.release(sink);
-            if !self.goes_on(verdict, segment, sink) {
-                return;
-            }
-        }
-        let Self { flows, http1, .. } = self;
-        let mut place = flows.lookup(segment);
-        if let Some(slot) = flows.guess(&mut place)
-            && flows.remembered() >= MANY
-        {
-            http1.fetch(slot);
-        }
-        flows.pass_over(&mut place, segment, |slot, side| http1.passes_over(slot, side));
-        flows.take_at(&place, segment, &mut |chunk| http1.take(chunk, sink));
-    }
-
-    /// Takes segments in few steps, each of some of them.
-    fn segments(&mut self, segments: &[Segment<'_>], sink: &mut dyn FnMut(Event)) {
-        let mut from = 0;
-        for (place, segment) in segments.iter().enumerate() {
-            if !self.sightings.concerns(segment) {
-                continue;
-            }
-            let verdict = self.sightings.judge(segment);
-            if verdict == Verdict::Passes && !self.sightings.has_released() {
-                continue;
-            }
-            // What was held goes between those before and behind it.
-            self.take_together(segments.get(from..place).unwrap_or_default(), sink);
-            self.release(sink);
-            from = if self.goes_on(verdict, segment, sink) { place } else { place + 1 };
-        }
-        self.take_together(segments.get(from..).unwrap_or_default(), sink);
-    }
-
-    /// Takes segments of which none depends on another one's being taken, nor on sightings.
-    fn take_together(&mut self, segments: &[Segment<'_>], sink: &mut dyn FnMut(Event)) {
-        let mut places: ArrayVec<FlowLookup, FEW> = segments.iter().map(|segment| self.flows.lookup(segment)).collect();
-        for place in &mut places {
-            if let Some(slot) = self.flows.guess(place) {
-                self.http1.fetch(slot);
-            }
-        }
-        let http1 = &mut self.http1;
-        for (place, segment) in places.iter_mut().zip(segments) {
-            self.flows.pass_over(place, segment, |slot, side| http1.passes_over(slot, side));
-            self.flows.take_at(place, segment, &mut |chunk| http1.take(chunk, sink));
-        }
-    }
-
-    /// Returns whether a segment goes on as it is. A copy goes on under the addresses of the first sighting.
-    fn goes_on(&mut self, verdict: Verdict, segment: &Segment<'_>, sink: &mut dyn FnMut(Event)) -> bool {
-        match verdict {
-            Verdict::Passes => true,
-            Verdict::Held => false,
-            Verdict::Copy => !self.take_copy(segment, sink),
-        }
-    }
-
-    /// Takes a segment of a further sighting; false where it is none after all.
-    fn take_copy(&mut self, segment: &Segment<'_>, sink: &mut dyn FnMut(Event)) -> bool {
-        let Self { sightings, flows, http1 } = self;
-        flows.expect_copies();
-        let Some(copy) = sightings.as_first(segment) else { return true };
-        if flows.take_copy(&copy, segment.at, &mut |chunk| http1.take(chunk, sink)) {
-            return true;
-        }
-        match sightings.reconsider(segment) {
-            Verdict::Passes => false,
-            Verdict::Held => true,
-            Verdict::Copy => {
-                if let Some(copy) = sightings.as_first(segment) {
-                    flows.take_copy(&copy, segment.at, &mut |chunk| http1.take(chunk, sink));
-                }
-                true
-            }
-        }
-    }
-
-    /// Takes what was held until now.
-    fn release(&mut self, sink: &mut dyn FnMut(Event)) {
-        if !self.sightings.has_released() {
-            return;
-        }
-        for released in self.sightings.released() {
-            let segment = released.segment();
-            if !(released.is_copy() && self.take_copy(&segment, sink)) {
-                let Self { flows, http1, .. } = self;
-                flows.take(&segment, &mut |chunk| http1.take(chunk, sink));
-            }
-        }
-    }
-
-    fn idle(&mut self, now: Timestamp, sink: &mut dyn FnMut(Event)) {
-        self.sightings.idle(now);
-        self.release(sink);
-        let Self { flows, http1, .. } = self;
-        flows.idle(now, &mut |chunk| http1.take(chunk, sink));
-    }
-
-    fn finish(&mut self, sink: &mut dyn FnMut(Event)) {
-        self.sightings.finish();
-        self.release(sink);
-        let Self { flows, http1, .. } = self;
-        flows.finish(&mut |chunk| http1.take(chunk, sink));
     }
 }
 

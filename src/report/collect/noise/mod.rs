@@ -11,21 +11,16 @@
 //! relative difference of 20 % between the rates is a factor of 1.5), but for the two comparisons: a field that never
 //! differed from itself is never noise.
 
+mod route;
+
 use std::collections::{BTreeMap, HashMap};
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-use crate::compare::{DifferenceKind, DifferencePart, ResponseDiff, field};
-use crate::report::schema::noise::{
-    FieldRow, NoiseOnlyCounts, NoiseRates, NoiseRow, NoiseSamples, NoiseSource, UnlearntNoise,
-};
+use crate::compare::{DifferencePart, ResponseDiff};
+use crate::report::schema::noise::{FieldRow, NoiseOnlyCounts, NoiseRow, NoiseSource, UnlearntNoise};
 
 use super::route_name::{MAX_ROUTES, OTHER};
+use route::{FieldId, MAX_FIELDS, MAX_SETS, NoiseCapacity, NoiseRoute, NoiseTarget, add, subtract};
 
-/// Fields of one route that are counted separately; further ones are never noise.
-const MAX_FIELDS: usize = 200;
-/// Sets of fields that differed together, of one route at one target; what comes up later is never noise.
-const MAX_SETS: usize = 256;
 /// Fields of all routes, and sets of all: as of 500 routes that have as many as they may. The sets may have eight fields
 /// each, on the whole: who makes up responses that differ in everything fills no more than two megabytes.
 const ROOM: NoiseCapacity =
@@ -34,19 +29,13 @@ const ROOM: NoiseCapacity =
 pub(crate) const MAX_OWN: u64 = 1000;
 /// Rows of each list of the verdict, the most frequent first; the others count all the same.
 const MAX_ROWS: usize = 200;
-/// Times that a field has to have differed from itself.
-const LEAST_OWN: u64 = 2;
-/// Largest excess of a field's rate at a target over its own rate, relative to the sum of both rates.
-const RELATIVE: f64 = 0.2;
-/// The same, in rates.
-const ABSOLUTE: f64 = 0.0003;
 
 impl NoiseSource {
     const ALL: [Self; 3] = [Self::Baseline, Self::SelfCheck, Self::Repeats];
 
     /// Returns whether this source is valid for a part of a response. Production's own statuses change with time: only
     /// responses of the same moment count for them.
-    const fn concerns(self, place: DifferencePart) -> bool {
+    pub(super) const fn concerns(self, place: DifferencePart) -> bool {
         !matches!((self, place), (Self::Repeats, DifferencePart::Status))
     }
 }
@@ -130,50 +119,12 @@ impl NoiseVerdict {
     }
 }
 
-/// A field of a route, by its number.
-type FieldId = u16;
-
 /// Counts of all comparisons.
 #[derive(Clone, Debug)]
 pub struct Noise {
     targets: usize,
     routes: HashMap<String, NoiseRoute, foldhash::fast::RandomState>,
     room: NoiseCapacity,
-}
-
-/// Remaining capacity on all routes together.
-#[derive(Clone, Copy, Debug)]
-struct NoiseCapacity {
-    fields: usize,
-    sets: usize,
-    /// Fields in these sets.
-    members: usize,
-}
-
-/// Counts of one route.
-#[derive(Clone, Debug, Default)]
-struct NoiseRoute {
-    fields: Vec<(DifferencePart, Box<str>)>,
-    /// The hash of each: most are looked for again and again.
-    hashes: Vec<u64>,
-    own: [SelfComparison; NoiseSource::ALL.len()],
-    targets: Vec<NoiseTarget>,
-}
-
-/// Comparisons with itself.
-#[derive(Clone, Debug, Default)]
-struct SelfComparison {
-    pairs: u64,
-    differ: Vec<u64>,
-}
-
-/// Comparisons of one target with production.
-#[derive(Clone, Debug, Default)]
-struct NoiseTarget {
-    compared: u64,
-    differ: Vec<u64>,
-    /// Number of differences in just these fields. A response with a field without a number has none here.
-    sets: HashMap<Box<[FieldId]>, u64, foldhash::fast::RandomState>,
 }
 
 impl Noise {
@@ -296,187 +247,12 @@ impl Noise {
     }
 }
 
-impl NoiseRoute {
-    fn own_of(&self, why: NoiseSource) -> Option<&SelfComparison> {
-        self.own.get(why as usize)
-    }
-
-    fn take(&mut self, target: usize, found: &ResponseDiff, room: &mut NoiseCapacity) {
-        let set = self.set(found, room);
-        let Some(target) = self.targets.get_mut(target) else { return };
-        target.compared += 1;
-        let Some(set) = set.filter(|set| !set.is_empty()) else { return };
-        set.iter().for_each(|field| add(&mut target.differ, *field));
-        if let Some(count) = target.sets.get_mut(&set) {
-            *count += 1;
-        } else if target.sets.len() < MAX_SETS && room.sets > 0 && room.members >= set.len() {
-            room.sets -= 1;
-            room.members -= set.len();
-            target.sets.insert(set, 1);
-        }
-    }
-
-    /// What had no number, or no set, when it was counted, has none now either: there is no more room than there was.
-    fn take_back(&mut self, target: usize, found: &ResponseDiff, room: &mut NoiseCapacity) {
-        let set = self.set(found, room);
-        let Some(target) = self.targets.get_mut(target) else { return };
-        target.compared = target.compared.saturating_sub(1);
-        let Some(set) = set.filter(|set| !set.is_empty()) else { return };
-        set.iter().for_each(|field| subtract(&mut target.differ, *field));
-        if let Some(count) = target.sets.get_mut(&set) {
-            *count = count.saturating_sub(1);
-        }
-    }
-
-    /// Returns the numbers of the fields in which responses differ, each once, in order; `None` where one of them has
-    /// none.
-    fn set(&mut self, found: &ResponseDiff, room: &mut NoiseCapacity) -> Option<Box<[FieldId]>> {
-        let mut set = Vec::with_capacity(found.differences.len());
-        let mut all = true;
-        for difference in &found.differences {
-            match self.number(difference, room) {
-                Some(field) => set.push(field),
-                None => all = false,
-            }
-        }
-        set.sort_unstable();
-        set.dedup();
-        all.then(|| set.into())
-    }
-
-    /// The same, those that have a number.
-    fn known(&mut self, found: &ResponseDiff, room: &mut NoiseCapacity) -> Vec<FieldId> {
-        let numbers = found.differences.iter().filter_map(|difference| self.number(difference, room));
-        let mut set: Vec<_> = numbers.collect();
-        set.sort_unstable();
-        set.dedup();
-        set
-    }
-
-    fn number(&mut self, difference: &crate::compare::Difference, room: &mut NoiseCapacity) -> Option<FieldId> {
-        if difference.kind == DifferenceKind::More {
-            return None;
-        }
-        let path = field(&difference.path);
-        let hash = xxh3_64_with_seed(path.as_bytes(), difference.place as u64);
-        let is_it = |at: &usize| self.fields.get(*at).is_some_and(|(_, other)| **other == *path);
-        let hashes = self.hashes.iter().enumerate().filter(|(_, other)| **other == hash);
-        let known = hashes.map(|(at, _)| at).find(is_it);
-        let at = match known {
-            Some(at) => at,
-            None if self.fields.len() < MAX_FIELDS && room.fields > 0 => {
-                room.fields -= 1;
-                self.fields.push((difference.place, path.into()));
-                self.hashes.push(hash);
-                self.fields.len() - 1
-            }
-            None => return None,
-        };
-        FieldId::try_from(at).ok()
-    }
-
-    /// The fields that are noise at this target.
-    fn rows(&self, name: &str, url: &str, target: &NoiseTarget) -> Vec<(FieldId, NoiseRow)> {
-        let mut rows = Vec::new();
-        for (at, (place, path)) in self.fields.iter().enumerate() {
-            let shadow = rate(target.differ.get(at), target.compared);
-            if shadow == 0.0 {
-                continue;
-            }
-            let noisy = NoiseSource::ALL.into_iter().filter(|why| why.concerns(*place)).find_map(|why| {
-                let own = self.own_of(why)?;
-                let differ = own.differ.get(at).copied().unwrap_or_default();
-                let rates = NoiseRates { shadow, own: rate(Some(&differ), own.pairs) };
-                let is_noise = differ >= LEAST_OWN && rates.are_alike();
-                is_noise.then_some((why, rates, own.pairs))
-            });
-            let Some((why, rates, own)) = noisy else { continue };
-            let samples = NoiseSamples { shadow: target.compared, own };
-            let (route, path) = (name.to_owned(), path.to_string());
-            let row = NoiseRow { route, place: *place, path, target: url.to_owned(), why, rates, samples };
-            rows.extend(FieldId::try_from(at).ok().map(|at| (at, row)));
-        }
-        rows
-    }
-
-    /// Returns how many responses differ in headers or body, where too little was compared with itself to find noise; 0
-    /// elsewhere.
-    fn unlearnt(&self, target: &NoiseTarget) -> u64 {
-        if self.own.iter().any(|own| own.pairs >= LEAST_OWN) {
-            return 0;
-        }
-        let says = |field: &FieldId| {
-            self.fields.get(usize::from(*field)).is_some_and(|(place, _)| *place != DifferencePart::Status)
-        };
-        target.sets.iter().filter(|(set, _)| set.iter().any(says)).map(|(_, count)| count).sum()
-    }
-
-    /// The fields in which this target differs and that are no noise.
-    fn others(&self, name: &str, url: &str, target: &NoiseTarget, noise: &[(FieldId, NoiseRow)]) -> Vec<FieldRow> {
-        let counted = self
-            .fields
-            .iter()
-            .zip(&target.differ)
-            .enumerate()
-            .filter(|(at, (_, count))| **count > 0 && !noise.iter().any(|(field, _)| usize::from(*field) == *at));
-        let row = |(_, ((place, path), count)): (usize, (&(DifferencePart, Box<str>), &u64))| FieldRow {
-            route: name.to_owned(),
-            place: *place,
-            path: path.to_string(),
-            target: url.to_owned(),
-            count: *count,
-            compared: target.compared,
-        };
-        counted.map(row).collect()
-    }
-
-    /// Counts responses that differed in just these fields, where those of a part are all noise.
-    fn only_noise(
-        &self,
-        set: &[FieldId],
-        count: u64,
-        is_noise: &dyn Fn(FieldId) -> bool,
-        counts: &mut NoiseOnlyCounts,
-    ) {
-        let field = |at: &FieldId| Some((self.fields.get(usize::from(*at))?.0, is_noise(*at)));
-        counts.count(&set.iter().filter_map(field), count);
-    }
-}
-
-impl NoiseRates {
-    /// Returns whether a target differs no more than the comparisons of something with itself.
-    fn are_alike(self) -> bool {
-        let more = self.shadow - self.own;
-        more <= RELATIVE * (self.shadow + self.own) || more <= ABSOLUTE
-    }
-}
-
-fn add(counts: &mut Vec<u64>, field: FieldId) {
-    let at = usize::from(field);
-    if counts.len() <= at {
-        counts.resize(at + 1, 0);
-    }
-    if let Some(count) = counts.get_mut(at) {
-        *count += 1;
-    }
-}
-
-fn subtract(counts: &mut [u64], field: FieldId) {
-    if let Some(count) = counts.get_mut(usize::from(field)) {
-        *count = count.saturating_sub(1);
-    }
-}
-
-fn rate(count: Option<&u64>, of: u64) -> f64 {
-    count.map_or(0.0, |count| *count as f64 / of.max(1) as f64)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::compare::Difference;
+    use crate::compare::{Difference, DifferenceKind};
 
     /// Differences in these places: `$...` in the body, `status`, anything else a header.
     fn found(paths: &[&str]) -> ResponseDiff {

@@ -3,61 +3,32 @@
 //! A job waits here while the target has as many requests in flight as it may, and that wait is lag. Nothing else
 //! waits: each request in flight has a task to itself, with its own time limit, and none can hold up or harm another.
 
+mod deliveries;
+mod in_flight;
+mod waits;
+
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 
 use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
-use super::production_ends::ProductionEndWait;
-use super::response_watch::{ResponseWatch, Surroundings, WatchStep};
+use super::response_watch::ResponseWatch;
 use super::{
-    BegunResponse, Client, ClosedEarly, Delivery, Destination, Job, ProductionEnds, Reason, ResponseProgress,
-    SendError, TargetLimits, TargetResponse,
+    Client, Delivery, Destination, Job, ProductionEnds, Reason, ResponseProgress, SendError, TargetLimits,
+    TargetResponse,
 };
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
+pub use deliveries::Deliveries;
+use deliveries::report;
+pub use in_flight::InFlight;
+use waits::{ReusableTimeout, StopWait, WatchedSend};
 
 /// Most requests in flight that can be asked for: it is cut to this. Each holds a task and, mostly, a connection.
 pub(crate) const MAX_IN_FLIGHT: usize = 1 << 20;
-
-/// Number of requests that await their response at one target; may be read at any time.
-#[derive(Debug, Default)]
-pub struct InFlight {
-    now: AtomicU64,
-    peak: AtomicU64,
-}
-
-impl InFlight {
-    /// Right now.
-    #[must_use]
-    pub fn now(&self) -> u64 {
-        self.now.load(Ordering::Relaxed)
-    }
-
-    /// Most at once so far.
-    #[must_use]
-    pub fn peak(&self) -> u64 {
-        self.peak.load(Ordering::Relaxed)
-    }
-
-    /// Counts one more for as long as the guard lives.
-    fn enter(self: &Arc<Self>) -> InFlightGuard {
-        self.peak.fetch_max(self.now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-        InFlightGuard(Arc::clone(self))
-    }
-}
-
-struct InFlightGuard(Arc<InFlight>);
-
-impl Drop for InFlightGuard {
-    fn drop(&mut self) {
-        self.0.now.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// Statistics of a target's queue at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,36 +49,6 @@ pub struct TargetLinks {
 impl From<Arc<InFlight>> for TargetLinks {
     fn from(in_flight: Arc<InFlight>) -> Self {
         Self { in_flight, ..Self::default() }
-    }
-}
-
-/// Sender of ended deliveries.
-pub struct Deliveries<D> {
-    to: mpsc::Sender<D>,
-    observe: Option<Arc<Observe>>,
-}
-
-/// Sees how a delivery ended.
-type Observe = dyn Fn(&Delivery) + Send + Sync;
-
-impl<D> Deliveries<D> {
-    /// Has `observe` called with each delivery as soon as it has ended, before it is reported: whatever waits on the way
-    /// of the reports, that does not.
-    #[must_use]
-    pub(crate) fn observed(to: mpsc::Sender<D>, observe: impl Fn(&Delivery) + Send + Sync + 'static) -> Self {
-        Self { to, observe: Some(Arc::new(observe)) }
-    }
-}
-
-impl<D> From<mpsc::Sender<D>> for Deliveries<D> {
-    fn from(to: mpsc::Sender<D>) -> Self {
-        Self { to, observe: None }
-    }
-}
-
-impl<D> Clone for Deliveries<D> {
-    fn clone(&self) -> Self {
-        Self { to: self.to.clone(), observe: self.observe.clone() }
     }
 }
 
@@ -309,98 +250,6 @@ impl<C: Client, D: From<Box<Delivery>>> SendWorker<C, D> {
     }
 }
 
-/// A send whose response is waited for.
-struct WatchedSend<'a> {
-    watch: ResponseWatch,
-    links: &'a TargetLinks,
-    id: ExchangeId,
-    /// How production's response ended, once it has been asked.
-    asked: Option<ProductionEndWait>,
-}
-
-impl WatchedSend<'_> {
-    /// Why the response is to be closed, or why it has failed; to be polled when its client has nothing new.
-    fn poll(
-        &mut self,
-        progress: &ResponseProgress,
-        alarm: &mut ReusableTimeout<'_>,
-        stop: &mut StopWait<'_, impl Future<Output = ()>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<ClosedEarly, SendError>> {
-        loop {
-            let stopped = stop.poll(cx);
-            let next = match progress.begun() {
-                // Most responses come before anything else does: then the clock is not asked.
-                None if stopped.is_none() => {
-                    ready!(alarm.poll_until(self.watch.begins_by(), cx));
-                    self.watch.before_it_begins(Instant::now(), None)
-                }
-                None => self.watch.before_it_begins(Instant::now(), stopped),
-                Some(begun) => self.since_it_began(*begun, progress.received(), stopped, cx),
-            };
-            match next {
-                WatchStep::Close(why) => return Poll::Ready(Ok(why)),
-                WatchStep::Fail(error) => return Poll::Ready(Err(error)),
-                WatchStep::Wait(until) => ready!(alarm.poll_until(until, cx)),
-            }
-        }
-    }
-
-    fn since_it_began(
-        &mut self,
-        begun: BegunResponse,
-        received: u64,
-        stopped: Option<Instant>,
-        cx: &mut Context<'_>,
-    ) -> WatchStep {
-        let (now, asks_at) = (Instant::now(), ResponseWatch::asks_at(&begun));
-        if self.asked.is_none() && now >= asks_at {
-            self.asked = Some(self.links.production.ask(self.id));
-        }
-        let production = self.asked.as_mut().and_then(|asked| asked.poll(cx));
-        match self.watch.since_it_began(now, &begun, received, Surroundings { production, stopped }) {
-            WatchStep::Wait(until) if self.asked.is_none() => WatchStep::Wait(until.min(asks_at)),
-            step => step,
-        }
-    }
-}
-
-/// A timer that is set for each request, and costs nothing while responses come in time: it is only polled when it
-/// would have fired for an earlier one.
-struct ReusableTimeout<'a>(Pin<&'a mut Sleep>);
-
-impl ReusableTimeout<'_> {
-    /// Ready at that instant.
-    fn poll_until(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0.deadline() > at {
-            self.0.as_mut().reset(at);
-        }
-        loop {
-            ready!(self.0.as_mut().poll(cx));
-            if self.0.deadline() >= at {
-                return Poll::Ready(());
-            }
-            self.0.as_mut().reset(at);
-        }
-    }
-}
-
-/// The end of the run, which is waited for once and not anew with each request.
-struct StopWait<'a, S> {
-    stopped: Pin<&'a mut S>,
-    at: Option<Instant>,
-}
-
-impl<S: Future<Output = ()>> StopWait<'_, S> {
-    /// When the run was stopped, where it was; else whoever polls is woken then.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
-        if self.at.is_none() && self.stopped.as_mut().poll(cx).is_ready() {
-            self.at = Some(Instant::now());
-        }
-        self.at
-    }
-}
-
 /// A client that goes on with a response that it was to close.
 const NOT_CLOSED: Reason = Reason::new("the response could not be closed");
 
@@ -450,16 +299,6 @@ fn shed(destination: Destination, job: &Job) -> Delivery {
     Delivery::unsent(job.request.id, destination, Outcome::Shed(Shed::Stopped))
 }
 
-async fn report<D: From<Box<Delivery>>>(deliveries: &Deliveries<D>, delivery: Delivery) {
-    if let Some(observe) = &deliveries.observe {
-        observe(&delivery);
-    }
-    let id = delivery.id;
-    if deliveries.to.send(Box::new(delivery).into()).await.is_err() {
-        tracing::debug!(%id, "a delivery ended after its receiver was gone");
-    }
-}
-
 /// Returns the output of `work`, or `None` where the run is stopped first.
 async fn unless_stopped<T>(stop: &mut watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
@@ -484,6 +323,7 @@ mod tests {
 
     use super::*;
     use crate::exchange::{Body, ConnectionId, Head, Request, RequestState, Timestamp};
+    use crate::replay::ClosedEarly;
     use crate::replay::memory::{MemoryClient, ScriptedReply};
     use crate::replay::{ProductionEnd, ResponseOptions, TargetId, Ticket};
 

@@ -4,6 +4,8 @@
 //! however many there are; texts anywhere are looked for in one pass, and so is all the rest. What a list would take is
 //! counted before it is compiled.
 
+mod texts;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,6 +15,8 @@ use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, meta};
 use regex_syntax::hir::{Dot, Hir, HirKind, Look, Repetition};
+
+use texts::Texts;
 
 /// Most expressions of one list; a longer one is a mistake.
 pub(crate) const MAX_LIST: usize = 100_000;
@@ -353,56 +357,6 @@ fn is_optional(hir: &Hir) -> bool {
 
 fn is_look(hir: &Hir, look: Look) -> bool {
     matches!(hir.kind(), HirKind::Look(found) if *found == look)
-}
-
-/// Texts in order, each with the longest other one that it begins with.
-#[derive(Debug, Default)]
-struct Texts(Vec<Entry>);
-
-#[derive(Debug)]
-struct Entry {
-    text: Box<[u8]>,
-    number: u32,
-    /// The least number of it and all that it begins with.
-    least: u32,
-    parent: Option<usize>,
-}
-
-impl Texts {
-    fn new(mut texts: Vec<(Vec<u8>, u32)>) -> Self {
-        texts.sort_unstable();
-        // Of the same text the first in the list counts.
-        texts.dedup_by(|next, first| next.0 == first.0);
-        let mut all: Vec<Entry> = Vec::with_capacity(texts.len());
-        for (text, number) in texts {
-            let mut parent = all.len().checked_sub(1);
-            while let Some(other) = parent.and_then(|at| all.get(at)).filter(|other| !text.starts_with(&other.text)) {
-                parent = other.parent;
-            }
-            let least = parent.and_then(|at| all.get(at)).map_or(number, |other| other.least.min(number));
-            all.push(Entry { text: text.into(), number, least, parent });
-        }
-        Self(all)
-    }
-
-    /// The least number of those that `text` begins with.
-    fn first_prefix(&self, text: &[u8]) -> Option<u32> {
-        // All that `text` begins with is what the last one before it begins with, or that one itself.
-        let mut at = self.0.partition_point(|one| &*one.text <= text).checked_sub(1);
-        while let Some(one) = at.and_then(|at| self.0.get(at)) {
-            if text.starts_with(&one.text) {
-                return Some(one.least);
-            }
-            at = one.parent;
-        }
-        None
-    }
-
-    /// The number of the one that is `text`.
-    fn same(&self, text: &[u8]) -> Option<u32> {
-        let at = self.0.binary_search_by(|one| (*one.text).cmp(text)).ok()?;
-        self.0.get(at).map(|one| one.number)
-    }
 }
 
 #[cfg(test)]

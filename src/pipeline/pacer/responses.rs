@@ -1,0 +1,85 @@
+//! Production's responses on their way: reported, and recorded where their requests were.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Pacer;
+use super::pause::Stopped;
+use crate::exchange::{Damage, Event, ExchangeId, Response, Timestamp};
+use crate::middleware::context::ResponseFilter;
+use crate::replay::ProductionEnd;
+use crate::report::{Production, ReportEvent};
+
+/// Facts about a request, kept until its response comes.
+pub(super) struct AwaitingResponse {
+    /// Capture time of its last byte.
+    pub(super) at: Timestamp,
+    pub(super) recorded: bool,
+    pub(super) is_head: bool,
+    /// The links that are to redact it.
+    pub(super) response_filters: Vec<Arc<dyn ResponseFilter>>,
+}
+
+impl Pacer {
+    pub(super) fn damaged(&mut self, of: ExchangeId, why: Damage) -> Result<(), Stopped> {
+        let Some(asked) = self.asked.remove(&of) else {
+            self.follow(of, || Event::Damaged { of, why });
+            return Ok(());
+        };
+        if asked.recorded {
+            self.record(Event::Damaged { of, why });
+        }
+        self.channels.production_ends.note(of, ProductionEnd::Unknown { due: Instant::now() });
+        self.report(ReportEvent::Production { of, production: Err(why) })
+    }
+
+    /// A response ended, or is due to be closed then; see [`Pacer::upcoming`].
+    pub(super) fn response(
+        &mut self,
+        of: ExchangeId,
+        mut response: Box<Response>,
+        due: Option<Instant>,
+    ) -> Result<(), Stopped> {
+        let Some(asked) = self.asked.remove(&of) else {
+            self.follow(of, || Event::Response { of, response });
+            return Ok(());
+        };
+        if !self.channels.dispatchers.is_empty() {
+            self.channels.production_ends.note(of, production_end(&response, || self.due_or_now(due)));
+        }
+        let goes_on = asked.recorded || self.settings.mode.external().is_some();
+        let kept =
+            self.settings.retention.as_ref().map(|retention| Box::new(retention.production(&mut response, goes_on)));
+        let production = Production {
+            status: response.status,
+            body_len: response.body.len,
+            body_sha256: response.body.sha256,
+            damage: response.damage,
+            left: response.left,
+            latency: response.latency(asked.at),
+            kept,
+        };
+        let is_recordable = self.settings.chains.all.filter_response(&asked.response_filters, &mut response);
+        self.notice();
+        if !is_recordable {
+            if asked.recorded {
+                self.record(Event::Damaged { of, why: Damage::Shed });
+            }
+        } else if self.settings.mode.external().is_some() {
+            self.response_outside(of, response, &asked);
+        } else if asked.recorded {
+            self.record(Event::Response { of, response });
+        }
+        self.report(ReportEvent::Production { of, production: Ok(production) })
+    }
+}
+
+/// How production's response ended, or was closed when that is `due`.
+fn production_end(response: &Response, due: impl FnOnce() -> Instant) -> ProductionEnd {
+    match response.damage {
+        _ if response.is_open() => ProductionEnd::Open { len: response.body.len, due: due() },
+        None => ProductionEnd::Whole,
+        Some(_) => ProductionEnd::Unknown { due: due() },
+    }
+}

@@ -1,0 +1,176 @@
+//! The pacer before it runs: what it does to requests, and the channels between which it stands.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+
+use super::Pacer;
+use super::chains::RunChains;
+use super::lookahead::Lookahead;
+use super::timing::Timing;
+use crate::middleware::context::UnreadableCounts;
+use crate::middleware::{self, LoopHeader};
+use crate::pipeline::context::RunContext;
+use crate::pipeline::control::Control;
+use crate::pipeline::dispatch::TargetDispatcher;
+use crate::pipeline::external::ExternalStage;
+use crate::pipeline::progress::Progress;
+use crate::pipeline::queues::{EVENT_QUEUE, LIVE_EVENT_QUEUE, QueuedEvent, UNSCHEDULED_EVENT_QUEUE};
+use crate::pipeline::recorder::EventSender;
+use crate::pipeline::reference_traffic::ReferenceSender;
+use crate::pipeline::retention::RetentionRules;
+use crate::pipeline::run::Run;
+use crate::replay::{ProductionEnds, ShortenedGaps};
+use crate::report::ReportEvent;
+
+/// Processing of requests by the pacer.
+pub(in crate::pipeline) struct PacerSettings {
+    pub(in crate::pipeline) chains: RunChains,
+    pub(super) mode: PacerMode,
+    /// New settings of the chain, when they were reloaded.
+    pub(in crate::pipeline) reloads: watch::Receiver<Option<middleware::ChainSettings>>,
+    pub(in crate::pipeline) mark: Option<LoopHeader>,
+    /// Marker that sets copies of sessions apart, where there is no mark for all requests.
+    pub(in crate::pipeline) copies: LoopHeader,
+    /// True when the report needs more of a request than totals.
+    pub(in crate::pipeline) evidence: bool,
+    /// Rules for the parts of production's responses to keep; `None` where responses are not compared.
+    pub(in crate::pipeline) retention: Option<RetentionRules>,
+    /// Sender of the traffic to the reference.
+    pub(in crate::pipeline) reference: ReferenceSender,
+    pub(in crate::pipeline) control: Control,
+    pub(in crate::pipeline) timing: Timing,
+    /// Number of requests to take before the run ends by itself.
+    pub(in crate::pipeline) most: Option<u64>,
+}
+
+/// What the pacer does besides waiting for what is due.
+pub(super) enum PacerMode {
+    /// Nothing.
+    Plain,
+    /// It reads events before they are due, so that connections open in time.
+    Lookahead(Lookahead),
+    /// It passes requests through processes outside, after the chain.
+    External(ExternalStage),
+}
+
+impl PacerMode {
+    pub(super) const fn external(&self) -> Option<&ExternalStage> {
+        if let Self::External(external) = self { Some(external) } else { None }
+    }
+
+    pub(super) const fn external_mut(&mut self) -> Option<&mut ExternalStage> {
+        if let Self::External(external) = self { Some(external) } else { None }
+    }
+
+    pub(super) const fn ahead(&self) -> Option<&Lookahead> {
+        if let Self::Lookahead(ahead) = self { Some(ahead) } else { None }
+    }
+
+    pub(super) const fn ahead_mut(&mut self) -> Option<&mut Lookahead> {
+        if let Self::Lookahead(ahead) = self { Some(ahead) } else { None }
+    }
+}
+
+/// Channels of the pacer, to read from and write to.
+pub(in crate::pipeline) struct PacerChannels {
+    pub(in crate::pipeline) events: Receiver<QueuedEvent>,
+    /// Disconnected when the run is stopped and what was captured is not to be sent any more.
+    pub(in crate::pipeline) stopped: Receiver<()>,
+    /// Ends the run, once enough requests were taken.
+    pub(in crate::pipeline) enough: Arc<Notify>,
+    pub(in crate::pipeline) dispatchers: Vec<TargetDispatcher>,
+    pub(in crate::pipeline) recording: Option<EventSender>,
+    pub(in crate::pipeline) runtime: tokio::runtime::Handle,
+    pub(in crate::pipeline) facts: mpsc::Sender<ReportEvent>,
+    /// Told how production's responses end.
+    pub(in crate::pipeline) production_ends: Arc<ProductionEnds>,
+    pub(in crate::pipeline) progress: Arc<Progress>,
+}
+
+/// Findings of a chain at the end of a run.
+#[derive(Debug, Default)]
+pub(in crate::pipeline) struct ChainEnd {
+    /// The share of sample keys that passed, where there are keys.
+    pub(in crate::pipeline) keys: Option<f64>,
+    /// Remarks for people.
+    pub(in crate::pipeline) remarks: Vec<String>,
+    /// Bodies that were to be redacted and could not be looked into.
+    pub(in crate::pipeline) unreadable: UnreadableCounts,
+    /// Silences of the capture that were shortened, where they are.
+    pub(in crate::pipeline) shortened_gaps: Option<(Duration, ShortenedGaps)>,
+}
+
+/// What the stages behind the pacer gave it.
+pub(in crate::pipeline) struct PacerInputs {
+    pub(in crate::pipeline) external: Option<ExternalStage>,
+    /// By target.
+    pub(in crate::pipeline) dispatchers: Vec<TargetDispatcher>,
+    pub(in crate::pipeline) reference: ReferenceSender,
+    pub(in crate::pipeline) recording: Option<EventSender>,
+    pub(in crate::pipeline) facts: mpsc::Sender<ReportEvent>,
+}
+
+impl Pacer {
+    /// A pacer that does to requests what `run` asks for; returns what hands it events, too.
+    pub(in crate::pipeline) fn stage(
+        context: &RunContext,
+        run: &mut Run,
+        inputs: PacerInputs,
+    ) -> (Self, Sender<QueuedEvent>) {
+        let PacerInputs { external, dispatchers, reference, recording, facts } = inputs;
+        let timing = context.timing();
+        let (sender, events) = crossbeam_channel::bounded(event_places(&timing));
+        // What comes back from an external process is not known before its time.
+        let mirrors = dispatchers.iter().any(TargetDispatcher::mirrors);
+        let looks_ahead = mirrors && timing.is_known_ahead();
+        let chains = |settings: &middleware::ChainSettings| RunChains::new(settings, dispatchers.len());
+        let mode = match external {
+            Some(external) => PacerMode::External(external),
+            None if looks_ahead => PacerMode::Lookahead(Lookahead::new(chains(&run.middleware.without_limits()))),
+            None => PacerMode::Plain,
+        };
+        let settings = PacerSettings {
+            chains: chains(&run.middleware),
+            mode,
+            reloads: run.reloads.clone(),
+            mark: run.mark.take(),
+            retention: context.retention.clone(),
+            reference,
+            control: context.control.clone(),
+            timing,
+            evidence: run.evidence,
+            copies: LoopHeader::default().of_run(&run.middleware.run.id),
+            most: run.most,
+        };
+        let channels = PacerChannels {
+            events,
+            stopped: context.stops.pacing.clone(),
+            enough: Arc::clone(&context.stops.enough),
+            dispatchers,
+            recording,
+            runtime: context.runtime.handle().clone(),
+            facts,
+            production_ends: Arc::clone(&context.production_ends),
+            progress: Arc::clone(&context.progress),
+        };
+        (Self::new(settings, channels), sender)
+    }
+
+    pub(super) fn new(settings: PacerSettings, channels: PacerChannels) -> Self {
+        Self { settings, channels, asked: HashMap::default(), taken: 0, open: 0, epoch: Instant::now() }
+    }
+}
+
+/// Events that may be on their way from the capture thread.
+const fn event_places(timing: &Timing) -> usize {
+    match timing {
+        Timing::Live => LIVE_EVENT_QUEUE,
+        Timing::Paced { .. } if timing.is_unscheduled() => UNSCHEDULED_EVENT_QUEUE,
+        Timing::Paced { .. } => EVENT_QUEUE,
+    }
+}

@@ -1,0 +1,100 @@
+//! The capture thread's work: frames become events on their way to the pacing thread.
+//!
+//! A file waits where there is no room behind it. A live source never waits: what finds no room is shed, whole
+//! requests at a time, and counted.
+
+mod files;
+mod live;
+
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Sender, TrySendError};
+use tokio::sync::mpsc;
+
+use super::budget::{Budget, bytes_of};
+use super::context::RunContext;
+use super::observer::Observer;
+use super::passes::PassTag;
+use super::progress::Progress;
+use super::queues::{FULL_PAUSE, QueuedEvent};
+use super::recorder::FrameSender;
+use super::run::{Feed, Run, RunError};
+use super::tap::Tap;
+use super::threads::spawn;
+use crate::exchange::Event;
+use crate::report::{CaptureStats, ReportEvent, UnreportedSheds};
+use files::{FileInputs, FileReader};
+use live::LiveReader;
+
+/// The capture thread before it starts.
+pub(super) enum CaptureStage {
+    Files(FileReader),
+    Live(LiveReader),
+}
+
+impl CaptureStage {
+    /// Reads what `run` is fed with; hands events and facts on, and frames where they are recorded.
+    pub(super) fn new(
+        context: &RunContext,
+        run: Run,
+        tap: Tap,
+        events: Sender<QueuedEvent>,
+        facts: mpsc::Sender<ReportEvent>,
+        frames: Option<FrameSender>,
+        connections_wanted: bool,
+    ) -> Self {
+        let channels = ReaderChannels {
+            events,
+            bytes: context.event_budget.clone(),
+            facts,
+            runtime: context.runtime.handle().clone(),
+            progress: Arc::clone(&context.progress),
+            observer: run.observer,
+        };
+        match run.feed {
+            Feed::Files(origin) => {
+                let (wanted, span) = (context.bodies, Arc::clone(&context.span));
+                let files = FileInputs { capture: run.capture, wanted, range: run.range, span };
+                Self::Files(FileReader { origin, tap, files, channels })
+            }
+            Feed::Live(source) => Self::Live(LiveReader { source, tap, channels, frames, connections_wanted }),
+        }
+    }
+
+    /// Starts the thread.
+    pub(super) fn start(self) -> Result<thread::JoinHandle<(CaptureStats, UnreportedSheds)>, RunError> {
+        spawn("capture", move || match self {
+            Self::Files(reader) => (reader.run(), UnreportedSheds::default()),
+            Self::Live(reader) => reader.run(),
+        })
+    }
+}
+
+/// Outputs of the capture thread.
+pub(super) struct ReaderChannels {
+    pub(super) events: Sender<QueuedEvent>,
+    /// Memory that events on their way may take.
+    pub(super) bytes: Budget,
+    pub(super) facts: mpsc::Sender<ReportEvent>,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) progress: Arc<Progress>,
+    pub(super) observer: Observer,
+}
+
+impl ReaderChannels {
+    /// Hands an event on as soon as there is room; false once nobody takes events any more.
+    pub(super) fn wait(&self, event: Event, part: PassTag, permille: u64) -> bool {
+        // Once the run was stopped nothing is bounded any more, and nothing comes.
+        let held = self.bytes.hold(bytes_of(&event), &self.runtime).ok().flatten();
+        let mut queued = QueuedEvent { event, part, held, permille };
+        loop {
+            match self.events.try_send(queued) {
+                Ok(()) => return true,
+                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(back)) => queued = back,
+            }
+            thread::sleep(FULL_PAUSE);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! One request over whichever connection: a pooled one, its own, or a new one; once more only where that is safe.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::WireClient;
+use super::exchange::{ExchangeError, SendResult, exchange};
+use super::mirrored::MirroredState;
+use super::pool::ConnPool;
+use super::request::EncodedRequest;
+use super::upstream::{Readiness, UpstreamConn};
+use super::{shortage, unasked};
+use crate::exchange::ExchangeId;
+use crate::replay::{ResponseOptions, ResponseProgress, SendError, TargetResponse, Ticket};
+
+/// Time that a connection must stay quiet after its first response, before that response counts: see
+/// [`WireClient::over`].
+const QUIET: Duration = Duration::from_millis(10);
+/// The same once a target has said something unasked.
+const SUSPECT_QUIET: Duration = Duration::from_millis(100);
+/// New connections that are not used for one request, because something came before it was sent; with the next one it fails.
+const MAX_UNASKED: u32 = 3;
+
+impl WireClient {
+    /// Over a pooled connection, or over a new one.
+    pub(super) async fn pooled(&self, pool: &ConnPool, sending: &Sending<'_>) -> Result<TargetResponse, SendError> {
+        let mut tries = Tries::default();
+        loop {
+            let pooled = if tries.retried { None } else { pool.take(sending.begun) };
+            let (mut link, used) = match pooled {
+                Some(link) => (link, true),
+                None => match self.fresh(sending, &mut tries).await? {
+                    Some(link) => (link, false),
+                    None => continue,
+                },
+            };
+            match self.over(&mut link, sending).await {
+                Ok(answered) => {
+                    if answered.reusable {
+                        pool.give(link, answered.read.done, answered.read.idle_timeout);
+                    }
+                    return Ok(answer(answered, sending.progress));
+                }
+                Err(failed) => self.again(sending, &mut tries, used, failed)?,
+            }
+        }
+    }
+
+    /// Over the connection of the request's lane, which is opened anew where the target has ended it.
+    pub(super) async fn mirrored(&self, mut turn: Ticket, sending: &Sending<'_>) -> Result<TargetResponse, SendError> {
+        let mut tries = Tries::default();
+        loop {
+            let kept = match turn.0.as_mut().map(|place| place.take()).unwrap_or_default() {
+                MirroredState::Open(mut link) => link.is_ready().then_some(link),
+                MirroredState::Opening(mut opening) => match (&mut opening.0).await {
+                    // Its target may have ended it since.
+                    Ok(Ok(mut link)) => link.is_ready().then_some(link),
+                    _ => None,
+                },
+                MirroredState::None => None,
+            };
+            let (mut link, used) = match kept {
+                Some(link) => (link, true),
+                None => match self.fresh(sending, &mut tries).await? {
+                    Some(link) => (link, false),
+                    None => continue,
+                },
+            };
+            let exchange = self.over(&mut link, sending);
+            match leaving_place(exchange, sending.progress, &mut turn).await {
+                Ok(answered) => {
+                    if let (true, Some(place)) = (answered.reusable, turn.0.as_mut()) {
+                        place.put(MirroredState::Open(link));
+                    }
+                    return Ok(answer(answered, sending.progress));
+                }
+                Err(failed) => self.again(sending, &mut tries, used, failed)?,
+            }
+        }
+    }
+
+    /// A new connection; `None` where another one is to be tried.
+    async fn fresh(&self, sending: &Sending<'_>, tries: &mut Tries) -> Result<Option<UpstreamConn>, SendError> {
+        let connected = self.connector.connect(sending.begun).await;
+        if connected.is_ok() {
+            self.shortage.ends();
+        }
+        match connected {
+            Ok(mut link) => match link.said_before_a_request() {
+                false => Ok(Some(link)),
+                true if tries.unasked < MAX_UNASKED => {
+                    tries.unasked += 1;
+                    Ok(None)
+                }
+                true => Err(unasked::before_request()),
+            },
+            // The machine may have room again in a moment: others give theirs back.
+            Err(SendError::Shed(place)) => {
+                if self.shortage.is_over(&self.host, place, sending.begun.elapsed(), self.connector.timeout) {
+                    return Err(SendError::Shed(place));
+                }
+                tokio::time::sleep(shortage::PAUSE).await;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Runs one exchange. After the first one of a connection it waits for a moment of quiet: a target that sends a
+    /// response before the request has the true one still on its way.
+    async fn over(&self, link: &mut UpstreamConn, sending: &Sending<'_>) -> Result<SendResult, ExchangeError> {
+        let Sending { id, outgoing, wanted, begun, progress } = *sending;
+        link.address.asked();
+        let mut answered = exchange(link, id, outgoing, wanted, &self.exchanges, progress).await?;
+        if link.history.exchanges > 1 || !link.history.is_idle {
+            return Ok(answered);
+        }
+        let quiet = if self.connector.ledger.is_suspect() { SUSPECT_QUIET } else { QUIET };
+        let until = (answered.read.done + quiet).min(begun + self.connector.timeout / 2);
+        match link.settle(until).await {
+            Readiness::Ready => Ok(answered),
+            Readiness::Closed => {
+                link.history.is_idle = false;
+                answered.reusable = false;
+                Ok(answered)
+            }
+            Readiness::Spoke => {
+                link.desynchronised();
+                Err(ExchangeError { error: unasked::after_response(), nothing_sent: false, closed_unanswered: false })
+            }
+        }
+    }
+
+    /// Returns `Ok` where a failed request may be sent once more; else the reason that it failed.
+    fn again(
+        &self,
+        sending: &Sending<'_>,
+        tries: &mut Tries,
+        used: bool,
+        failed: ExchangeError,
+    ) -> Result<(), SendError> {
+        if failed.nothing_sent && used {
+            return Ok(());
+        }
+        if failed.closed_unanswered && used && sending.outgoing.changes_nothing && !tries.retried {
+            tries.retried = true;
+            self.connector.ledger.retried();
+            return Ok(());
+        }
+        Err(failed.error)
+    }
+}
+
+/// One request on its way, over whichever connection.
+#[derive(Clone, Copy)]
+pub(super) struct Sending<'a> {
+    pub(super) id: ExchangeId,
+    pub(super) outgoing: &'a EncodedRequest,
+    pub(super) wanted: ResponseOptions,
+    pub(super) begun: Instant,
+    pub(super) progress: &'a ResponseProgress,
+}
+
+/// Retries of a request so far.
+#[derive(Default)]
+struct Tries {
+    /// It went out once more, over a new connection.
+    retried: bool,
+    /// New connections that were not used, because something came before it was sent.
+    unasked: u32,
+}
+
+/// What `exchange` yields; the turn leaves its place among the connections as soon as this one does not count any more.
+async fn leaving_place<T>(exchange: impl Future<Output = T>, progress: &ResponseProgress, turn: &mut Ticket) -> T {
+    let mut exchange = std::pin::pin!(exchange);
+    std::future::poll_fn(|cx| {
+        let polled = exchange.as_mut().poll(cx);
+        if polled.is_pending()
+            && progress.is_beside()
+            && let Some(turn) = turn.0.as_mut()
+        {
+            turn.leave_place();
+        }
+        polled
+    })
+    .await
+}
+
+fn answer(answered: SendResult, progress: &ResponseProgress) -> TargetResponse {
+    let SendResult { read, written, connection, .. } = answered;
+    TargetResponse {
+        status: read.status,
+        body_len: read.body_len,
+        body_sha256: read.body_sha256,
+        kept: read.kept,
+        closed: if read.is_whole { None } else { progress.closing() },
+        written,
+        first_byte: read.first_byte,
+        done: read.done,
+        connection: Some(connection),
+    }
+}

@@ -1,0 +1,67 @@
+//! What a run recorded.
+
+use serde::{Deserialize, Serialize};
+
+use super::counts::CountMap;
+use crate::recording::Recorded;
+use crate::report::units::counted;
+
+/// Key of records lost to the disk.
+pub(super) const DISK: &str = "disk";
+
+/// Totals of a recording.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingSummary {
+    /// Files that were made.
+    pub files: u64,
+    /// The last of them.
+    pub last: Option<String>,
+    /// Records in them: messages (.gor), exchanges (JSON lines), frames (captures).
+    pub records: u64,
+    /// Whole requests in them; `None` where frames are recorded, and where it was not counted.
+    #[serde(default)]
+    pub requests: Option<u64>,
+    /// Bytes of the records, before compression.
+    pub bytes: u64,
+    /// Records that are not in them though they should be, by place: `disk`, `queue`.
+    pub lost: CountMap,
+    /// Records that the format cannot hold, by reason.
+    pub left_out: CountMap,
+    /// Exchanges that were written without their response, because too many waited for theirs.
+    pub given_up: u64,
+    /// Files whose end could not be written: what is in them can be read.
+    #[serde(default)]
+    pub unfinished: u64,
+}
+
+impl RecordingSummary {
+    /// Builds the summary of a recording; `unrecorded` is the number of records that found no room on their way there.
+    #[must_use]
+    pub fn new(recorded: &Recorded, unrecorded: u64) -> Self {
+        let some = |counts: &[(&str, u64)]| {
+            let some = counts.iter().filter(|(_, count)| *count > 0);
+            some.map(|(why, count)| ((*why).to_owned(), *count)).collect()
+        };
+        Self {
+            files: recorded.files,
+            last: recorded.last.as_ref().map(|path| path.display().to_string()),
+            records: recorded.records,
+            requests: recorded.requests,
+            bytes: recorded.bytes,
+            lost: some(&[(DISK, recorded.lost_records), ("queue", unrecorded)]),
+            left_out: recorded.left_out.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect(),
+            given_up: recorded.given_up,
+            unfinished: recorded.unfinished,
+        }
+    }
+
+    /// Its file, or how many there are, for people.
+    #[must_use]
+    pub(crate) fn in_files(&self) -> String {
+        match (self.files, &self.last) {
+            (1, Some(only)) => only.clone(),
+            (files, Some(last)) => format!("{}, the last of them {last}", counted(files, "file")),
+            (_, None) => "no file".to_owned(),
+        }
+    }
+}
