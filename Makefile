@@ -1,7 +1,7 @@
 # What one does here; `make help` lists it. cargo does the work, this finds what cargo needs.
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-open soak bench-live bench-replay lint install cargo needed
+.PHONY: help demo test bench bench-instructions bench-instructions-accept bench-open soak bench-live bench-replay lint install cargo needed
 
 # A cargo that rustup has just installed is not in the PATH of an old shell.
 export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -17,6 +17,12 @@ test: needed ## every test that can run here; those that cannot are named with w
 bench: needed ## throughput of each stage and of the whole
 	cargo bench --locked
 
+bench-instructions: needed ## instructions and allocations of each path, beside the numbers in the tree
+	@.ci/instructions print
+
+bench-instructions-accept: needed ## the same, taken as the numbers in the tree: the commit says why
+	@.ci/instructions accept
+
 bench-open: needed ## what an exchange costs with 10, 1,000 and 100,000 connections open
 	cargo bench --locked --bench pipeline -- 'connections open'
 
@@ -30,8 +36,8 @@ bench-replay: needed ## how late a replay sends, and what it reaches beside wrk,
 	cargo test --release --locked --test load -- --ignored --nocapture replay
 
 lint: needed ## formatting, lints and documentation, as strict as CI
-	cargo fmt --check
-	cargo clippy --all-targets --locked -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --lib --no-default-features --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 
@@ -39,7 +45,7 @@ install: needed ## install shadowtap to cargo's bin directory
 	cargo install --locked --path .
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 needed: cargo
 	@.ci/need gcc libc6-dev libpcap-dev

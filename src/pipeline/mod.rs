@@ -27,6 +27,7 @@ mod dry_run;
 mod external;
 mod gauges;
 pub mod guard_command;
+mod in_memory;
 mod inspect;
 mod observer;
 mod pacer;
@@ -64,6 +65,8 @@ pub use control::{Control, RampState, RunState, TargetState};
 
 pub use dry_run::{DryRun, dry_run};
 pub use guard_command::GuardCommand;
+#[doc(hidden)]
+pub use in_memory::InMemoryReplay;
 pub use inspect::{inspect, inspect_as_it_comes};
 pub use observer::Observer;
 pub use progress::Progress;

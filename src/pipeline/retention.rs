@@ -41,6 +41,20 @@ impl RetentionRules {
         (rules.headers() || most > 0).then(|| Self { room: Budget::new(room), most })
     }
 
+    /// Bytes of a target's body that are kept at most.
+    pub(super) const fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Trims a target's response to what is kept of it.
+    pub(super) fn of_target(&self, mut answer: TargetResponse) -> TargetResponse {
+        if let Some(kept) = &mut answer.kept {
+            let gone = self.weigh(kept);
+            answer.body_sha256 = answer.body_sha256.or_else(|| digest_of_whole(&gone?, answer.body_len));
+        }
+        answer
+    }
+
     /// KiB of a captured body that are kept at most, framing included; `None` where none is.
     pub(super) fn captured(rules: &CompareRules) -> Option<u16> {
         let most = u16::try_from(rules.max_body().div_ceil(1024)).unwrap_or(u16::MAX);
@@ -120,12 +134,7 @@ impl<C: Client> Client for RetainingClient<C> {
     ) -> Result<TargetResponse, SendError> {
         let Some(retention) = &self.retention else { return self.client.send(turn, request, wanted, progress).await };
         let wanted = ResponseOptions { kept: Some(retention.most), ..wanted };
-        let mut answer = self.client.send(turn, request, wanted, progress).await?;
-        if let Some(kept) = &mut answer.kept {
-            let gone = retention.weigh(kept);
-            answer.body_sha256 = answer.body_sha256.or_else(|| digest_of_whole(&gone?, answer.body_len));
-        }
-        Ok(answer)
+        self.client.send(turn, request, wanted, progress).await.map(|answer| retention.of_target(answer))
     }
 
     fn connections(&self) -> ConnCounters {

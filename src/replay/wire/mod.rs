@@ -39,6 +39,7 @@ mod conn_stats;
 mod connect;
 mod exchange;
 mod failure;
+mod in_memory;
 mod limit;
 mod mirrored;
 mod pool;
@@ -59,6 +60,7 @@ pub use addresses::{Lookup, Resolve};
 
 pub(crate) use addresses::SystemResolver;
 pub(crate) use conn_stats::MAX_SET_UPS;
+pub(crate) use in_memory::InMemoryTarget;
 pub use limit::fit_connections;
 pub(crate) use mirrored::MirroredTicket;
 pub use response::MAX_HEAD_BYTES;
