@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::Duration;
 
+use super::frame_rate::FrameRate;
 use super::handle::{DeviceRead, Handle, wait};
-use super::{BUSY, CaptureMonitor, IDLE, NAP, SPURIOUS, now, settled};
+use super::{CaptureMonitor, IDLE, NAP, SPURIOUS, now, settled};
 use crate::capture::{Dropped, Frame, LinkType, Polled};
 use crate::exchange::Timestamp;
 
@@ -17,7 +18,7 @@ use crate::exchange::Timestamp;
 /// block.
 const HOLD: Duration = Duration::from_millis(10);
 /// The same where the kernel hands over each frame at once.
-const HOLD_IMMEDIATE: Duration = Duration::from_micros(500);
+const HOLD_IMMEDIATE: Duration = Duration::from_micros(150);
 /// Bytes that are held at most; past it the earliest frame goes out without waiting for others.
 const HELD_BYTES: usize = 16 << 20;
 /// Bytes that a held frame costs besides its own.
@@ -131,6 +132,9 @@ pub(super) struct MergedReader {
     first: usize,
     /// Number of frames that the last read found.
     found: u32,
+    rate: FrameRate,
+    /// True when frames went out since it was last said that there are none for now.
+    busy: bool,
     ended: bool,
 }
 
@@ -148,7 +152,8 @@ impl MergedReader {
         let immediate = handles.iter().all(Handle::is_immediate);
         let queue =
             ReorderBuffer { lanes, hold: if immediate { HOLD_IMMEDIATE } else { HOLD }, ..ReorderBuffer::default() };
-        Self { handles, queue, watch, current: None, read_at: Timestamp::default(), first: 0, found: 0, ended: false }
+        let (read_at, rate) = Default::default();
+        Self { handles, queue, watch, current: None, read_at, first: 0, found: 0, rate, busy: false, ended: false }
     }
 
     pub(super) fn is_immediate(&self) -> bool {
@@ -200,8 +205,11 @@ impl MergedReader {
             match next {
                 ReorderStep::Frame(lane) => {
                     self.current = self.queue.pop(lane);
+                    self.busy = true;
                     return self.current.as_ref().map_or(Polled::End, |held| Polled::Frame(held.frame()));
                 }
+                // Who took frames learns first that there are none for now.
+                ReorderStep::Wait(_) if std::mem::take(&mut self.busy) => return Polled::Idle(settled(self.read_at)),
                 ReorderStep::Wait(at_most) => {
                     waited = Some(self.wait(at_most));
                 }
@@ -238,7 +246,7 @@ impl MergedReader {
     /// interfaces says that it has one.
     fn wait(&self, at_most: Duration) -> bool {
         let attached = || self.handles.iter().filter(|handle| handle.is_attached());
-        if self.found >= BUSY && attached().all(Handle::is_immediate) {
+        if self.rate.is_high() && attached().all(Handle::is_immediate) {
             thread::sleep(NAP.min(at_most));
             return false;
         }
@@ -259,6 +267,7 @@ impl MergedReader {
         }
         self.first = (self.first + 1) % count.max(1);
         self.read_at = now();
+        self.rate.count(self.found, self.read_at);
         if self.watch.is_time(self.read_at) {
             self.look();
         }

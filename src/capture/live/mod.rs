@@ -6,6 +6,7 @@
 
 mod error;
 mod expression;
+mod frame_rate;
 mod handle;
 mod later;
 mod listeners;
@@ -48,10 +49,9 @@ const IDLE: Duration = Duration::from_millis(20);
 const SETTLED: Duration = Duration::from_millis(20);
 /// Pause after a device that said it had something and did not, so that asking it is no busy loop.
 const SPURIOUS: Duration = Duration::from_millis(2);
-/// Frames in a row after which an interface counts as busy: some thousands a second.
-const BUSY: u32 = 4;
-/// Pause after these: who waits for the next frame is woken for each single one, and that costs more than to read it.
-const NAP: Duration = Duration::from_micros(250);
+/// Pause before a read while the rate is high: who waits for the next frame is woken for each single one, and that costs
+/// more than to read it.
+const NAP: Duration = Duration::from_micros(300);
 
 /// Settings of a live capture.
 #[derive(Clone, Debug, PartialEq, Eq)]

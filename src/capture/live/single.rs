@@ -2,8 +2,9 @@
 
 use std::{iter, thread};
 
+use super::frame_rate::FrameRate;
 use super::handle::{DeviceRead, Handle, wait};
-use super::{BUSY, CaptureMonitor, IDLE, NAP, SPURIOUS, now, settled};
+use super::{CaptureMonitor, IDLE, NAP, SPURIOUS, now, settled};
 use crate::capture::{Dropped, Polled};
 use crate::exchange::Timestamp;
 
@@ -13,8 +14,9 @@ pub(super) struct SingleReader {
     pub(super) watch: CaptureMonitor,
     /// True when the last read found nothing: then the next one waits first.
     empty: bool,
-    /// Frames read since one last found nothing.
+    /// Frames read since a read last found nothing.
     in_a_row: u32,
+    rate: FrameRate,
     /// True when the device was ready and the last read found nothing.
     spurious: bool,
     /// True when the capture has ended and only the last check of the counters is left.
@@ -32,6 +34,7 @@ impl SingleReader {
             watch,
             empty: false,
             in_a_row: 0,
+            rate: FrameRate::default(),
             spurious: false,
             ended: false,
             last: Timestamp::default(),
@@ -65,7 +68,7 @@ impl SingleReader {
         if self.ended {
             return Polled::End;
         }
-        let Self { handle, watch, empty, in_a_row, spurious, ended, last, failed } = self;
+        let Self { handle, watch, empty, in_a_row, rate, spurious, ended, last, failed } = self;
         if let Some(why) = failed.take() {
             handle.detach();
             watch.gone(&handle.name, &why);
@@ -80,7 +83,7 @@ impl SingleReader {
         if std::mem::take(spurious) {
             handle.settle();
         }
-        let ready = *empty && pause(handle, std::mem::take(in_a_row));
+        let ready = *empty && pause(handle, rate);
         match handle.read() {
             DeviceRead::Frame(frame) => {
                 (*empty, *last) = (false, frame.at);
@@ -94,6 +97,7 @@ impl SingleReader {
                 *empty = true;
                 *ended = halted.is_some_and(|halted| halted.is_settled());
                 *last = now();
+                rate.count(std::mem::take(in_a_row), *last);
                 if ready {
                     // What is ready and has nothing is no reason to ask again at once.
                     thread::sleep(SPURIOUS);
@@ -108,10 +112,9 @@ impl SingleReader {
     }
 }
 
-/// Lets some time pass after so many frames: until there is another, or a moment. Returns whether the device says that it
-/// has one.
-fn pause(handle: &Handle, in_a_row: u32) -> bool {
-    if handle.is_immediate() && in_a_row >= BUSY {
+/// Lets some time pass: until there is another frame, or a moment. Returns whether the device says that it has one.
+fn pause(handle: &Handle, rate: &FrameRate) -> bool {
+    if handle.is_immediate() && rate.is_high() {
         thread::sleep(NAP);
         return false;
     }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::external::AcceptedRequest;
 use super::passes::PassTag;
 use super::request_record::request_record;
+use super::threads::wake_in_time;
 use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Shed, Timestamp};
 use crate::middleware::context::ResponseFilter;
 use crate::middleware::route::ROUTE;
@@ -52,7 +53,7 @@ const PAUSED: &str = "paused";
 impl Pacer {
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
     pub(super) fn run(mut self) -> ChainEnd {
-        timing::wake_in_time();
+        wake_in_time();
         while let Some(step) = self.next() {
             let done = match step {
                 PacerStep::Event(event, part, due) => self.event(event, part, due),

@@ -16,8 +16,12 @@ use crate::pipeline::queues::QueuedEvent;
 use crate::pipeline::recorder::FrameSender;
 use crate::pipeline::request_record::request_record;
 use crate::pipeline::tap::Tap;
+use crate::pipeline::threads::wake_in_time;
 use crate::report::{CaptureStats, ReportEvent, UnreportedSheds};
 
+/// Events that are handed on together, so that who takes them is woken once; and frames after which they are, if there is no
+/// pause before.
+const GATHERED: usize = 32;
 /// Time of a live capture between two looks at what was dropped and how much there was.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -38,17 +42,26 @@ impl LiveReader {
         let mut outbox = LiveOutbox::new(&channels, connections_wanted);
         let mut last_look = Timestamp::default();
         let mut engine_reporter = EngineReporter::new(&channels.observer);
+        wake_in_time();
+        let mut frames_since = 0;
         loop {
             let now = match source.poll() {
                 Polled::Frame(frame) => {
-                    let passed = tap.frame(&frame, &mut |event| outbox.hand_on(event));
+                    let passed = tap.frame(&frame, &mut |event| outbox.gather(event));
+                    frames_since += 1;
+                    if frames_since >= GATHERED {
+                        frames_since = 0;
+                        outbox.hand_on_gathered();
+                    }
                     if let Some(frames) = frames.as_mut().filter(|_| passed) {
                         frames.push(&frame);
                     }
                     frame.at
                 }
                 Polled::Idle(now) => {
-                    tap.idle(now, &mut |event| outbox.hand_on(event));
+                    tap.idle(now, &mut |event| outbox.gather(event));
+                    frames_since = 0;
+                    outbox.hand_on_gathered();
                     outbox.flush();
                     if let Some(frames) = &mut frames {
                         frames.flush();
@@ -67,7 +80,8 @@ impl LiveReader {
                 }
             }
         }
-        tap.finish(&mut |event| outbox.hand_on(event));
+        tap.finish(&mut |event| outbox.gather(event));
+        outbox.hand_on_gathered();
         let unheard = outbox.finish();
         channels.progress.look(&tap, source.dropped());
         let engine = tap.engine(&*source);
@@ -84,6 +98,8 @@ impl LiveReader {
 struct LiveOutbox<'a> {
     channels: &'a ReaderChannels,
     connections_wanted: bool,
+    /// Events that are handed on at the next pause.
+    gathered: Vec<Event>,
     waiting: VecDeque<Event>,
     /// Requests that were shed, until their responses are known.
     shed: HashSet<ExchangeId, foldhash::fast::RandomState>,
@@ -92,8 +108,22 @@ struct LiveOutbox<'a> {
 
 impl<'a> LiveOutbox<'a> {
     fn new(channels: &'a ReaderChannels, connections_wanted: bool) -> Self {
-        let (waiting, shed, unheard) = Default::default();
-        Self { channels, connections_wanted, waiting, shed, unheard }
+        let (gathered, waiting, shed, unheard) = Default::default();
+        Self { channels, connections_wanted, gathered, waiting, shed, unheard }
+    }
+
+    /// Takes an event that is handed on at the next pause.
+    fn gather(&mut self, event: Event) {
+        self.gathered.push(event);
+        if self.gathered.len() >= GATHERED {
+            self.hand_on_gathered();
+        }
+    }
+
+    fn hand_on_gathered(&mut self) {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        gathered.drain(..).for_each(|event| self.hand_on(event));
+        self.gathered = gathered;
     }
 
     fn hand_on(&mut self, event: Event) {
