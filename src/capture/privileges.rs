@@ -26,6 +26,8 @@ pub struct User {
     gid: Gid,
     /// True when the process has to change its user: root becomes another user; other users stay.
     change: bool,
+    /// True when nobody asked for this user, by name or by sudo.
+    is_fallback: bool,
 }
 
 impl User {
@@ -33,6 +35,28 @@ impl User {
     #[must_use]
     pub fn becomes(&self) -> Option<(u32, u32)> {
         self.change.then(|| (self.uid.as_raw(), self.gid.as_raw()))
+    }
+
+    /// Root stays root, without its capabilities, where it would become `nobody` for want of anybody else, and `try_outputs`
+    /// says that `nobody` may not write. Returns whether it does.
+    ///
+    /// No user is behind such a root who would gain anything by what it writes: it was not reached by sudo.
+    ///
+    /// # Errors
+    ///
+    /// Where the process cannot act as itself again; it should end.
+    pub fn stay_where_needed(&mut self, try_outputs: impl FnOnce() -> io::Result<()>) -> Result<bool, PrivilegeError> {
+        if !self.is_fallback {
+            return Ok(false);
+        }
+        let refused = match acting_as(self, try_outputs)? {
+            None => true,
+            Some(tried) => tried.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied),
+        };
+        if refused {
+            *self = Self { change: false, is_fallback: false, ..numbered(unistd::geteuid(), unistd::getegid())? };
+        }
+        Ok(refused)
     }
 }
 
@@ -123,18 +147,20 @@ impl Help for PrivilegeError {
     }
 }
 
-/// Who to run as: the user that is named; else, for root, the user behind sudo, or nobody. Who is not root stays who
-/// they are.
+/// Who to run as: the user that is named; else, for root, the user behind sudo (or pkexec, or doas), or nobody. Who is not
+/// root stays who they are.
 ///
 /// # Errors
 ///
 /// Where there is no such user, or this process may not become that user.
 pub fn user(typed: Option<&str>) -> Result<User, PrivilegeError> {
     let variable = |name| std::env::var(name).ok();
-    choose(typed, unistd::geteuid(), [variable("SUDO_UID").as_deref(), variable("SUDO_GID").as_deref()])
+    let by_doas = variable("DOAS_USER").and_then(|name| named(&name).ok()).map(|user| user.uid.to_string());
+    let behind = variable("SUDO_UID").or_else(|| variable("PKEXEC_UID")).or(by_doas);
+    choose(typed, unistd::geteuid(), [behind.as_deref(), variable("SUDO_GID").as_deref()])
 }
 
-/// `sudo` is the user and the group that it says are behind it.
+/// `sudo` is the user that it says is behind it, and the group.
 fn choose(typed: Option<&str>, me: Uid, sudo: [Option<&str>; 2]) -> Result<User, PrivilegeError> {
     let account = typed.map(named).transpose()?;
     if !me.is_root() {
@@ -153,10 +179,11 @@ fn choose(typed: Option<&str>, me: Uid, sudo: [Option<&str>; 2]) -> Result<User,
         return numbered(Uid::from_raw(uid), Gid::from_raw(group.unwrap_or(NOBODY.1)));
     }
     let (name, number) = NOBODY;
-    match named(name) {
+    let nobody = match named(name) {
         Err(PrivilegeError::NoUser { .. }) => numbered(Uid::from_raw(number), Gid::from_raw(number)),
         found => found,
-    }
+    };
+    Ok(User { is_fallback: true, ..nobody? })
 }
 
 /// The account of a name, or of a number.
@@ -167,7 +194,7 @@ fn named(typed: &str) -> Result<User, PrivilegeError> {
         Err(_) => unistd::User::from_name(typed),
     };
     let found = found.map_err(lookup)?.ok_or_else(|| PrivilegeError::NoUser { name: typed.to_owned() })?;
-    Ok(User { name: found.name, uid: found.uid, gid: found.gid, change: true })
+    Ok(User { name: found.name, uid: found.uid, gid: found.gid, change: true, is_fallback: false })
 }
 
 /// The account of `uid`; where it has none, it goes by its number, with `gid`.
@@ -175,12 +202,8 @@ fn numbered(uid: Uid, gid: Gid) -> Result<User, PrivilegeError> {
     let name = uid.to_string();
     let found = unistd::User::from_uid(uid)
         .map_err(|error| PrivilegeError::Lookup { name: name.clone(), source: error.into() })?;
-    Ok(found.map_or(User { name, uid, gid, change: true }, |found| User {
-        name: found.name,
-        uid,
-        gid: found.gid,
-        change: true,
-    }))
+    let (name, gid) = found.map_or((name, gid), |found| (found.name, found.gid));
+    Ok(User { name, uid, gid, change: true, is_fallback: false })
 }
 
 /// Becomes `user` for good: groups, user, capabilities. Call it once everything is open that takes rights, and before
@@ -205,6 +228,45 @@ pub fn drop_privileges(user: &User) -> Result<DroppedPrivileges, PrivilegeError>
         return Err(PrivilegeError::Regained { name: name.clone() });
     }
     Ok(DroppedPrivileges { user: name.clone() })
+}
+
+/// Does something as `user`, and is itself again afterwards; `None` where this process may not be that user. To be called
+/// while there is one thread.
+fn acting_as<T>(user: &User, act: impl FnOnce() -> T) -> Result<Option<T>, PrivilegeError> {
+    let failed =
+        |step| move |error: nix::Error| PrivilegeError::Step { name: "root".to_owned(), step, source: error.into() };
+    let (me, my_group) = (unistd::geteuid(), unistd::getegid());
+    let mine = own_groups().map_err(failed("getgroups"))?;
+    let became = groups(user).and_then(|()| unistd::setegid(user.gid)).and_then(|()| unistd::seteuid(user.uid));
+    let done = became.is_ok().then(act);
+    unistd::seteuid(me).map_err(failed("seteuid"))?;
+    unistd::setegid(my_group).map_err(failed("setegid"))?;
+    // Who could not set them has them still.
+    if done.is_some() {
+        set_groups(&mine).map_err(failed("setgroups"))?;
+    }
+    Ok(done)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn own_groups() -> nix::Result<Vec<Gid>> {
+    unistd::getgroups()
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn set_groups(groups: &[Gid]) -> nix::Result<()> {
+    unistd::setgroups(groups)
+}
+
+/// There they come with the user.
+#[cfg(target_vendor = "apple")]
+fn own_groups() -> nix::Result<Vec<Gid>> {
+    Ok(Vec::new())
+}
+
+#[cfg(target_vendor = "apple")]
+fn set_groups(_: &[Gid]) -> nix::Result<()> {
+    Ok(())
 }
 
 /// Groups before the user: afterwards there is no right left to change them.
@@ -326,7 +388,18 @@ mod tests {
         let behind = root(None, Some("54321")).unwrap();
         assert_eq!((behind.uid.as_raw(), behind.gid.as_raw(), behind.change), (SOMEBODY, 54_322, true));
         for nobody in [None, Some("0"), Some("alice")] {
-            assert_eq!(root(None, nobody).unwrap().uid.as_raw(), NOBODY.1, "{nobody:?}");
+            let found = root(None, nobody).unwrap();
+            assert_eq!((found.uid.as_raw(), found.is_fallback), (NOBODY.1, true), "{nobody:?}");
+        }
+    }
+
+    #[test]
+    fn who_was_asked_for_is_not_exchanged_for_root() {
+        let mut asked = [root(Some("nobody"), None).unwrap(), root(None, Some("54321")).unwrap()];
+        for user in &mut asked {
+            let before = user.clone();
+            let stays = user.stay_where_needed(|| panic!("nothing is tried as {}", before.name)).unwrap();
+            assert_eq!((stays, &*user), (false, &before));
         }
     }
 

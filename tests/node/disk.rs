@@ -87,3 +87,37 @@ pub(crate) fn limited() {
     let there: usize = files.map(|file| gor(&fs::read(file).unwrap()).0.len()).sum();
     assert!(requests <= there as u64, "{requests} of {there}");
 }
+
+/// Where each ended delivery is written the disk is full: that is told while the run goes on, which ends as it says.
+pub(crate) fn results() {
+    let (network, folder) = (Network::new(), folder());
+    let disk = folder.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    // In the mounts of this test alone.
+    assert!(may("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", disk.to_str().unwrap()]), "mount");
+    open_up(&disk);
+    fs::write(disk.join("ballast"), vec![0; 900 << 10]).unwrap();
+    let (nginx, target) = (Nginx::start(&format!("{SERVER}:80")), Nginx::start(TARGET));
+    let file = disk.join("results.jsonl");
+    let shadow = ["shadow", "-i", WIRE, "-p", "80", "--to", URL, "--results", file.to_str().unwrap()];
+    let tap = Tap::start(&shadow);
+    let told = format!("warning: cannot write results to {}: No space left on device", file.display());
+    let mut rounds = 0;
+    until("the full disk to be told", || {
+        curl(&mut network.client("curl"), SERVER, &format!("told-{rounds}"), 100);
+        rounds += 1;
+        tap.said().contains(&told)
+    });
+    assert!(tap.said().contains("the run goes on without them, and ends with code 2"), "{}", tap.said());
+    curl(&mut network.client("curl"), SERVER, "after", 5);
+    let logged = nginx.end();
+    until("the shadow of every request", || target.logged().len() == logged.len());
+    let ended = tap.end("INT");
+    assert_eq!(ended.code, Some(2), "{}", ended.said);
+    assert_eq!(ended.said.matches("cannot write results to").count(), 1, "once: {}", ended.said);
+    ended.lost_nothing();
+    each_once("the shadow", &logged, target.end().iter().map(|reached| &*reached.target), 0);
+    let lines = fs::read_to_string(&file).unwrap().lines().count();
+    assert!(lines > 0 && lines < logged.len(), "{lines} of {}", logged.len());
+    assert!(may("umount", &["-l", disk.to_str().unwrap()]));
+}

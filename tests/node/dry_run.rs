@@ -1,6 +1,7 @@
 //! A dry run beside production: it listens, says what it would send, and leaves nothing behind.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::net::{Network, SERVER, WIRE};
@@ -39,6 +40,27 @@ pub(crate) fn listens() {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
     }
     assert!(target.end().is_empty(), "nothing is sent");
+}
+
+/// It says what would be in the way of the recording, as the run would, and leaves nothing behind.
+pub(crate) fn tries_outputs() {
+    let (_network, folder) = (Network::new(), folder());
+    let place = folder.path().join("new/%Y/all.gor");
+    let dry = |more: &[&str]| {
+        let record = ["record", "-i", WIRE, "-p", "80", "-o", place.to_str().unwrap(), "--dry-run", "--duration", "1s"];
+        let arguments = [&record[..], &["--allow-empty"], more].concat();
+        let output = Command::new(env!("CARGO_BIN_EXE_shadowtap")).args(arguments).output().unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = dry(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (code, said) = dry(&["--user", "nobody"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("cannot make") && said.contains("Permission denied"), "{said}");
+    let (code, said) = dry(&[]);
+    assert_eq!(code, Some(0), "root may: {said}");
 }
 
 pub(crate) fn silence() {

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
     let nft = lacks.or_else(|| trials::missing(&["nft"]).into_iter().next());
     let unshare = lacks.or_else(|| trials::missing(&["unshare"]).into_iter().next());
-    let trials: [Row<'_>; 45] = [
+    let trials: [Row<'_>; 49] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -80,7 +80,9 @@ fn main() -> ExitCode {
         ("a compressed recording survives a kill too", lacks, ends::killed_compressed),
         ("a full disk is told and counted, stops nobody, and is taken again", lacks, disk::full),
         ("a limit on file sizes is told and counted as a full disk is", lacks, disk::limited),
+        ("a full disk under results is told at once", lacks, disk::results),
         ("a dry run listens, and sends and writes nothing", lacks, dry_run::listens),
+        ("a dry run tries its outputs, and leaves nothing", lacks, dry_run::tries_outputs),
         ("what a run hears nothing of it says, and ends with code 2", lacks, dry_run::silence),
         ("who exchanges sockets gets nothing of root", root, planted::sockets),
         ("who has the folder of sockets gets nothing of root", root, planted::folder_of_sockets),
@@ -93,6 +95,8 @@ fn main() -> ExitCode {
         ("ambient capabilities serve and are given up", setpriv, rights::ambient),
         ("without rights it says what is missing and what helps", lacks, rights::missing),
         ("a folder that the user cannot write to is told at start", lacks, rights::not_writable),
+        ("root stays root, without its rights, where nobody else may write", lacks, rights::of_root),
+        ("root that stays root follows no planted link", lacks, rights::planted_links),
         ("a folder that a later file needs is tried at start", lacks, rights::pattern_not_writable),
         ("rotated files are written in folders made on the way", lacks, rights::rotated),
     ];

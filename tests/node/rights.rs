@@ -1,7 +1,7 @@
 //! Who a run is, who owns its files, and what it says where it may not.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -111,11 +111,73 @@ fn start(arguments: &[&str]) -> Ended {
     Tap::launch(&mut Command::new(env!("CARGO_BIN_EXE_shadowtap")), arguments).ended()
 }
 
+/// The same, as if behind sudo there were a user who may nothing.
+fn start_by_sudo(arguments: &[&str]) -> Ended {
+    let behind = [format!("SUDO_UID={SOMEBODY}"), format!("SUDO_GID={SOMEBODY}")];
+    let mut env = Command::new("env");
+    Tap::launch(env.args(behind).arg(env!("CARGO_BIN_EXE_shadowtap")), arguments).ended()
+}
+
 pub(crate) fn not_writable() {
     let (_network, folder) = (Network::new(), folder());
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let file = folder.path().join("all.gor");
-    refused(&start(&record(&file, &[])), &["cannot make", "all.gor", "Permission denied", "--user"]);
+    let words = ["cannot make", "all.gor", "Permission denied", "--user"];
+    refused(&start_by_sudo(&record(&file, &[])), &words);
+    refused(&start(&record(&file, &["--user", "nobody"])), &words);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// A root that nobody else is behind, and whose folder is its own.
+pub(crate) fn of_root() {
+    let (network, folder) = (Network::new(), folder());
+    let _nginx = Nginx::start(&format!("{SERVER}:80"));
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    for file in ["all.gor", "later/%Y/all.gor"] {
+        let file = folder.path().join(file);
+        let tap = Tap::start(&record(&file, &["--rotate-every", "1h"]));
+        assert!(
+            tap.said().contains("running as root, no capabilities, since as nobody it could not write the outputs"),
+            "{}",
+            tap.said()
+        );
+        assert_eq!(tap.status("Uid:").split_whitespace().collect::<Vec<_>>(), ["0"; 4]);
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+            assert_eq!(tap.status(set), "0000000000000000", "{set}");
+        }
+        assert_eq!((tap.status("NoNewPrivs:"), tap.status("Seccomp:")), ("1".to_owned(), "2".to_owned()));
+        curl(&mut network.client("curl"), SERVER, "asked", 5);
+        let ended = tap.end("INT");
+        assert_eq!(ended.code, Some(0), "{}", ended.said);
+    }
+    let all = folder.path().join("all.gor");
+    let metadata = fs::metadata(&all).unwrap();
+    assert_eq!((metadata.uid(), metadata.mode() & 0o7777), (0, 0o600));
+    assert_eq!(gor(&fs::read(&all).unwrap()).0.len(), 5);
+    assert_eq!(fs::read_dir(folder.path().join("later")).unwrap().count(), 1);
+}
+
+/// What another user put in the way of a root that stays root is not followed.
+pub(crate) fn planted_links() {
+    let (_network, folder) = (Network::new(), folder());
+    let (theirs, precious) = (folder.path().join("theirs"), folder.path().join("precious"));
+    fs::create_dir(&theirs).unwrap();
+    fs::write(&precious, "precious").unwrap();
+    fs::create_dir(folder.path().join("elsewhere")).unwrap();
+    symlink(&precious, theirs.join("all.json")).unwrap();
+    symlink(folder.path().join("elsewhere"), theirs.join("link")).unwrap();
+    for path in [theirs.clone(), theirs.join("all.json"), theirs.join("link")] {
+        lchown(path, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    }
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for path in ["all.json", "link/all.json"] {
+        let results = theirs.join(path);
+        let shadow = ["shadow", "-i", WIRE, "-p", "80", "--to", "http://127.0.0.1:9", "--results"];
+        let ended = start(&[&shadow[..], &[results.to_str().unwrap()]].concat());
+        refused(&ended, &["cannot", "link"]);
+    }
+    assert_eq!(fs::read(&precious).unwrap(), b"precious");
+    assert_eq!(fs::read_dir(folder.path().join("elsewhere")).unwrap().count(), 0);
 }
 
 pub(crate) fn pattern_not_writable() {
@@ -125,7 +187,8 @@ pub(crate) fn pattern_not_writable() {
     fs::create_dir(&made).unwrap();
     fs::set_permissions(&made, fs::Permissions::from_mode(0o755)).unwrap();
     let file = made.join("%Y/%H.gor");
-    refused(&start(&record(&file, &["--rotate-every", "1h"])), &["cannot make", "Permission denied", "--user"]);
+    let arguments = record(&file, &["--rotate-every", "1h"]);
+    refused(&start_by_sudo(&arguments), &["cannot make", "Permission denied", "--user"]);
     assert_eq!(fs::read_dir(&made).unwrap().count(), 0);
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use shadowtap::capture::privileges;
 use shadowtap::config::{self, LiveConfig, RunConfig, typed};
+use shadowtap::recording::RecordError;
 use shadowtap::report::Started;
 use shadowtap::serve::control::{Socket, SocketLocation};
 
@@ -62,17 +63,18 @@ fn run_live(mut config: RunConfig, kind: ProgressKind, first: &str, flags: &Live
     if is_dry {
         config.control = SocketLocation::Off;
     }
-    let live = config.live.take();
-    let socket = live.as_ref().map(|live| drop_privileges(live, &config)).transpose()?.flatten();
+    let mut live = config.live.take();
+    let stays = live.as_mut().map(|live| stay_where_needed(live, &mut config)).transpose()?.unwrap_or_default();
+    let socket = live.as_ref().map(|live| drop_privileges(live, stays, &config)).transpose()?.flatten();
     let scope = live.map(|live| live.scope);
     startup::announce(first, &mut config);
     output::check(&config.outputs)?;
+    if let Some(recorder) = &mut config.run.recorder {
+        recorder.preflight(Started::now().at)?;
+    }
     if is_dry {
         confine::enter(&config, None, no_sandbox)?;
         return dry_run::run(config, scope.as_ref(), allow_empty);
-    }
-    if let Some(recorder) = &mut config.run.recorder {
-        recorder.preflight(Started::now().at)?;
     }
     let results = output::results(&config.outputs)?;
     let (reload, reloads) = Reload::new(&config.run.middleware, &config.run.targets);
@@ -87,12 +89,25 @@ fn run_live(mut config: RunConfig, kind: ProgressKind, first: &str, flags: &Live
     run::run(config, Prepared { kind, socket, results, hang_up, allow_empty, scope })
 }
 
-/// Becomes who the run is from now on, and makes its control socket. To be called before any other thread starts.
-fn drop_privileges(live: &LiveConfig, config: &RunConfig) -> anyhow::Result<Option<Socket>> {
+/// Has root stay root where nobody else is behind it, and `nobody` may not write the outputs. Returns whether it does. To be
+/// called before any other thread starts.
+fn stay_where_needed(live: &mut LiveConfig, config: &mut RunConfig) -> anyhow::Result<bool> {
+    let RunConfig { outputs, run, .. } = config;
+    Ok(live.user.stay_where_needed(|| {
+        output::try_out(outputs)?;
+        let tried = run.recorder.as_mut().map(|recorder| recorder.preflight(Started::now().at));
+        tried.transpose().map(drop).map_err(RecordError::into_io)
+    })?)
+}
+
+/// Becomes who the run is from now on, and makes its control socket; `stays` where root stays root for its outputs. To be
+/// called before any other thread starts.
+fn drop_privileges(live: &LiveConfig, stays: bool, config: &RunConfig) -> anyhow::Result<Option<Socket>> {
     let location = control_output::prepare(&config.control, live.user.becomes())?;
     let dropped = privileges::drop_privileges(&live.user)?;
     // Files and sockets are made by who the run is from now on.
     let socket = control_output::socket(&config.control, location)?;
-    print_news(&format!("capturing on {}; {dropped}", live.capturing));
+    let why = if stays { ", since as nobody it could not write the outputs (--user names who may)" } else { "" };
+    print_news(&format!("capturing on {}; {dropped}{why}", live.capturing));
     Ok(socket)
 }

@@ -38,12 +38,20 @@ const PIPE_LOOK: Duration = Duration::from_millis(100);
 /// Refuses outputs that would not be written in the end, such as links that somebody put in their place: before the run,
 /// not after it. The same of what the system does not let this user write.
 pub(crate) fn check(outputs: &Outputs) -> anyhow::Result<()> {
-    for output in [&outputs.summary, &outputs.results, &outputs.report].into_iter().flatten() {
-        if let Output::File(path) = output {
-            files::check(path).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-    }
-    Ok(())
+    paths(outputs).try_for_each(|path| files::check(path).with_context(|| format!("cannot write {}", path.display())))
+}
+
+/// The same, in the system's words alone.
+pub(crate) fn try_out(outputs: &Outputs) -> io::Result<()> {
+    paths(outputs).try_for_each(files::check)
+}
+
+fn paths(outputs: &Outputs) -> impl Iterator<Item = &Path> {
+    let all = [&outputs.summary, &outputs.results, &outputs.report].into_iter().flatten();
+    all.filter_map(|output| match output {
+        Output::File(path) => Some(path.as_path()),
+        Output::Stdout => None,
+    })
 }
 
 /// Opens `output` for buffered writing; a file may be read by whom `mode` says.

@@ -72,6 +72,17 @@ pub enum RecordError {
     },
 }
 
+impl RecordError {
+    /// Returns the system's words alone.
+    #[must_use]
+    pub fn into_io(self) -> std::io::Error {
+        match self {
+            Self::Create { source, .. } | Self::Write { source, .. } => source,
+            Self::Taken { .. } => std::io::ErrorKind::AlreadyExists.into(),
+        }
+    }
+}
+
 impl Help for RecordError {
     fn help(&self) -> Option<Cow<'static, str>> {
         match self {
@@ -212,18 +223,24 @@ impl Recorder {
         &self.target
     }
 
-    /// Tries whether a file can be made at this time, and leaves none behind but the directories: so that a mistake is
-    /// told before the run begins.
+    /// Tries whether a file can be made at this time, and leaves nothing behind: so that a mistake is told before the run
+    /// begins.
     ///
     /// # Errors
     ///
     /// Where it cannot be made, with the system's words.
     pub fn preflight(&mut self, now: Timestamp) -> Result<(), RecordError> {
         let stem = self.target.stem(now);
-        let (path, file) = self.create(&stem, 0)?;
-        drop(file);
-        self.disk.remove(&path);
-        Ok(())
+        let missing = self.disk.missing_folders(&self.target.file(&stem, 0));
+        let made = self.create(&stem, 0);
+        if let Ok((path, _)) = &made {
+            self.disk.remove(path);
+        }
+        // The innermost first; one that somebody else uses meanwhile stays.
+        for folder in &missing {
+            self.disk.remove_folder(folder);
+        }
+        made.map(drop)
     }
 
     /// Takes an event. Where frames are recorded nothing happens.

@@ -1,7 +1,7 @@
 //! A file that is being written: buffered, compressed, counted.
 
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::write::GzEncoder;
 
@@ -21,6 +21,17 @@ pub(super) trait Disk: Send {
 
     /// Removes a file that was made here; nobody minds where that fails.
     fn remove(&mut self, path: &Path);
+
+    /// Returns the folders that would have to be made for a file, the innermost first.
+    fn missing_folders(&self, path: &Path) -> Vec<PathBuf> {
+        let _ = path;
+        Vec::new()
+    }
+
+    /// Removes a folder that is empty; nobody minds where that fails.
+    fn remove_folder(&mut self, path: &Path) {
+        let _ = path;
+    }
 }
 
 /// The file system.
@@ -31,6 +42,15 @@ pub(super) struct FileSystemDisk {
 }
 
 impl Disk for FileSystemDisk {
+    fn missing_folders(&self, path: &Path) -> Vec<PathBuf> {
+        let above = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+        above.take_while(|folder| folder.symlink_metadata().is_err()).map(Path::to_owned).collect()
+    }
+
+    fn remove_folder(&mut self, path: &Path) {
+        std::fs::remove_dir(path).ok();
+    }
+
     fn create(&mut self, path: &Path) -> io::Result<Box<dyn Write + Send>> {
         Ok(Box::new(files::create_new(path, self.mode)?))
     }

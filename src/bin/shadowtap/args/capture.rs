@@ -75,7 +75,8 @@ pub(crate) struct LiveArgs {
     /// [default: 512M]
     #[arg(long, value_name = "SIZE")]
     max_memory: Option<String>,
-    /// User to run as once the interfaces are open, by name or number [default: the user behind sudo, else nobody]
+    /// User to run as once the interfaces are open, by name or number [default: the user behind
+    /// sudo, else nobody; root without its capabilities, where nobody may not write the outputs]
     #[arg(long, value_name = "USER")]
     user: Option<String>,
 }
