@@ -231,6 +231,23 @@ impl Preface {
     }
 }
 
+/// Returns whether `bytes` are records of TLS (RFC 8446, 5.1), of which the last may be cut.
+pub(super) fn are_tls_records(mut bytes: &[u8]) -> bool {
+    /// Longest content of a record, with what any version adds to it.
+    const LONGEST: u16 = (1 << 14) + 2048;
+    let mut records = 0;
+    while let [kind, 0x03, version, high, low, rest @ ..] = bytes {
+        let len = u16::from_be_bytes([*high, *low]);
+        if !(0x14..=0x17).contains(kind) || *version > 4 || len == 0 || len > LONGEST {
+            return false;
+        }
+        records += 1;
+        bytes = rest.get(usize::from(len)..).unwrap_or_default();
+    }
+    // The beginning of a header may be left.
+    records > 0 && bytes.len() < 5
+}
+
 impl Preface {
     /// Returns whether `bytes` can only be the first ones of a client.
     pub(super) fn identifies_client(bytes: &[u8]) -> bool {

@@ -860,6 +860,20 @@ fn tls_is_recognised_and_counted() {
 }
 
 #[test]
+fn tls_that_was_open_before_the_capture_is_recognised_by_its_records() {
+    let record = |len: u16| [&[0x17, 3, 3][..], &len.to_be_bytes(), &noise(len.into())].concat();
+    let several = [record(300), record(16_000), record(40)].concat();
+    for (asked, answered) in [(record(300), record(9_000)), (several.clone(), several[..9_000].to_vec())] {
+        let talk = Talk::joined().client(asked).server(answered).close();
+        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { tls: 1, ..StreamStats::default() });
+    }
+    for other in [[&[0x17, 3, 3, 0, 9][..], &noise(300)].concat(), vec![0x17, 3, 3, 0xff, 0xff, 0], vec![0x17, 3, 3]] {
+        let talk = Talk::joined().client(other).close();
+        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { unknown: 1, ..StreamStats::default() });
+    }
+}
+
+#[test]
 fn a_protocol_where_the_server_speaks_first_is_another_one() {
     let talk = Talk::open()
         .server("220 mail.example ESMTP\r\n")

@@ -6,7 +6,9 @@ mod messages;
 use super::body::GapEffect;
 use super::head;
 use super::pairing::Pairing;
-use super::stream::{MessageKind, MessageStart, PartialHead, Position, Preface, StreamPiece, StreamState};
+use super::stream::{
+    MessageKind, MessageStart, PartialHead, Position, Preface, StreamPiece, StreamState, are_tls_records,
+};
 use super::{BodyPolicies, ConnectionStart, Protocol};
 use crate::decode::Endpoint;
 use crate::exchange::{Close, ConnectionId, Damage, Event, Incomplete, Malformed, RequestState, Timestamp};
@@ -95,8 +97,9 @@ impl Conversation {
 
     /// Takes the next bytes of one side.
     pub(super) fn data(&mut self, side: Side, mut piece: StreamPiece<'_>, sink: Sink<'_>) {
-        if self.speaks == Protocol::Nothing {
-            self.speaks = Protocol::Unknown;
+        if matches!(self.speaks, Protocol::Nothing | Protocol::Unknown) {
+            // Of a connection that was open before the capture no hello is seen. A request that comes all the same is read.
+            self.speaks = if are_tls_records(piece.bytes) { Protocol::Tls } else { Protocol::Unknown };
         }
         let Some(is_request) = self.role(side, piece.bytes) else {
             if matches!(side.of(&self.streams), StreamState::Joined) {
