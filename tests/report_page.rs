@@ -19,6 +19,7 @@ use shadowtap::report::schema::diff_groups::{
     DiffExample, DiffGroup, DiffGroups, ExampleBodies, ExampleBody, ExampleRequest,
 };
 use shadowtap::report::schema::noise::UnlearntNoise;
+use shadowtap::report::schema::target::PairedLatency;
 use shadowtap::report::schema::timeline::{TargetPoint, Timeline, TimelinePoint};
 use shadowtap::report::{
     Differences, GateResult, LatencySummary, RampStep, RunDiff, StepCause, Summary, TargetSummary,
@@ -45,6 +46,7 @@ fn main() {
         trial("paper shows what differs, and a link opens its route", paper_and_links),
         trial("what was not sent, or not compared, has a dash and no zero", not_sent),
         trial("what differs comes in the order of the sentences", as_the_sentences_say),
+        trial("a ratio is that of the requests whose latency is known on both sides", ratios_of_pairs),
         trial("the last, partial second is no point of a curve", a_partial_second),
         trial("noise that is not known is said with what helps", unlearnt_noise),
         trial("nothing scrolls sideways at the width of a phone", a_phone),
@@ -468,6 +470,30 @@ fn as_the_sentences_say() {
     let shown = show(&probed(&summary, ORDER));
     shown.is_quiet();
     shown.has(&["data-probe=\"all is well\""]);
+}
+
+/// The page's ratios, and its table of routes without scripts.
+fn ratios_of_pairs() {
+    let pairs =
+        || Some(PairedLatency { production: figures(2_000), service: figures(4_000), response: figures(6_000) });
+    let mut route = route("GET /paired", 0);
+    route.production.latency_us = figures(500);
+    let target = route.targets.get_mut(URL).unwrap();
+    (target.latency_us.response, target.paired_latency_us) = (figures(700), pairs());
+    let mut summary = run(vec![route], vec![], 60);
+    summary.production.latency_us = figures(500);
+    let target = summary.targets.get_mut(URL).unwrap();
+    (target.latency_us.response, target.paired_latency_us) = (figures(700), pairs());
+    let probe = "
+        const rows = [...document.querySelectorAll('#latency table tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent));
+        document.documentElement.dataset.probe = rows.find((row) => row[0] === 'p95').at(-1).replace(/\\s/g, '');
+    ";
+    let shown = show(&probed(&summary, probe));
+    shown.is_quiet();
+    shown.has(&["data-probe=\"3.0×\""]);
+    let page = html::report(&summary);
+    let row = page.split("<td class=\"wire\">GET /paired</td>").nth(1).unwrap().split("</tr>").next().unwrap();
+    assert!(row.contains(">6.00ms</td>") && row.contains(">18.0ms</td>"), "p95 of the pairs: {row}");
 }
 
 fn a_partial_second() {

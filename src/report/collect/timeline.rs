@@ -107,16 +107,17 @@ impl TimelineBucket {
 
     fn point(&self) -> TimelinePoint {
         let mut point = self.point.clone();
-        (point.production.p50_us, point.production.p99_us) = both(&self.production);
+        let production = &mut point.production;
+        [production.p50_us, production.p95_us, production.p99_us] = percentiles(&self.production);
         for (target, responses) in point.targets.iter_mut().zip(&self.responses) {
-            (target.p50_us, target.p99_us) = both(responses);
+            [target.p50_us, target.p95_us, target.p99_us] = percentiles(responses);
         }
         point
     }
 }
 
-fn both(spread: &SparseHistogram) -> (u64, u64) {
-    (spread.quantile_us(0.5), spread.quantile_us(0.99))
+fn percentiles(spread: &SparseHistogram) -> [u64; 3] {
+    [0.5, 0.95, 0.99].map(|quantile| spread.quantile_us(quantile))
 }
 
 impl TargetPoint {
@@ -152,6 +153,26 @@ mod tests {
         let points = block(&times).points;
         assert_eq!(points.iter().map(|point| point.seen).collect::<Vec<_>>(), [1, 0, 0, 2]);
         assert_eq!(serde_json::to_string(&points[1]).unwrap(), r#"{"production":{},"targets":[{}]}"#);
+    }
+
+    #[test]
+    fn a_point_has_the_percentiles_of_its_second() {
+        let mut times = TimelineTally::new(1);
+        times.at(at(0), |bucket| {
+            (1..=100).for_each(|ms| bucket.production.record_us(ms * 1_000));
+            let (_, responses) = bucket.target(0).unwrap();
+            (1..=100).for_each(|ms| responses.record_us(ms * 2_000));
+        });
+        let point = &block(&times).points[0];
+        let near = |us: u64, expected: u64| us.abs_diff(expected) <= expected / 20;
+        let (production, target) = (&point.production, &point.targets[0]);
+        for (found, expected) in [(production.p50_us, 50_000), (production.p95_us, 95_000), (production.p99_us, 99_000)]
+        {
+            assert!(near(found, expected), "{production:?}");
+        }
+        for (found, expected) in [(target.p50_us, 100_000), (target.p95_us, 190_000), (target.p99_us, 198_000)] {
+            assert!(near(found, expected), "{target:?}");
+        }
     }
 
     #[test]

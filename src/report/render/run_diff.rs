@@ -312,7 +312,7 @@ fn route_rows(route: &str, old: &RouteTarget, new: &RouteTarget) -> impl Iterato
 mod tests {
     use super::*;
     use crate::report::schema::by_route::RouteSummary;
-    use crate::report::schema::target::Differences;
+    use crate::report::schema::target::{Differences, PairedLatency};
 
     fn run(url: &str, differing: u64, failed: u64, p99: u64) -> Summary {
         let mut summary = Summary::default();
@@ -366,6 +366,21 @@ mod tests {
         let mut two = run("http://a", 0, 0, 1);
         two.targets.insert("http://b".into(), TargetSummary::default());
         check(&two, &run("http://c", 0, 0, 1), "The runs have no target in common.", &[]);
+    }
+
+    #[test]
+    fn production_of_each_run_is_that_of_the_requests_that_both_answered() {
+        let with = |all: u64, paired: u64| {
+            let figures = |us| LatencySummary { count: 500, p50: us, p99: us, p99_9: us, ..LatencySummary::default() };
+            let mut run = run("u", 0, 0, 1_000);
+            run.production.latency_us = figures(all);
+            let pairs = PairedLatency { production: figures(paired), ..PairedLatency::default() };
+            run.targets.values_mut().next().unwrap().paired_latency_us = Some(pairs);
+            run
+        };
+        let found = RunDiff::of(&with(1_000, 3_000), &with(2_000, 5_000));
+        let row = found.targets[0].rows.iter().find(|row| row.name == "production p99").unwrap();
+        assert_eq!((row.before.as_str(), row.after.as_str()), ("3.00ms", "5.00ms"));
     }
 
     #[test]

@@ -58,6 +58,9 @@ pub struct ProductionPoint {
     /// Median latency.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub p50_us: u64,
+    /// Latency that 95 of 100 are not above.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub p95_us: u64,
     /// Latency that 99 of 100 are not above.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub p99_us: u64,
@@ -84,6 +87,9 @@ pub struct TargetPoint {
     /// Median latency, from when a request was due.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub p50_us: u64,
+    /// Latency that 95 of 100 are not above, from when a request was due.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub p95_us: u64,
     /// Latency that 99 of 100 are not above, from when a request was due.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub p99_us: u64,

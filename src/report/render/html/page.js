@@ -264,7 +264,7 @@ const shadowtap = (() => {
   const legend = (title, keys) => h("div", { class: "legend" }, h("h3", {}, title), keys.map(([name, tone]) => h("span", { class: "key" }, s("svg", { viewBox: "0 0 18 8", "aria-hidden": "true" }, s("path", { class: "l " + tone, d: "M1 4H17" })), name)));
 
   const widthOf = () => Math.max(300, Math.min(1180, (root && root.clientWidth) || 900) - 2 * 16);
-  const PERCENTS = [[0, "0"], [0.5, "50"], [0.9, "90"], [0.99, "99"], [0.999, "99.9"], [0.9999, "99.99"], [0.99999, "99.999"], [0.999999, "99.9999"]];
+  const PERCENTS = [[0, "0"], [0.5, "50"], [0.9, "90"], [0.95, "95"], [0.99, "99"], [0.999, "99.9"], [0.9999, "99.99"], [0.99999, "99.999"], [0.999999, "99.9999"]];
   const nines = (q, most) => Math.min(most, q >= 1 ? most : -Math.log10(1 - q));
   const curveChart = (lines) => {
     const wide = window.innerWidth > 760, width = Math.max(280, Math.round(widthOf() * (wide ? 0.58 : 1))), height = 270, left = 54, bottom = 36, right = 10, top = 8;
@@ -299,11 +299,13 @@ const shadowtap = (() => {
     const index = Math.max(0, (line.targets || []).indexOf(targetUrl())), width_s = line.width_s || 1;
     const mine = (p) => (p.targets || [])[index] || {}, prod = (p) => p.production || {};
     const rate = (n) => (n || 0) / width_s;
+    // Summaries from before have no p95 here.
+    const tail = points.some((p) => prod(p).p95_us || mine(p).p95_us) ? "p95" : "p99";
     const gap = (v) => (v === undefined || v === null || v === 0 ? null : v);
     const panels = [
       ["Requests a second", number3, [["seen", "production", (p) => rate(p.seen), true], ["answered by the shadow", "shadow", (p) => rate(mine(p).sent)]]],
       ["Errors a second", number3, [["production 5xx", "production", (p) => rate(prod(p)["5xx"])], ["shadow 5xx", "shadow", (p) => rate(mine(p)["5xx"])], ["no response", "bad", (p) => rate(mine(p).failed)], ["held back", "service", (p) => rate(mine(p).held), false, true]]],
-      ["Latency", duration, [["production p50", "production thin", (p) => gap(prod(p).p50_us)], ["production p99", "production", (p) => gap(prod(p).p99_us)], ["shadow p50", "shadow thin", (p) => gap(mine(p).p50_us)], ["shadow p99", "shadow", (p) => gap(mine(p).p99_us)], ["behind schedule", "service", (p) => gap(mine(p).lag_us), false, true]], true],
+      ["Latency", duration, [["production p50", "production thin", (p) => gap(prod(p).p50_us)], [`production ${tail}`, "production", (p) => gap(prod(p)[tail + "_us"])], ["shadow p50", "shadow thin", (p) => gap(mine(p).p50_us)], [`shadow ${tail}`, "shadow", (p) => gap(mine(p)[tail + "_us"])], ["behind schedule", "service", (p) => gap(mine(p).lag_us), false, true]], true],
       ["Connections", number3, [["to the shadow", "shadow", (p) => mine(p).connections], ["production", "production", (p) => p.connections, false, true], ["in flight at the shadow", "service", (p) => mine(p).in_flight, false, true]], false, true],
       ["Share asked", percent, [["share", "shadow", (p) => p.share]], false, true],
       ["Lost a second", number3, [["frames dropped, gaps, sheds", "bad", (p) => rate((p.lost || 0) + (mine(p).shed || 0)), true]], false, true],

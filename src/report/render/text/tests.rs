@@ -3,7 +3,7 @@ use crate::report::schema::noise::{FieldRow, NoiseRates, NoiseRow, NoiseSamples,
 use crate::report::schema::reference::{Baseline, SelfChecks};
 use crate::report::schema::steps::{RampStep, StepCause};
 use crate::report::schema::summary::{Ended, Frames, ProductionSide, Requests, SampleSummary, Streams, Tcp};
-use crate::report::schema::target::{Differences, TargetEnded, TargetLatency};
+use crate::report::schema::target::{Differences, PairedLatency, TargetEnded, TargetLatency};
 
 use super::*;
 
@@ -526,4 +526,26 @@ fn what_a_recording_lost_is_not_said_to_be_recorded() {
     assert!(
         recorded(crate::report::schema::recording::RecordingSummary { unfinished: 1, ..whole }).0.recording_failed()
     );
+}
+
+#[test]
+fn each_of_several_targets_stands_beside_production_of_the_requests_that_it_was_offered() {
+    let mut summary = summary();
+    let pairs = |us| PairedLatency { production: figures(600, us), ..PairedLatency::default() };
+    let targets = [("http://a", 400), ("http://b", 9_000)];
+    summary.targets = targets.map(|(url, us)| (url.to_owned(), with_pairs(pairs(us)))).into();
+    let text = report(&summary, 200, false);
+    let rows: Vec<&str> = text.lines().map(str::trim).filter(|line| line.starts_with("production ")).collect();
+    assert_eq!(
+        rows,
+        [
+            "production    400µs    800µs   1.20ms   2.80ms   8.40ms   17.2ms       600",
+            "production   9.00ms   18.0ms   27.0ms   63.0ms    189ms    387ms       600"
+        ],
+        "{text}"
+    );
+}
+
+fn with_pairs(pairs: PairedLatency) -> TargetSummary {
+    TargetSummary { paired_latency_us: Some(pairs), ..target() }
 }
