@@ -79,6 +79,14 @@ impl JsonPath {
     pub(super) fn is_deep(&self) -> bool {
         self.0.last().is_some_and(|last| last.deep)
     }
+
+    /// Returns the last key on the way; `None` where it leads through lists alone.
+    pub(super) fn last_key(&self) -> Option<&str> {
+        self.0.iter().rev().find_map(|segment| match &segment.step {
+            Step::Key(key) | Step::KeyOrIndex(key, _) => Some(key.as_str()),
+            _ => None,
+        })
+    }
 }
 
 /// Change to a value in a JSON text.

@@ -31,7 +31,7 @@ enum ContentKind {
     Multipart,
     /// Text that is none of these.
     Text,
-    /// Pictures, sound, film, fonts.
+    /// Pictures, sound, film, fonts, styles.
     Media,
     /// It does not say.
     Unlabelled,
@@ -54,6 +54,7 @@ impl ContentKind {
             _ if begins(b"multipart/") => Self::Multipart,
             b"application/javascript" | b"application/x-javascript" | b"application/xhtml+xml" => Self::Text,
             _ if ends(b"/xml") || ends(b"+xml") => Self::Other,
+            b"text/css" => Self::Media,
             _ if begins(b"text/") => Self::Text,
             _ if [&b"image/"[..], b"audio/", b"video/", b"font/"].into_iter().any(begins) => Self::Media,
             _ => Self::Other,
@@ -89,8 +90,8 @@ impl ContentRedactor<'_> {
                 || GUARDS.iter().any(|guard| text.starts_with(guard.as_bytes())))
     }
 
-    /// A body whose type does not say what it is.
-    fn untold(&self, kind: ContentKind, content: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
+    /// A body whose type does not say what it is; or a part of one, this deep.
+    fn untold(&self, kind: ContentKind, content: &[u8], depth: u8) -> Result<Option<Vec<u8>>, Unreadable> {
         if self.seeks_json() && kind == ContentKind::Other {
             return Err(Unreadable::Type);
         }
@@ -99,7 +100,22 @@ impl ContentRedactor<'_> {
         if self.seeks_json() && !is_text {
             return Err(Unreadable::Type);
         }
-        if self.rules.params.is_empty() { Ok(None) } else { self.form(content) }
+        if !self.rules.params.is_empty()
+            && let Some(new) = self.form(content)?
+        {
+            return Ok(Some(new));
+        }
+        // CSV, JSONP, scripts and pages with data: what is sought may stand there, and nobody knows where it ends.
+        let is_field = depth > 0 && kind == ContentKind::Unlabelled;
+        if !is_field && self.mentions(content) { Err(Unreadable::Type) } else { Ok(None) }
+    }
+
+    /// Returns whether a text may hold a value under a name that is sought.
+    fn mentions(&self, text: &[u8]) -> bool {
+        let keys = self.rules.json.iter().map(|path| path.last_key().map(str::as_bytes));
+        let mut names = keys.chain(self.rules.params.iter().map(|name| Some(name.as_bytes())));
+        let lower = text.to_ascii_lowercase();
+        names.any(|name| name.is_none_or(|name| stands_before_value(&lower, &name.to_ascii_lowercase())))
     }
 
     /// Fields of a form (`application/x-www-form-urlencoded`).
@@ -185,7 +201,11 @@ impl ContentRedactor<'_> {
         let mut out = Vec::with_capacity(content.len());
         let mut is_changed = false;
         for line in content.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
-            let data = line.strip_prefix(b"data:").filter(|data| self.seems_json(data));
+            let data = line.strip_prefix(b"data:");
+            if data.is_some_and(|data| !self.seems_json(data) && self.seeks_json() && self.mentions(data)) {
+                return Err(Unreadable::Type);
+            }
+            let data = data.filter(|data| self.seems_json(data));
             match data.map(|data| self.json(None, data)).transpose()?.flatten() {
                 Some(new) => {
                     is_changed = true;
@@ -323,10 +343,31 @@ impl PartRedactor for ContentRedactor<'_> {
             ContentKind::Multipart => multipart::redact(self, content_type.unwrap_or_default(), content, depth),
             _ if self.seems_json(content) => self.json(content_type, content),
             ContentKind::Form => self.form(content),
-            ContentKind::Text | ContentKind::Unlabelled | ContentKind::Other => self.untold(kind, content),
+            ContentKind::Text | ContentKind::Unlabelled | ContentKind::Other => self.untold(kind, content, depth),
             ContentKind::Media => Ok(None),
         }
     }
+}
+
+/// Returns whether `name` stands in `text` as a word of its own, with what may be its value behind it: after a mark such as in
+/// `name: 1`, `"name"`, `name=1` or `<name>`, or in a line of names above others (CSV).
+fn stands_before_value(text: &[u8], name: &[u8]) -> bool {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    memchr::memmem::find_iter(text, name).any(|at| {
+        let before = at.checked_sub(1).and_then(|before| text.get(before));
+        let after = text.get(at + name.len()..).unwrap_or_default();
+        if before.is_some_and(is_word) || after.first().is_some_and(is_word) {
+            return false;
+        }
+        let next = after.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(after.len());
+        let ends_line = matches!(after.get(next), Some(b'\r' | b'\n'));
+        match after.get(next) {
+            Some(b'"' | b'\'' | b'`' | b'\\' | b'&' | b'%') if next == 0 => true,
+            Some(b':' | b'=' | b',' | b';' | b'|' | b'>') => true,
+            _ if after.first() == Some(&b'\t') => true,
+            _ => ends_line && !after.trim_ascii().is_empty(),
+        }
+    })
 }
 
 /// Returns whether a type names no character set, or one in which ASCII bytes always are ASCII.
