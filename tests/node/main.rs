@@ -44,12 +44,10 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let root = net::enter();
     let lacks = root.or_else(|| trials::missing(&["nginx", "curl", "wrk"]).into_iter().next());
-    let setcap = lacks.or_else(|| trials::missing(&["setcap"]).into_iter().next());
-    let setpriv = lacks.or_else(|| trials::missing(&["setpriv"]).into_iter().next());
     let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
     let nft = lacks.or_else(|| trials::missing(&["nft"]).into_iter().next());
     let unshare = lacks.or_else(|| trials::missing(&["unshare"]).into_iter().next());
-    let trials: [Row<'_>; 49] = [
+    let trials: [Row<'_>; 39] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -89,6 +87,16 @@ fn main() -> ExitCode {
         ("what others have planted is no output of root", root, planted::outputs),
         ("who exchanges outputs gets nothing of root", root, planted::raced),
         ("only its user and root speak to a run, and nothing is left of its socket", root, planted::steered),
+    ];
+    let all = net::trials(&trials).into_iter().chain(net::trials(&of_rights(lacks))).collect();
+    libtest_mimic::run(&arguments, all).exit_code()
+}
+
+/// Trials of who a run is, and of what it may.
+fn of_rights(lacks: Option<&'static str>) -> [Row<'static>; 10] {
+    let setcap = lacks.or_else(|| trials::missing(&["setcap"]).into_iter().next());
+    let setpriv = lacks.or_else(|| trials::missing(&["setpriv"]).into_iter().next());
+    [
         ("root becomes nobody, and so do its files", lacks, rights::nobody),
         ("root becomes who --user names", lacks, rights::named),
         ("the right of the file alone is enough", setcap, rights::of_file),
@@ -99,6 +107,5 @@ fn main() -> ExitCode {
         ("root that stays root follows no planted link", lacks, rights::planted_links),
         ("a folder that a later file needs is tried at start", lacks, rights::pattern_not_writable),
         ("rotated files are written in folders made on the way", lacks, rights::rotated),
-    ];
-    libtest_mimic::run(&arguments, net::trials(&trials)).exit_code()
+    ]
 }
