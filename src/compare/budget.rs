@@ -56,6 +56,16 @@ impl Budget {
         self.exceeded.get()
     }
 
+    /// Makes room for so many items in a list that has none; false where there is no memory for it.
+    #[must_use]
+    pub(super) fn room<T>(&self, list: &mut Vec<T>, items: usize) -> bool {
+        let has_room = self.take(items * size_of::<T>());
+        if has_room {
+            list.reserve_exact(items);
+        }
+        has_room
+    }
+
     /// Appends an item to a list that grows within this budget; false where there is no room for it.
     #[must_use]
     pub(super) fn push<T>(&self, list: &mut Vec<T>, item: T) -> bool {

@@ -89,7 +89,7 @@ fn inside(
     }
     if content::is_json_lines(heads.0) && content::is_json_lines(heads.1) {
         if let (Some(one), Some(other)) = (tree::read(production, &budget), tree::read(shadow, &budget)) {
-            return Some(verdict(documents(rules, one, other, true)));
+            return Some(verdict(documents(rules, &one, other, true)));
         }
         if let Some(why) = budget.exceeded() {
             return Some(BodyVerdict::Unknown(why));

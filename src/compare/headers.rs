@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use arrayvec::ArrayVec;
 use serde_json::Value;
 
+use super::common::common_len;
 use super::shown;
 use super::{CompareRules, ComparedResponse, Difference, DifferenceKind, DifferencePart, MAX_COMPARED_HEAD};
 use crate::exchange::{Head, HeaderLine, HeaderLines, wire_text};
@@ -20,7 +21,65 @@ const MAX_ATTRIBUTES: usize = 32;
 /// Headers whose values are nobody's business, besides those whose name says so.
 const HIDDEN: [&str; 5] = ["cookie", "proxy-authorization", "set-cookie2", "x-api-key", "x-auth-token"];
 
-type NamedLines<'a> = ArrayVec<HeaderLine<'a>, MAX_LINES>;
+/// The lines of a head, indexed once: names are told apart by their keys.
+#[derive(Default)]
+struct NamedLines<'a> {
+    lines: ArrayVec<HeaderLine<'a>, MAX_LINES>,
+    keys: ArrayVec<u32, MAX_LINES>,
+}
+
+impl<'a> NamedLines<'a> {
+    /// Takes the lines of `head` that are `wanted`; false where there are too many.
+    fn fill(&mut self, head: &'a Head, wanted: impl Fn(&[u8]) -> bool) -> bool {
+        self.lines.clear();
+        self.keys.clear();
+        let mut wanted = head.lines().filter(|line| wanted(line.name));
+        wanted.all(|line| self.keys.try_push(key(line.name)).is_ok() && self.lines.try_push(line).is_ok())
+    }
+
+    /// The lines, each with the key of its name.
+    fn iter(&self) -> impl Iterator<Item = (u32, &HeaderLine<'a>)> {
+        self.keys.iter().copied().zip(&self.lines)
+    }
+
+    /// The first line of each name with one of these keys.
+    fn firsts(&self, keys: &[u32]) -> impl Iterator<Item = (u32, &HeaderLine<'a>)> {
+        let wanted = self.iter().enumerate().filter(|(_, (key, _))| keys.contains(key));
+        wanted.filter_map(|(at, (key, line))| {
+            let is_first = !self.iter().take(at).any(|(other, before)| other == key && same_name(before, line));
+            is_first.then_some((key, line))
+        })
+    }
+
+    /// Keys of the names that may have other values in `other`: lines that stand in both, in the same order, are left out.
+    fn keys_that_differ(&self, other: &Self) -> ArrayVec<u32, { 2 * MAX_LINES }> {
+        let mut keys = ArrayVec::new();
+        let mut passed = 0;
+        for (key, line) in self.iter() {
+            let is_twin =
+                |(at, twin): (u32, &HeaderLine<'a>)| at == key && same_name(twin, line) && twin.value == line.value;
+            match other.iter().skip(passed).position(is_twin) {
+                Some(between) => {
+                    keys.extend(other.keys.iter().skip(passed).take(between).copied());
+                    passed += between + 1;
+                }
+                None => keys.push(key),
+            }
+        }
+        keys.extend(other.keys.iter().skip(passed).copied());
+        keys
+    }
+}
+
+/// A number that is the same for names that differ in case alone, and for few others.
+fn key(name: &[u8]) -> u32 {
+    let letter = |letter: Option<&u8>| letter.map_or(0, |letter| u32::from(letter.to_ascii_lowercase()));
+    let middle = name.get(name.len() / 2);
+    (u32::try_from(name.len()).unwrap_or(u32::MAX) << 24)
+        | (letter(name.first()) << 16)
+        | (letter(middle) << 8)
+        | letter(name.last())
+}
 
 /// Names of the header lines that are compared.
 #[derive(Clone, Copy)]
@@ -55,21 +114,24 @@ pub(super) fn compare(
     if are_alike(names, one, other) {
         return;
     }
-    let (mut a, mut b) = (NamedLines::new(), NamedLines::new());
-    if !(counted(names, one, &mut a) && counted(names, other, &mut b)) {
+    let (mut a, mut b) = (NamedLines::default(), NamedLines::default());
+    // Mostly it is asked only of names that differ whether they count.
+    let all = !rules.looks_at_all_names() && a.fill(one, |_| true) && b.fill(other, |_| true);
+    let counts = |name: &[u8]| names.counts(name);
+    let fits = all || (a.fill(one, counts) && b.fill(other, counts));
+    if !fits {
         differences.push(more());
         return;
     }
-    for (at, line) in a.iter().enumerate() {
-        let is_first = !a.iter().take(at).any(|before| same_name(before, line));
-        if is_first && !same((&a, production), (&b, shadow), line) {
-            differences.push(difference(line, &a, &b));
+    let keys = a.keys_that_differ(&b);
+    for (key, line) in a.firsts(&keys) {
+        if !same((&a, production), (&b, shadow), (key, line)) && (!all || counts(line.name)) {
+            differences.push(difference((key, line), &a, &b));
         }
     }
-    for (at, line) in b.iter().enumerate() {
-        let is_first = !b.iter().take(at).any(|before| same_name(before, line));
-        if is_first && !a.iter().any(|before| same_name(before, line)) {
-            differences.push(difference(line, &a, &b));
+    for (key, line) in b.firsts(&keys) {
+        if values(&a, (key, line)).next().is_none() && (!all || counts(line.name)) {
+            differences.push(difference((key, line), &a, &b));
         }
     }
 }
@@ -79,12 +141,9 @@ pub(super) fn compare(
 fn are_alike(names: CountedNames<'_>, one: &Head, other: &Head) -> bool {
     let (mut a, mut b) = (after_line(one.as_bytes()), after_line(other.as_bytes()));
     loop {
-        let rest = after_line(a);
-        let line = a.get(..a.len() - rest.len()).unwrap_or_default();
-        if line.ends_with(b"\n") && b.starts_with(line) {
-            (a, b) = (rest, b.get(line.len()..).unwrap_or_default());
-            continue;
-        }
+        let same = common_len(a, b);
+        let line = a.get(..same).and_then(|same| memchr::memrchr(b'\n', same)).map_or(0, |end| end + 1);
+        (a, b) = (a.get(line..).unwrap_or_default(), b.get(line..).unwrap_or_default());
         if [a, b].iter().any(|rest| matches!(rest, [b' ' | b'\t', ..])) {
             // It goes on with the line before.
             return false;
@@ -106,41 +165,54 @@ fn after_line(head: &[u8]) -> &[u8] {
     head.get(end..).unwrap_or_default()
 }
 
-/// Adds the lines that count; false where there are too many.
-fn counted<'a>(names: CountedNames<'_>, head: &'a Head, lines: &mut NamedLines<'a>) -> bool {
-    head.lines().filter(|line| names.counts(line.name)).all(|line| lines.try_push(line).is_ok())
-}
-
 fn same_name(one: &HeaderLine<'_>, other: &HeaderLine<'_>) -> bool {
     one.name.len() == other.name.len() && one.name.eq_ignore_ascii_case(other.name)
 }
 
-fn values<'l, 'a>(lines: &'l NamedLines<'a>, like: &'l HeaderLine<'a>) -> impl Iterator<Item = &'a [u8]> + 'l {
-    lines.iter().filter(move |line| same_name(line, like)).map(|line| line.value)
+/// The values under the name of a line.
+fn values<'l, 'a>(
+    lines: &'l NamedLines<'a>,
+    (key, like): (u32, &'l HeaderLine<'a>),
+) -> impl Iterator<Item = &'a [u8]> + 'l {
+    let has_name = move |(other, line): &(u32, &HeaderLine<'a>)| *other == key && same_name(line, like);
+    lines.iter().filter(has_name).map(|(_, line)| line.value)
 }
 
 /// Returns whether both sides have the same values under the name of `line`.
 fn same<'l, 'a>(
     (a, production): (&'l NamedLines<'a>, &ComparedResponse<'_>),
     (b, shadow): (&'l NamedLines<'a>, &ComparedResponse<'_>),
-    line: &'l HeaderLine<'a>,
+    (key, line): (u32, &'l HeaderLine<'a>),
 ) -> bool {
-    if values(a, line).eq(values(b, line)) {
+    let values = |lines: &'l NamedLines<'a>| values(lines, (key, line));
+    if values(a).eq(values(b)) {
         return true;
     }
-    if values(b, line).next().is_none() {
+    if values(b).next().is_none() {
         return false;
     }
     if line.is("set-cookie") {
-        return cookies(values(a, line)) == cookies(values(b, line));
+        return cookies(values(a)) == cookies(values(b));
     }
     if line.is("location") || line.is("content-location") {
-        return values(a, line)
+        return values(a)
             .map(|value| local(value, production.authorities))
-            .eq(values(b, line).map(|value| local(value, shadow.authorities)));
+            .eq(values(b).map(|value| local(value, shadow.authorities)));
     }
     let (ordered, caseless) = list_form(line.name);
-    canonical(values(a, line), ordered, caseless) == canonical(values(b, line), ordered, caseless)
+    if let (Some(one), Some(other)) = (only(values(a)), only(values(b)))
+        && [one, other].iter().all(|value| memchr::memchr2(b',', b';', value).is_none())
+    {
+        // Neither is a list.
+        return caseless && one.eq_ignore_ascii_case(other);
+    }
+    canonical(values(a), ordered, caseless) == canonical(values(b), ordered, caseless)
+}
+
+/// The value, where there is one.
+fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
 }
 
 /// Returns two flags for a list under this name: the order of its elements counts; their case does not.
@@ -256,10 +328,14 @@ fn cookie(value: &[u8]) -> String {
     format!("{name}={MASK}{}", attributes.concat())
 }
 
-fn difference<'l, 'a>(line: &'l HeaderLine<'a>, a: &'l NamedLines<'a>, b: &'l NamedLines<'a>) -> Difference {
+fn difference<'l, 'a>(
+    (key, line): (u32, &'l HeaderLine<'a>),
+    a: &'l NamedLines<'a>,
+    b: &'l NamedLines<'a>,
+) -> Difference {
     let name = wire_text(line.name).to_ascii_lowercase();
     let (mut production, mut shadow) =
-        (header_difference(&name, values(a, line)), header_difference(&name, values(b, line)));
+        (header_difference(&name, values(a, (key, line))), header_difference(&name, values(b, (key, line))));
     let kind = match (&production, &shadow) {
         (Some(_), None) => DifferenceKind::Missing,
         (None, _) => DifferenceKind::Extra,

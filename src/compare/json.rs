@@ -104,11 +104,15 @@ impl<'a> JsonComparer<'_, 'a> {
         if at.is_ignored() || !self.look() {
             return;
         }
+        let (one, other) = (one.resolved(), other.resolved());
+        if std::ptr::eq(one, other) && !at.leads_on() {
+            return;
+        }
         match (one, other) {
-            (TreeNode::Object(a), TreeNode::Object(b)) => self.objects(a, b, at),
-            (TreeNode::List(a), TreeNode::List(b)) if at.has_no_order() => self.sets(a, b, at),
-            (TreeNode::List(a), TreeNode::List(b)) if a.len() == b.len() => self.lists((one, a), (other, b), at),
-            (TreeNode::List(a), TreeNode::List(b)) => self.longer(a, b, at),
+            (TreeNode::Object(a, _), TreeNode::Object(b, _)) => self.objects(a, b, at),
+            (TreeNode::List(a, _), TreeNode::List(b, _)) if at.has_no_order() => self.sets(a, b, at),
+            (TreeNode::List(a, _), TreeNode::List(b, _)) if a.len() == b.len() => self.lists((one, a), (other, b), at),
+            (TreeNode::List(a, _), TreeNode::List(b, _)) => self.longer(a, b, at),
             _ if scalars(one, other) => {}
             _ => {
                 let kind = if type_of(one) == type_of(other) { DifferenceKind::Value } else { DifferenceKind::Type };
@@ -203,8 +207,9 @@ impl<'a> JsonComparer<'_, 'a> {
             return 0;
         }
         let mut hash = self.hasher.build_hasher();
-        match node {
-            TreeNode::Null => hash.write_u8(0),
+        match node.resolved() {
+            // It is resolved, and a value that was read anew is none of these.
+            TreeNode::Null | TreeNode::Same(_) => hash.write_u8(0),
             TreeNode::Bool(value) => hash.write_u8(1 + u8::from(*value)),
             TreeNode::Number(number) => {
                 hash.write_u8(3);
@@ -216,7 +221,7 @@ impl<'a> JsonComparer<'_, 'a> {
                 self.read(text);
                 text.hash(&mut hash);
             }
-            TreeNode::List(items) => {
+            TreeNode::List(items, _) => {
                 hash.write_u8(5);
                 let mut sum = 0_u64;
                 for (index, item) in items.iter().enumerate() {
@@ -230,7 +235,7 @@ impl<'a> JsonComparer<'_, 'a> {
                 }
                 hash.write_u64(sum);
             }
-            TreeNode::Object(members) => {
+            TreeNode::Object(members, _) => {
                 hash.write_u8(6);
                 let mut sum = 0_u64;
                 for (key, value) in members {
@@ -317,11 +322,11 @@ fn scalars(one: &TreeNode<'_>, other: &TreeNode<'_>) -> bool {
 
 const fn type_of(node: &TreeNode<'_>) -> u8 {
     match node {
-        TreeNode::Null => 0,
+        TreeNode::Null | TreeNode::Same(_) => 0,
         TreeNode::Bool(_) => 1,
         TreeNode::Number(_) => 2,
         TreeNode::Text(_) => 3,
-        TreeNode::List(_) => 4,
-        TreeNode::Object(_) => 5,
+        TreeNode::List(..) => 4,
+        TreeNode::Object(..) => 5,
     }
 }

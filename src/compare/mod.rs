@@ -6,6 +6,7 @@
 //! Nothing is counted here.
 
 mod budget;
+mod common;
 mod decode;
 mod difference;
 mod endless;
@@ -34,7 +35,7 @@ use budget::Budget;
 use decode::Undecoded;
 pub use difference::{Difference, DifferenceKind, DifferencePart, ResponseDiff};
 pub use endless::EndlessBodies;
-use tree::TreeNode;
+use tree::{Beside, Extent, TreeNode};
 pub use unknown::Unknown;
 
 pub(crate) use excerpt::excerpt;
@@ -255,20 +256,24 @@ fn inside(rules: &CompareRules, one: (Option<&Head>, &[u8]), other: (Option<&Hea
     if production == shadow {
         return Some(BodyVerdict::Same);
     }
-    let kinds = (kind(heads.0, &production), kind(heads.1, &shadow));
-    let is_json = |kind, body| kind == ContentKind::Json || tree::may_be_json(body);
-    if is_json(kinds.0, &production) && is_json(kinds.1, &shadow) {
-        if let Some(production) = tree::read(&production, &budget)
-            && let Some(shadow) = tree::read(&shadow, &budget)
+    let kinds = || (kind(heads.0, &production), kind(heads.1, &shadow));
+    let begin_so = (tree::may_be_json(&production), tree::may_be_json(&shadow));
+    // Where both begin as JSON, their heads are only asked once they turn out not to be.
+    let known = (begin_so != (true, true)).then(kinds);
+    let is_json = |begins, kind| begins || kind == ContentKind::Json;
+    if known.is_none_or(|(one, other)| is_json(begin_so.0, one) && is_json(begin_so.1, other)) {
+        if let Some(one) = tree::read(&production, &budget)
+            && let Some(other) = tree::read_beside(&shadow, Beside::new(&production, &one), &budget)
         {
             let in_lines = content::is_json_lines(heads.0) && content::is_json_lines(heads.1);
-            return Some(verdict(documents(rules, production, shadow, in_lines)));
+            return Some(verdict(documents(rules, &one, other, in_lines)));
         }
         if let Some(why) = budget.exceeded() {
             return Some(BodyVerdict::Unknown(why));
         }
     }
-    if matches!(kinds.0, ContentKind::Other) || matches!(kinds.1, ContentKind::Other) {
+    let (one, other) = known.unwrap_or_else(kinds);
+    if one == ContentKind::Other || other == ContentKind::Other {
         return None;
     }
     let (production, shadow) = (characters(heads.0, &production, &budget), characters(heads.1, &shadow, &budget));
@@ -285,15 +290,16 @@ fn verdict(differences: Vec<Difference>) -> BodyVerdict {
 /// Compares JSON documents: several are the elements of one list.
 fn documents(
     rules: &CompareRules,
-    mut production: Vec<TreeNode<'_>>,
-    mut shadow: Vec<TreeNode<'_>>,
+    production: &[TreeNode<'_>],
+    shadow: Vec<TreeNode<'_>>,
     in_lines: bool,
 ) -> Vec<Difference> {
-    if !in_lines && production.len() == 1 && shadow.len() == 1 {
-        let one = production.pop().zip(shadow.pop());
-        return one.map_or_else(Vec::new, |(production, shadow)| json::compare(rules.json(), &production, &shadow));
+    if let ([production], [shadow], false) = (production, shadow.as_slice(), in_lines) {
+        return json::compare(rules.json(), production, shadow);
     }
-    json::compare(rules.json(), &TreeNode::List(production), &TreeNode::List(shadow))
+    let production = production.iter().map(TreeNode::Same).collect();
+    let list = |documents| TreeNode::List(documents, Extent::default());
+    json::compare(rules.json(), &list(production), &list(shadow))
 }
 
 /// Returns the kind of a body that is not JSON: as its head has it, or else text if it is UTF-8.

@@ -59,7 +59,7 @@ pub(super) fn nodes(
         let mask = |node: Option<&TreeNode<'_>>| node.map_or(Value::Null, |_| MASK.into());
         return (mask(production), mask(shadow));
     }
-    match (production, shadow) {
+    match (production.map(TreeNode::resolved), shadow.map(TreeNode::resolved)) {
         (Some(TreeNode::Text(production)), Some(TreeNode::Text(shadow))) => pair(production, shadow),
         (Some(TreeNode::Number(production)), Some(TreeNode::Number(shadow))) => {
             // Where one of them would be rounded both are their digits, as text.
@@ -74,11 +74,12 @@ pub(super) fn nodes(
 
 fn node(node: &TreeNode<'_>) -> Value {
     match node {
+        TreeNode::Same(same) => self::node(same),
         TreeNode::Null => Value::Null,
         TreeNode::Bool(value) => (*value).into(),
         TreeNode::Number(number) => number.exact().unwrap_or_else(|| one(number.text())),
         TreeNode::Text(text) => one(text),
-        TreeNode::List(_) | TreeNode::Object(_) => one(&as_json(node, MAX_SHOWN)),
+        TreeNode::List(..) | TreeNode::Object(..) => one(&as_json(node, MAX_SHOWN)),
     }
 }
 
@@ -95,7 +96,8 @@ fn write_json(node: &TreeNode<'_>, most: usize, text: &mut String) {
         return;
     }
     match node {
-        TreeNode::List(items) => {
+        TreeNode::Same(same) => write_json(same, most, text),
+        TreeNode::List(items, _) => {
             text.push('[');
             for (at, item) in items.iter().enumerate().take(most) {
                 text.push_str(if at == 0 { "" } else { "," });
@@ -103,7 +105,7 @@ fn write_json(node: &TreeNode<'_>, most: usize, text: &mut String) {
             }
             text.push(']');
         }
-        TreeNode::Object(members) => {
+        TreeNode::Object(members, _) => {
             text.push('{');
             for (at, (key, value)) in members.iter().enumerate().take(most) {
                 text.push_str(if at == 0 { "" } else { "," });

@@ -4,8 +4,6 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use memchr::memchr2;
-
 use super::Unknown;
 use super::budget::{Budget, MAX_VALUES};
 use super::number::Number;
@@ -25,15 +23,70 @@ pub(super) enum TreeNode<'a> {
     Bool(bool),
     Number(Number<'a>),
     Text(Cow<'a, str>),
-    List(Vec<TreeNode<'a>>),
-    Object(Vec<(Cow<'a, str>, TreeNode<'a>)>),
+    List(Vec<TreeNode<'a>>, Extent),
+    Object(Vec<(Cow<'a, str>, TreeNode<'a>)>, Extent),
+    /// A list or an object that is written as in the document it was read beside.
+    Same(&'a TreeNode<'a>),
+}
+
+impl TreeNode<'_> {
+    /// Returns the value itself, wherever it was read.
+    pub(super) const fn resolved(&self) -> &Self {
+        match self {
+            Self::Same(node) => node,
+            own => own,
+        }
+    }
+}
+
+/// Where a value stands in its text. It is no part of the value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extent {
+    from: u32,
+    to: u32,
+}
+
+impl Extent {
+    fn of(from: usize, to: usize) -> Self {
+        let place = |at| u32::try_from(at).unwrap_or(u32::MAX);
+        Self { from: place(from), to: place(to) }
+    }
+
+    const fn range(self) -> std::ops::Range<usize> {
+        self.from as usize..self.to as usize
+    }
+}
+
+impl PartialEq for Extent {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// A text with its documents, beside which another one is read.
+#[derive(Clone, Copy)]
+pub(super) struct Beside<'a> {
+    text: &'a [u8],
+    documents: &'a [TreeNode<'a>],
+}
+
+impl<'a> Beside<'a> {
+    /// The documents that were read from `text`.
+    pub(super) fn new(text: &'a [u8], documents: &'a [TreeNode<'a>]) -> Self {
+        Self { text: without_mark(text), documents }
+    }
 }
 
 /// Returns the documents of a text, one or more, each on lines of its own (JSON, or JSON lines); `None` where it is not
 /// JSON, or nested more than 127 levels deep, or where it is larger than `budget` allows, which then says so.
 pub(super) fn read<'a>(text: &'a [u8], budget: &Budget) -> Option<Vec<TreeNode<'a>>> {
+    read_beside(text, Beside { text: b"", documents: &[] }, budget)
+}
+
+/// The same, beside another text: a list or an object that is written there, at its place, is not read again.
+pub(super) fn read_beside<'a>(text: &'a [u8], beside: Beside<'a>, budget: &Budget) -> Option<Vec<TreeNode<'a>>> {
     let text = std::str::from_utf8(without_mark(text)).ok()?;
-    TreeReader { text, at: 0, budget, values: MAX_VALUES }.documents()
+    TreeReader { text, beside, usual: 0, at: 0, budget, values: MAX_VALUES }.documents()
 }
 
 /// Returns whether a text begins as a JSON object or array does.
@@ -49,6 +102,9 @@ fn without_mark(text: &[u8]) -> &[u8] {
 /// Reads values, as long as there is room for them.
 struct TreeReader<'a, 'b> {
     text: &'a str,
+    beside: Beside<'a>,
+    /// Members of the object before: one after it mostly has as many.
+    usual: usize,
     /// Position of the reader in the text, in bytes.
     at: usize,
     budget: &'b Budget,
@@ -67,21 +123,24 @@ impl<'a> TreeReader<'a, '_> {
             if !documents.is_empty() && !ends_line {
                 return None;
             }
-            let document = self.value(0)?;
+            let document = self.value(0, self.beside.documents.get(documents.len()))?;
             self.push(&mut documents, document)?;
         }
         (!documents.is_empty()).then_some(documents)
     }
 
-    fn value(&mut self, depth: usize) -> Option<TreeNode<'a>> {
+    fn value(&mut self, depth: usize, like: Option<&'a TreeNode<'a>>) -> Option<TreeNode<'a>> {
         let Some(left) = self.values.checked_sub(1) else {
             self.budget.exceed(Unknown::Values);
             return None;
         };
         self.values = left;
+        if let Some(same) = like.and_then(|like| self.same(like)) {
+            return Some(same);
+        }
         match self.peek()? {
-            b'{' if depth < MAX_DEPTH => self.object(depth + 1),
-            b'[' if depth < MAX_DEPTH => self.list(depth + 1),
+            b'{' if depth < MAX_DEPTH => self.object(depth + 1, like),
+            b'[' if depth < MAX_DEPTH => self.list(depth + 1, like),
             b'"' => self.string().map(TreeNode::Text),
             b'n' => self.literal("null", TreeNode::Null),
             b't' => self.literal("true", TreeNode::Bool(true)),
@@ -94,49 +153,70 @@ impl<'a> TreeReader<'a, '_> {
         }
     }
 
+    /// The list or object that stands here, where it is written like this one.
+    fn same(&mut self, like: &'a TreeNode<'a>) -> Option<TreeNode<'a>> {
+        let (TreeNode::List(_, extent) | TreeNode::Object(_, extent)) = like else { return None };
+        let written = self.beside.text.get(extent.range())?;
+        let is_same = self.text.as_bytes().get(self.at..)?.starts_with(written);
+        self.at += if is_same { written.len() } else { 0 };
+        is_same.then_some(TreeNode::Same(like))
+    }
+
     fn literal(&mut self, word: &str, value: TreeNode<'a>) -> Option<TreeNode<'a>> {
         let found = self.text.get(self.at..)?.starts_with(word);
         self.at += word.len();
         found.then_some(value)
     }
 
-    fn list(&mut self, depth: usize) -> Option<TreeNode<'a>> {
-        let mut items = Vec::new();
+    fn list(&mut self, depth: usize, like: Option<&'a TreeNode<'a>>) -> Option<TreeNode<'a>> {
+        let (start, mut items) = (self.at, Vec::new());
+        let like = match like {
+            Some(TreeNode::List(items, _)) => items.as_slice(),
+            _ => &[],
+        };
         if self.opens_empty(b']') {
-            return Some(TreeNode::List(items));
+            return Some(TreeNode::List(items, Extent::of(start, self.at)));
         }
         loop {
             self.skip_blanks();
-            let item = self.value(depth)?;
+            let item = self.value(depth, like.get(items.len()))?;
             self.push(&mut items, item)?;
             if self.ends(b']')? {
-                return Some(TreeNode::List(items));
+                return Some(TreeNode::List(items, Extent::of(start, self.at)));
             }
         }
     }
 
-    fn object(&mut self, depth: usize) -> Option<TreeNode<'a>> {
+    fn object(&mut self, depth: usize, like: Option<&'a TreeNode<'a>>) -> Option<TreeNode<'a>> {
+        let start = self.at;
         let mut members: Vec<(Cow<'a, str>, TreeNode<'a>)> = Vec::new();
+        let like = match like {
+            Some(TreeNode::Object(members, _)) => members.as_slice(),
+            _ => &[],
+        };
         if self.opens_empty(b'}') {
-            return Some(TreeNode::Object(members));
+            return Some(TreeNode::Object(members, Extent::of(start, self.at)));
         }
+        self.budget.room(&mut members, self.usual).then_some(())?;
         loop {
             self.skip_blanks();
             let key = self.string()?;
             self.skip_blanks();
             self.expect(b':')?;
             self.skip_blanks();
-            let value = self.value(depth)?;
+            let like = like.get(members.len()).filter(|(other, _)| *other == key).map(|(_, value)| value);
+            let value = self.value(depth, like)?;
             self.push(&mut members, (key, value))?;
             if self.ends(b'}')? {
                 break;
             }
         }
+        self.usual = members.len().min(FEW);
         let looked_up = if members.len() <= FEW { 0 } else { members.len() * LOOKED_UP };
         self.hold(looked_up)?;
         let members = each_once(members);
         self.budget.give_back(looked_up);
-        Some(TreeNode::Object(members))
+        Some(TreeNode::Object(members, Extent::of(start, self.at)))
     }
 
     /// Reads a string; only what has escapes in it is copied.
@@ -145,19 +225,17 @@ impl<'a> TreeReader<'a, '_> {
         self.expect(b'"')?;
         let (mut end, mut has_escapes) = (self.at, false);
         loop {
-            let rest = self.text.as_bytes().get(end..)?;
-            let found = memchr2(b'"', b'\\', rest)?;
-            end += found;
-            if rest.get(found) == Some(&b'"') {
-                break;
+            end += plain_len(self.text.as_bytes().get(end..)?);
+            match self.text.as_bytes().get(end)? {
+                b'"' => break,
+                b'\\' => (has_escapes, end) = (true, end + 2),
+                _ => return None,
             }
-            has_escapes = true;
-            end += 2;
         }
         let inside = self.text.get(self.at..end)?;
         self.at = end + 1;
         if !has_escapes {
-            return inside.bytes().all(|byte| byte >= b' ').then_some(Cow::Borrowed(inside));
+            return Some(Cow::Borrowed(inside));
         }
         // An escape is never shorter than what it stands for.
         self.hold(inside.len())?;
@@ -213,6 +291,25 @@ impl<'a> TreeReader<'a, '_> {
     }
 }
 
+/// Returns how many bytes come before one that ends a string, begins an escape, or must not stand in a string. Strings are
+/// short: they are looked through eight bytes at a time, without a call.
+fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    let below = |word: u64, least: u64| word.wrapping_sub(ONES * least) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let special =
+            below(word, 0x20) | below(word ^ (ONES * u64::from(b'"')), 1) | below(word ^ (ONES * u64::from(b'\\')), 1);
+        if special != 0 {
+            return 8 * at + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    8 * words.len() + rest.iter().position(is_special).unwrap_or(rest.len())
+}
+
 /// Of members under one key the last one.
 fn each_once<'a>(members: Vec<(Cow<'a, str>, TreeNode<'a>)>) -> Vec<(Cow<'a, str>, TreeNode<'a>)> {
     let keys = || members.iter().map(|(key, _)| key.as_ref());
@@ -255,7 +352,7 @@ mod tests {
         assert_eq!(whole(br#"{"a":1,"b":2,"a":3}"#), whole(br#"{"b":2,"a":3}"#));
         let many: Vec<String> = (0..40).map(|n| format!("\"k{}\":{n}", n % 30)).collect();
         let text = format!("{{{}}}", many.join(","));
-        let Some(TreeNode::Object(members)) = whole(text.as_bytes()) else { panic!("no object") };
+        let Some(TreeNode::Object(members, _)) = whole(text.as_bytes()) else { panic!("no object") };
         assert_eq!(members.len(), 30);
         assert!(members.contains(&("k3".into(), number("33"))));
     }
@@ -286,7 +383,7 @@ mod tests {
             assert_eq!(whole(text.as_bytes()), None, "{text}");
         }
         assert_eq!(whole("[".repeat(100_000).as_bytes()), None);
-        assert_eq!(whole(b"\xef\xbb\xbf{}"), Some(TreeNode::Object(Vec::new())));
+        assert_eq!(whole(b"\xef\xbb\xbf{}"), Some(TreeNode::Object(Vec::new(), Extent::default())));
         assert_eq!(whole(b"18446744073709551615"), Some(number("18446744073709551615")));
     }
 
@@ -307,13 +404,64 @@ mod tests {
 
     fn value(node: &TreeNode<'_>) -> serde_json::Value {
         match node {
+            TreeNode::Same(node) => value(node),
             TreeNode::Null => ().into(),
             TreeNode::Bool(value) => (*value).into(),
             TreeNode::Number(number) => number.exact().unwrap(),
             TreeNode::Text(text) => text.as_ref().into(),
-            TreeNode::List(items) => items.iter().map(value).collect(),
-            TreeNode::Object(members) => members.iter().map(|(key, inside)| (key.to_string(), value(inside))).collect(),
+            TreeNode::List(items, _) => items.iter().map(value).collect(),
+            TreeNode::Object(members, _) => {
+                members.iter().map(|(key, inside)| (key.to_string(), value(inside))).collect()
+            }
         }
+    }
+
+    #[test]
+    fn what_is_written_as_beside_it_is_the_same_and_not_read_again() {
+        let beside = r#"{"a":[1,{"b":2}],"c":{"d":"e"},"f":[[]]}"#;
+        let budget = Budget::new(1 << 20);
+        let documents = read(beside.as_bytes(), &budget).unwrap();
+        for (text, same) in [
+            (beside, 1),
+            (r#" {"a":[1,{"b":2}],"c":{"d":"x"},"f":[[]]} "#, 2),
+            (r#"{"a":[1,{"b":2}], "c":{"d":"e"},"f":[[1]]}"#, 2),
+            (r#"{"c":{"d":"e"},"a":[1,{"b":2}],"f":[[]]}"#, 1),
+            (r#"{"a":[2,{"b":2}],"c":{"d":"e"},"f":[[]}"#, 0),
+            (r#"{"a":[1,{"b":2}]x"c":{"d":"e"},"f":[[]]}"#, 0),
+            ("[]", 0),
+        ] {
+            let read_beside = read_beside(text.as_bytes(), Beside::new(beside.as_bytes(), &documents), &budget);
+            let alone = read(text.as_bytes(), &budget);
+            assert_eq!(read_beside.is_some(), alone.is_some(), "{text}");
+            if let (Some(beside), Some(alone)) = (read_beside, alone) {
+                assert_eq!(value(&beside[0]), value(&alone[0]), "{text}");
+                assert_eq!(count_same(&beside[0]), same, "{text}");
+            }
+        }
+    }
+
+    fn count_same(node: &TreeNode<'_>) -> usize {
+        match node {
+            TreeNode::Same(_) => 1,
+            TreeNode::List(items, _) => items.iter().map(count_same).sum(),
+            TreeNode::Object(members, _) => members.iter().map(|(_, value)| count_same(value)).sum(),
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn a_string_goes_to_its_quote_whatever_stands_before_it() {
+        for special in (0..0x20).chain([b'"', b'\\']) {
+            for before in 0..20 {
+                for after in 0..20 {
+                    let mut bytes = vec![b'\x7f'; before + after + 1];
+                    bytes[..before].fill(0xff);
+                    bytes[before] = special;
+                    assert_eq!(plain_len(&bytes), before, "{special} {after}");
+                }
+            }
+        }
+        assert_eq!(plain_len("é #[]^ \u{80}".as_bytes()), "é #[]^ \u{80}".len());
     }
 
     #[test]
@@ -360,10 +508,10 @@ mod tests {
     /// Bytes in vectors.
     fn held(node: &TreeNode<'_>) -> usize {
         match node {
-            TreeNode::List(items) => {
+            TreeNode::List(items, _) => {
                 items.capacity() * size_of::<TreeNode<'_>>() + items.iter().map(held).sum::<usize>()
             }
-            TreeNode::Object(members) => {
+            TreeNode::Object(members, _) => {
                 let inside = members.iter().map(|(_, value)| held(value)).sum::<usize>();
                 members.len() * size_of::<(Cow<'_, str>, TreeNode<'_>)>() + inside
             }

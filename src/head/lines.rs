@@ -86,6 +86,33 @@ impl<'a> HeaderLines<'a> {
     pub(crate) const fn from(raw: &'a [u8], at: usize) -> Self {
         Self { raw, at }
     }
+
+    /// The lines under `name`. Others are passed over without a look at where their names end.
+    pub(crate) fn named(mut self, name: &str) -> impl Iterator<Item = HeaderLine<'a>> {
+        std::iter::from_fn(move || {
+            loop {
+                self.pass_over_others(name.as_bytes());
+                let line = self.next()?;
+                if line.is(name) {
+                    return Some(line);
+                }
+            }
+        })
+    }
+
+    /// Goes on to a line that begins with `name`, or to the end. What continues a line begins with a blank, as no name does.
+    fn pass_over_others(&mut self, name: &[u8]) {
+        while let Some(rest @ [first, ..]) = self.raw.get(self.at..) {
+            let may_end = |after: &u8| *after == b':' || after.is_ascii_whitespace();
+            let may_be = name.first().is_none_or(|begin| begin.eq_ignore_ascii_case(first))
+                && rest.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name))
+                && rest.get(name.len()).is_none_or(may_end);
+            if may_be || matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
+                return;
+            }
+            self.at = line_end(self.raw, self.at);
+        }
+    }
 }
 
 impl<'a> Iterator for HeaderLines<'a> {

@@ -83,12 +83,12 @@ impl Head {
     /// The first value under `name`, which is compared without case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.lines_named(name).find(|line| line.is(name)).map(|line| line.value)
+        self.lines_named(name).named(name).next().map(|line| line.value)
     }
 
     /// Every value under `name`, in order.
     pub(crate) fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.lines_named(name).filter(move |line| line.is(name)).map(|line| line.value)
+        self.lines_named(name).named(name).map(|line| line.value)
     }
 
     /// The header lines, where any may be under `name`.
@@ -326,6 +326,27 @@ mod tests {
             all,
             [(&b"Host"[..], &b"h"[..]), (b"X-A", b"1"), (b"x-a", b"2"), (b"Fold", b"a\r\n b"), (b"Empty", b"")]
         );
+    }
+
+    #[test]
+    fn lines_of_a_name_are_those_that_are_found_one_by_one() {
+        let heads: [&[u8]; 7] = [
+            GET,
+            b"GET / HTTP/1.1\r\nHost\r\nHOST : a\r\n b\r\nhosts: c\r\nhos: d\r\n host: e\r\nhost:\r\n\r\nhost: f\r\n",
+            b"GET / HTTP/1.1\nHost\x0c:a\nx\nhost",
+            b"GET / HTTP/1.1\r\nHost",
+            b"GET / HTTP/1.1\r\n: a\r\n:b",
+            b"GET / HTTP/1.1",
+            b"",
+        ];
+        for raw in heads {
+            for name in ["host", "X-A", "fold", ""] {
+                let plainly: Vec<_> =
+                    HeaderLines::of(raw).filter(|line| line.is(name)).map(|line| line.span()).collect();
+                let named: Vec<_> = HeaderLines::of(raw).named(name).map(|line| line.span()).collect();
+                assert_eq!(named, plainly, "{name}");
+            }
+        }
     }
 
     #[test]

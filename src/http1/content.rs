@@ -34,7 +34,7 @@ pub(crate) fn of(head: &Head) -> ContentKind {
 
 /// The same of a head that nobody has taken over yet.
 pub(crate) fn of_raw(head: &[u8]) -> ContentKind {
-    HeaderLines::of(head).find(|line| line.is("content-type")).map_or(ContentKind::Unknown, |line| of_type(line.value))
+    HeaderLines::of(head).named("content-type").next().map_or(ContentKind::Unknown, |line| of_type(line.value))
 }
 
 /// Returns whether the content is JSON documents, one per line, by its head.
@@ -46,7 +46,7 @@ pub(crate) fn is_json_lines(head: &Head) -> bool {
 
 /// Whether the head says that the content goes on until somebody closes it.
 pub(crate) fn is_endless(head: &[u8]) -> bool {
-    HeaderLines::of(head).any(|line| line.is("content-type") && is_endless_type(line.value))
+    HeaderLines::of(head).named("content-type").any(|line| is_endless_type(line.value))
 }
 
 /// Whether a content type says so: server-sent events, and pages that replace each other.

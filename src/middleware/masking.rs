@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use arrayvec::ArrayVec;
+
 use super::query;
 use super::redact::MASK;
 
@@ -76,8 +78,9 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
     if name.len() > MAX_NAME {
         return false;
     }
-    let plain: String = name.chars().filter(|letter| !matches!(letter, '-' | '_')).collect();
-    SECRETS.contains(&plain.to_ascii_lowercase().as_str())
+    let letters = name.bytes().filter(|letter| !matches!(letter, b'-' | b'_'));
+    let plain: ArrayVec<u8, MAX_NAME> = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+    SECRETS.iter().any(|secret| secret.as_bytes() == plain.as_slice())
 }
 
 /// Flags whose value sets something that may be a secret: of it the name is told.

@@ -45,6 +45,11 @@ impl PathState {
         self.ignored
     }
 
+    /// Returns whether a rule may concern a value inside this one.
+    pub(in crate::compare) const fn leads_on(&self) -> bool {
+        self.any
+    }
+
     /// Returns whether the elements of the value may be in any order.
     pub(in crate::compare) const fn has_no_order(&self) -> bool {
         self.any_order

@@ -303,6 +303,11 @@ impl CompareRules {
         self.max_body.saturating_mul(DECODED_TIMES).min(MAX_DECODED)
     }
 
+    /// Returns whether it has to be asked of each header line whether it counts: rules remember what they left out.
+    pub(super) const fn looks_at_all_names(&self) -> bool {
+        !self.left_out.is_empty()
+    }
+
     /// Returns whether header lines of this name count.
     pub(super) fn counts(&self, name: &[u8]) -> bool {
         if !self.left_out.is_empty() {
