@@ -47,6 +47,7 @@ mod stderr;
 mod tap;
 mod targets;
 mod threads;
+mod wakeups;
 
 use std::sync::Arc;
 

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::external::AcceptedRequest;
 use super::passes::PassTag;
 use super::request_record::request_record;
-use super::threads::wake_in_time;
+use super::wakeups::wake_in_time;
 use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Shed, Timestamp};
 use crate::middleware::context::ResponseFilter;
 use crate::middleware::route::ROUTE;

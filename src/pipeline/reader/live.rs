@@ -16,7 +16,7 @@ use crate::pipeline::queues::QueuedEvent;
 use crate::pipeline::recorder::FrameSender;
 use crate::pipeline::request_record::request_record;
 use crate::pipeline::tap::Tap;
-use crate::pipeline::threads::wake_in_time;
+use crate::pipeline::wakeups::wake_in_time;
 use crate::report::{CaptureStats, ReportEvent, UnreportedSheds};
 
 /// Events that are handed on together, so that who takes them is woken once; and frames after which they are, if there is no
