@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 use memchr::memmem::Finder;
 
 use super::framing_fields::{ContentLength, FAST_LINES, FramingFields, MAX_METHOD, TransferCoding, is_token};
+use super::plain_head;
 use crate::exchange::{Framing, Malformed};
 use crate::head::{HeadContents, HeaderLines, KnownHeader, KnownLocations, LineLocation, NameSet, split_request_line};
 
@@ -297,6 +298,16 @@ impl ResponseFacts {
 /// The length of the head that `bytes` begin with, and what is in it; `None` where it is not whole, not as RFC 9112 asks,
 /// or has more lines than there is room for.
 fn strict_request(bytes: &[u8], fields: &mut FramingFields) -> Option<(usize, HeadContents)> {
+    let mut plain = FramingFields::default();
+    if let Some(found) = plain_head::request(bytes, &mut plain) {
+        *fields = plain;
+        return Some(found);
+    }
+    parsed_request(bytes, fields)
+}
+
+/// The same for any head, by the strict parser.
+pub(super) fn parsed_request(bytes: &[u8], fields: &mut FramingFields) -> Option<(usize, HeadContents)> {
     let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
     let mut request = httparse::Request::new(&mut []);
     let Ok(httparse::Status::Complete(len)) = request.parse_with_uninit_headers(bytes, &mut lines) else { return None };
@@ -338,6 +349,16 @@ fn offset(raw: &[u8], part: &[u8]) -> Option<u32> {
 
 /// The length of the head that `bytes` begin with; `None` as above.
 fn strict_response(bytes: &[u8], fields: &mut FramingFields) -> Option<usize> {
+    let mut plain = FramingFields::default();
+    if let Some(found) = plain_head::response(bytes, &mut plain) {
+        *fields = plain;
+        return Some(found);
+    }
+    parsed_response(bytes, fields)
+}
+
+/// The same for any head, by the strict parser.
+pub(super) fn parsed_response(bytes: &[u8], fields: &mut FramingFields) -> Option<usize> {
     let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut lines);

@@ -12,6 +12,7 @@ mod head;
 mod message;
 pub(crate) mod one_shot;
 mod pairing;
+mod plain_head;
 mod stream;
 mod strict_response;
 
