@@ -118,6 +118,21 @@ impl<'a> HeaderLines<'a> {
 impl<'a> Iterator for HeaderLines<'a> {
     type Item = HeaderLine<'a>;
 
+    /// Counts the lines without a look into them.
+    fn count(self) -> usize {
+        let (mut at, mut lines) = (self.at, 0);
+        while let Some(rest @ [_, ..]) = self.raw.get(at..) {
+            if lines == 0 || !matches!(rest, [b' ' | b'\t', ..]) {
+                if matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
+                    break;
+                }
+                lines += 1;
+            }
+            at = line_end(self.raw, at);
+        }
+        lines
+    }
+
     fn next(&mut self) -> Option<HeaderLine<'a>> {
         let start = self.at;
         if matches!(self.raw.get(start..)?, [] | [b'\n', ..] | [b'\r', b'\n', ..]) {

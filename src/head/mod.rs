@@ -350,6 +350,24 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_counted_as_they_are_read() {
+        for raw in [
+            GET,
+            b"GET / HTTP/1.1\r\n first: a\r\n b\r\nc: d\r\n\r\nbody: e\r\n",
+            b"GET / HTTP/1.1\na: b\n \n\tc\nd: e",
+            b"GET / HTTP/1.1\r\n",
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"",
+        ] {
+            let (mut lines, mut read) = (HeaderLines::of(raw), 0);
+            while lines.next().is_some() {
+                read += 1;
+            }
+            assert_eq!(HeaderLines::of(raw).count(), read, "{}", raw.escape_ascii());
+        }
+    }
+
+    #[test]
     fn set_rewrites_the_first_line_in_place_and_drops_the_others() {
         let mut head = Head::new(GET.to_vec());
         head.set("x-a", b"9");
