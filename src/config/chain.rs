@@ -25,6 +25,7 @@ const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 pub(super) fn settings(
     select: &typed::Select,
     typed: &typed::Middleware,
+    allow_writes: bool,
     targets: &TargetNames,
     mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
@@ -36,7 +37,7 @@ pub(super) fn settings(
     let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
     let limit = parsed::<PerSecond>("--limit", typed.limit.as_deref(), mistakes);
     let limit = limit.map(|requests| LimitSpec { requests: Some(requests), ..LimitSpec::default() });
-    let chosen = self::select(select, typed.allow_writes, &budget, mistakes, warnings);
+    let chosen = self::select(select, allow_writes, &budget, mistakes, warnings);
     let settings = ChainSettings {
         files,
         for_targets,

@@ -127,15 +127,23 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
     let range = range::range(&typed.range, &capture.files, &mut mistakes);
     let names = names(&typed.send);
     chain::unsampled(&typed.select, typed.protection.ramp.is_some(), &mut warnings);
-    let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
+    let middleware = chain::settings(
+        &typed.select,
+        &typed.middleware,
+        typed.writes.allow_writes,
+        &names,
+        &mut mistakes,
+        &mut warnings,
+    );
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let protection = protection::protection(&typed.protection, &typed.select, false, &mut mistakes, &mut warnings);
-    let targets = targets(&typed.send, &middleware, protection.guard.as_ref(), &mut mistakes, &mut warnings);
+    let guard = protection.guard.as_ref();
+    let targets = targets(&typed.send, &typed.pace, &middleware, guard, &mut mistakes, &mut warnings);
     let middleware = chain::sample_as_sent(middleware, &typed.select, &targets);
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let reference = compare::reference(&typed.compare, &targets, &mut mistakes);
     let outputs = outputs::all(&typed.report, &capture, &mut mistakes);
-    let patterns = outputs::routes(typed.report.routes.as_deref(), &mut mistakes);
+    let patterns = outputs::routes(typed.report.routes.routes.as_deref(), &mut mistakes);
     let monitoring = monitoring::monitoring(&typed.monitoring, &mut mistakes);
     let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
     let source = check::open(&capture, &mut mistakes);
@@ -155,7 +163,7 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
         demands,
         ..Run::of_files(source)
     };
-    let control = protection::control(typed.control.as_deref(), false);
+    let control = protection::control(typed.control.control.as_deref(), false);
     Ok(RunConfig { run, live: None, control, outputs, quiet: monitoring.quiet, duration: None, warnings })
 }
 
@@ -194,6 +202,7 @@ fn named(typed: &str) -> Result<(Option<String>, replay::TargetUrl), String> {
 /// Every target, with what goes for all of them.
 fn targets(
     typed: &typed::Send,
+    pace: &typed::Pace,
     middleware: &middleware::ChainSettings,
     guard: Option<&replay::guard::GuardSettings>,
     mistakes: &mut ConfigMistakes,
@@ -211,7 +220,7 @@ fn targets(
     let urls = check::each("--to", &typed.to, named, mistakes);
     let urls = addressing::connected(typed, urls, mistakes);
     let mut server_names = addressing::server_names(typed, mistakes);
-    let sending = sending(typed, mistakes);
+    let sending = sending(typed, pace, mistakes);
     let mut targets: Vec<replay::SendSettings> = Vec::new();
     for (number, (name, target)) in urls.into_iter().enumerate() {
         if typed.insecure && !target.is_tls() {
@@ -249,8 +258,8 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, ConfigMistakes> {
     let capture = capture_settings(typed.capture, &mut mistakes);
     let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
     mistakes.keep("--summary", summary.as_ref().map_or(Ok(()), may_overwrite));
-    let mode = outputs::mode(typed.mode.as_deref(), &mut mistakes);
-    let routes = outputs::routes(typed.routes.as_deref(), &mut mistakes);
+    let mode = outputs::mode(typed.mode.mode.as_deref(), &mut mistakes);
+    let routes = outputs::routes(typed.routes.routes.as_deref(), &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
     if !typed.filters.is_empty() && matches!(view, InspectView::Forecast { .. }) {
         mistakes
@@ -301,10 +310,11 @@ fn is_filter(typed: &str) -> bool {
 /// Returns a function that builds the send settings of a target.
 fn sending(
     typed: &typed::Send,
+    typed_pace: &typed::Pace,
     mistakes: &mut ConfigMistakes,
 ) -> impl Fn(replay::TargetUrl) -> replay::SendSettings + use<> {
-    let pace = pace(typed, mistakes);
-    let max_gap = typed.max_gap.as_deref().and_then(|gap| mistakes.keep("--max-gap", check::duration(gap)));
+    let pace = pace(typed_pace, mistakes);
+    let max_gap = typed_pace.max_gap.as_deref().and_then(|gap| mistakes.keep("--max-gap", check::duration(gap)));
     let timeout = check::duration_or("--timeout", typed.timeout.as_deref(), replay::DEFAULT_TIMEOUT, mistakes);
     if timeout.is_zero() {
         mistakes.add("--timeout", "no response comes in no time: give more than zero, such as 30s");
@@ -335,7 +345,7 @@ fn sending(
     }
 }
 
-fn pace(typed: &typed::Send, mistakes: &mut ConfigMistakes) -> replay::Pace {
+fn pace(typed: &typed::Pace, mistakes: &mut ConfigMistakes) -> replay::Pace {
     let speed = typed.speed.as_deref().and_then(|speed| mistakes.keep("--speed", replay::Pace::speed(speed)));
     let rate = typed.rate.as_deref().and_then(|rate| mistakes.keep("--rate", replay::Pace::rate(rate)));
     if typed.speed.is_some() && typed.rate.is_some() {

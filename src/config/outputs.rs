@@ -24,7 +24,7 @@ pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: 
         summary: summary(typed.summary.as_deref(), capture, mistakes),
         results: one("--results", typed.results.as_deref(), capture, mistakes),
         report: one("--report", typed.report.as_deref(), capture, mistakes),
-        mode: mode(typed.mode.as_deref(), mistakes),
+        mode: mode(typed.mode.mode.as_deref(), mistakes),
     };
     if let (Some(Output::File(path)), false) = (&outputs.results, typed.force)
         && path.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() > 0)

@@ -58,10 +58,20 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, ConfigMistakes> {
     let mut warnings = Vec::new();
     let names = super::names(&typed.send);
     chain::unsampled(&typed.select, typed.protection.ramp.is_some(), &mut warnings);
-    let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
+    let middleware = chain::settings(
+        &typed.select,
+        &typed.middleware,
+        typed.writes.allow_writes,
+        &names,
+        &mut mistakes,
+        &mut warnings,
+    );
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let protection = protection::protection(&typed.protection, &typed.select, true, &mut mistakes, &mut warnings);
-    let targets = super::targets(&typed.send, &middleware, protection.guard.as_ref(), &mut mistakes, &mut warnings);
+    // What is live goes out as it comes.
+    let pace = typed::Pace::default();
+    let guard = protection.guard.as_ref();
+    let targets = super::targets(&typed.send, &pace, &middleware, guard, &mut mistakes, &mut warnings);
     let middleware = chain::sample_as_sent(middleware, &typed.select, &targets);
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let reference = compare::reference(&typed.compare, &targets, &mut mistakes);
@@ -76,16 +86,15 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, ConfigMistakes> {
 /// # Errors
 ///
 /// Every mistake in it; what is wrong with interfaces only where there is no other.
-pub fn record(typed: typed::Record) -> Result<RunConfig, ConfigMistakes> {
+pub fn record(typed: &typed::Record) -> Result<RunConfig, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     let mut warnings = Vec::new();
     chain::unsampled(&typed.select, false, &mut warnings);
-    // Nothing is sent, so nothing can be done twice: writes are recorded too.
-    let middleware = typed::Middleware { allow_writes: true, ..typed.middleware };
-    let external = external::settings(&middleware, &mut mistakes, &mut warnings);
-    // Nothing is sent: what a route chooses is recorded, whoever it is.
-    let names = TargetNames::Any;
-    let middleware = chain::settings(&typed.select, &middleware, &names, &mut mistakes, &mut warnings);
+    let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
+    // Nothing is sent, so nothing can be done twice: writes are recorded too, and so is what a route chooses, whoever it is.
+    let (allow_writes, names) = (true, TargetNames::Any);
+    let middleware =
+        chain::settings(&typed.select, &typed.middleware, allow_writes, &names, &mut mistakes, &mut warnings);
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
@@ -133,7 +142,7 @@ fn finish(
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
     let outputs = outputs::all(report, &capture, &mut mistakes);
-    let patterns = outputs::routes(report.routes.as_deref(), &mut mistakes);
+    let patterns = outputs::routes(report.routes.routes.as_deref(), &mut mistakes);
     let recorder = recorder(recording, &middleware, &mut mistakes, &mut warnings);
     let recorder = recorder.map(|recorder| recorder.with_mode(outputs.mode));
     if external.is_some() && recorder.as_ref().is_some_and(|recorder| recorder.target().format().takes_frames()) {
@@ -172,7 +181,7 @@ fn finish(
         demands,
         ..Run::new(Feed::Live(Box::new(source)))
     };
-    let control = protection::control(running.control.as_deref(), true);
+    let control = protection::control(running.control.control.as_deref(), true);
     Ok(RunConfig {
         run,
         live: Some(LiveConfig { user, capturing, scope }),
@@ -298,7 +307,8 @@ mod tests {
         let mut mistakes = ConfigMistakes::default();
         let send = typed::Send { to: vec![url.to_owned()], ..typed::Send::default() };
         let middleware = middleware::ChainSettings::default();
-        super::super::targets(&send, &middleware, None, &mut mistakes, &mut Vec::new()).remove(0)
+        super::super::targets(&send, &typed::Pace::default(), &middleware, None, &mut mistakes, &mut Vec::new())
+            .remove(0)
     }
 
     #[track_caller]

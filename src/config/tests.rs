@@ -66,7 +66,7 @@ fn what_is_typed_is_taken() {
         typed.select.sample = Some("0.5%".into());
         typed.select.sample_by = Some("cookie:sid".into());
         typed.select.allow_methods = all("GET,HEAD");
-        typed.send.rate = Some("500/s".into());
+        typed.pace.rate = Some("500/s".into());
         typed.send.timeout = Some("1.5m".into());
         typed.send.max_in_flight = Some("7".into());
     });
@@ -120,8 +120,8 @@ fn without_a_target_the_flag_is_named() {
 #[test]
 fn speed_and_rate_contradict_each_other() {
     let both = |typed: &mut typed::Replay| {
-        typed.send.speed = Some("2x".into());
-        typed.send.rate = Some("5/s".into());
+        typed.pace.speed = Some("2x".into());
+        typed.pace.rate = Some("5/s".into());
     };
     check(both, &["--speed and --rate: contradict"]);
 }
@@ -131,7 +131,7 @@ fn a_write_allowed_by_name_needs_writes_allowed() {
     check(|typed| typed.select.allow_methods = all("GET,DELETE"), &["DELETE", "--allow-writes"]);
     config(|typed| {
         typed.select.allow_methods = all("DELETE");
-        typed.middleware.allow_writes = true;
+        typed.writes.allow_writes = true;
     });
 }
 

@@ -8,7 +8,6 @@ use shadowtap::recording::RecordError;
 use shadowtap::report::Started;
 use shadowtap::serve::control::{Socket, SocketLocation};
 
-use crate::args::{RecordCommand, ShadowCommand};
 use crate::output::print_news;
 use crate::progress::ProgressKind;
 use crate::reload::Reload;
@@ -19,47 +18,37 @@ use crate::{confine, control_output, dry_run, output, waiting};
 
 /// What the command line says besides the run itself.
 struct LiveFlags {
-    no_sandbox: bool,
-    allow_empty: bool,
-    dry_run: bool,
+    sandbox: typed::Sandbox,
+    dry_run: typed::DryRun,
+    empty: typed::Empty,
 }
 
 /// Runs `shadow`.
-pub(crate) fn shadow(args: ShadowCommand) -> anyhow::Result<ExitCode> {
-    let flags = LiveFlags {
-        no_sandbox: args.sandbox.no_sandbox,
-        allow_empty: args.gates.empty.allow_empty,
-        dry_run: args.dry_run.dry_run,
-    };
-    let typed: typed::Shadow = args.into();
+pub(crate) fn shadow(typed: typed::Shadow) -> anyhow::Result<ExitCode> {
     waiting::for_interfaces(&typed.live);
     let config = config::shadow(&typed)?;
+    let flags = LiveFlags { sandbox: typed.sandbox, dry_run: typed.dry_run, empty: typed.empty };
     let run = &config.run;
-    let doing = if flags.dry_run { "dry run, would send" } else { "shadowing" };
+    let doing = if flags.dry_run.dry_run { "dry run, would send" } else { "shadowing" };
     let first = startup_line(doing, &run.middleware, run.ramp.as_ref(), &run.targets);
     run_live(config, ProgressKind::Shadow, &first, &flags)
 }
 
 /// Runs `record`.
-pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
-    let flags = LiveFlags {
-        no_sandbox: args.sandbox.no_sandbox,
-        allow_empty: args.empty.allow_empty,
-        dry_run: args.dry_run.dry_run,
-    };
-    let typed: typed::Record = args.into();
+pub(crate) fn record(typed: typed::Record) -> anyhow::Result<ExitCode> {
     waiting::for_interfaces(&typed.live);
-    let config = config::record(typed)?;
+    let config = config::record(&typed)?;
+    let flags = LiveFlags { sandbox: typed.sandbox, dry_run: typed.dry_run, empty: typed.empty };
     let share = config.run.middleware.sample;
     let target = config.run.recorder.as_ref().map(|recorder| recorder.target().to_string()).unwrap_or_default();
-    let doing = if flags.dry_run { "dry run, would record" } else { "recording" };
+    let doing = if flags.dry_run.dry_run { "dry run, would record" } else { "recording" };
     let first = format!("{doing} {share} to {target}; nothing is sent");
     run_live(config, ProgressKind::Record, &first, &flags)
 }
 
 /// Runs either; `first` says what will be done.
 fn run_live(mut config: RunConfig, kind: ProgressKind, first: &str, flags: &LiveFlags) -> anyhow::Result<ExitCode> {
-    let LiveFlags { no_sandbox, allow_empty, dry_run: is_dry } = *flags;
+    let (is_dry, no_sandbox, allow_empty) = (flags.dry_run.dry_run, flags.sandbox.no_sandbox, flags.empty.allow_empty);
     if is_dry {
         config.control = SocketLocation::Off;
     }

@@ -69,7 +69,7 @@ fn main() -> ExitCode {
         Command::Shadow(args) => live::shadow(args),
         Command::Replay(args) => replay::run(args),
         Command::Record(args) => live::record(args),
-        Command::Inspect(args) => inspect::run(args.into()),
+        Command::Inspect(args) => inspect::run(args),
         Command::Report(args) => report::run(args),
         Command::Filters(args) => filters::run(&args),
         Command::Interfaces(args) => interfaces::run(&args),

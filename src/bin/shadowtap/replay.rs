@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use shadowtap::config;
+use shadowtap::config::{self, typed};
 
-use crate::args::ReplayCommand;
 use crate::progress::ProgressKind;
 use crate::run::{self, Prepared};
 use crate::signals::HangUp;
@@ -12,10 +11,10 @@ use crate::startup::{self, startup_line};
 use crate::{confine, control_output, dry_run, output};
 
 /// Runs the command.
-pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
-    let (no_sandbox, allow_empty) = (args.sandbox.no_sandbox, args.gates.empty.allow_empty);
-    let is_dry = args.dry_run.dry_run;
-    let mut config = config::replay(args.into())?;
+pub(crate) fn run(typed: typed::Replay) -> anyhow::Result<ExitCode> {
+    let (no_sandbox, allow_empty) = (typed.sandbox.no_sandbox, typed.empty.allow_empty);
+    let is_dry = typed.dry_run.dry_run;
+    let mut config = config::replay(typed)?;
     output::check(&config.outputs)?;
     if is_dry {
         let run = &config.run;

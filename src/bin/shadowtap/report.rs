@@ -52,14 +52,15 @@ const NEITHER: &str = "is neither the results nor the summary of a run (--result
 
 /// A capture or a recording has no run to report on.
 fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
-    let judges = !typed::Gates::from(args.gates.clone()).fail_if.is_empty();
+    let judges = !args.gates.fail_if.is_empty();
     let asked = [("--against", args.against.is_some()), ("--report", args.report.is_some()), ("--fail-if", judges)];
     for (flag, given) in asked {
         if given {
             bail!("{flag}: {} {NEITHER}", args.file.display());
         }
     }
-    inspect::run(args.into())
+    let capture = typed::Capture { files: vec![args.file], ..typed::Capture::default() };
+    inspect::run(typed::Inspect { capture, stats: true, routes: args.routes, ..typed::Inspect::default() })
 }
 
 /// The page that is written, where one is.
@@ -135,7 +136,7 @@ fn of_summary(path: &Path) -> anyhow::Result<Option<Summary>> {
 fn demanded(args: &ReportCommand, lines: bool, summary: &mut Summary) -> anyhow::Result<bool> {
     let urls: Vec<String> = summary.targets.keys().cloned().collect();
     let targets: Vec<_> = urls.iter().map(|url| (None, url.clone())).collect();
-    let demands = config::demands(&args.gates.clone().into(), &targets)?;
+    let demands = config::demands(&args.gates, &targets)?;
     if demands.all.is_empty() {
         return Ok(false);
     }

@@ -54,7 +54,7 @@ pub(crate) struct DemoPlan {
 
 /// Runs the command.
 pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
-    let demands = config::demands(&args.gates.clone().into(), &[])?;
+    let demands = config::demands(&args.gates, &[])?;
     let mode = config::file_mode(args.mode.mode.as_deref())?;
     for (flag, path) in [("--summary", &args.summary), ("--report", &args.report)] {
         if let Some(Err(why)) = path.clone().map(|path| config::may_overwrite(&Output::File(path))) {

@@ -1,0 +1,213 @@
+//! Arguments of the command line. Every value is text here: the library's `config` checks it, so that all mistakes are
+//! reported at once.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use shadowtap::config::typed;
+
+/// Rehearse a migration with real traffic: send captured HTTP to another stack and see what differs.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, moved once; how large it is changes with every flag")]
+pub(crate) enum Command {
+    Shadow(typed::Shadow),
+    Replay(typed::Replay),
+    Record(typed::Record),
+    Inspect(typed::Inspect),
+    Report(ReportCommand),
+    Filters(FiltersCommand),
+    Interfaces(InterfacesCommand),
+    Control(ControlArguments),
+    Demo(DemoCommand),
+    Completions(CompletionsCommand),
+    Man(ManCommand),
+}
+
+impl Command {
+    /// Returns the format of log lines on standard error, for commands that have a choice.
+    pub(crate) fn log_format(&self) -> Option<&str> {
+        self.monitoring()?.log_format.as_deref()
+    }
+
+    /// Returns whether only warnings and the report are printed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.monitoring().is_some_and(|monitoring| monitoring.quiet)
+    }
+
+    const fn monitoring(&self) -> Option<&typed::Monitoring> {
+        match self {
+            Self::Shadow(args) => Some(&args.monitoring),
+            Self::Replay(args) => Some(&args.monitoring),
+            Self::Record(args) => Some(&args.monitoring),
+            _ => None,
+        }
+    }
+}
+
+/// Print the report of an earlier run, compare two runs, or show production by route.
+///
+/// Reads the results or the summary of a run (--results, --summary). From a capture or a recording it prints what
+/// production did, by route.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shadowtap replay evening.pcap --to http://staging:8080 --results run.jsonl
+  shadowtap report run.jsonl --report run.html
+  shadowtap report run.jsonl --fail-if 'errors>0.5%'
+  shadowtap report --against yesterday.jsonl today.jsonl
+  shadowtap report peak.gor.zst
+
+Exit codes: 0 done; 1 a --fail-if condition holds; 2 a file cannot be read or written, or a flag is wrong.")]
+pub(crate) struct ReportCommand {
+    /// Results or summary of a run (--results, --summary), a capture, or a recording
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Compare with this earlier run: its results or its summary
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Write the report as one page of HTML to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) routes: typed::Routes,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) mode: typed::Mode,
+    #[command(flatten)]
+    pub(crate) gates: typed::Gates,
+}
+
+/// List network interfaces and whether you may capture on them.
+///
+/// Opens each for a moment. Reads, sends and changes nothing.
+#[derive(Debug, Args)]
+pub(crate) struct InterfacesCommand {
+    /// Print JSON: one object per interface
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
+/// Print what your shell completes shadowtap's commands and flags with.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shadowtap completions bash > ~/.local/share/bash-completion/completions/shadowtap
+  shadowtap completions fish > ~/.config/fish/completions/shadowtap.fish")]
+pub(crate) struct CompletionsCommand {
+    /// bash, elvish, fish, powershell or zsh
+    #[arg(value_name = "SHELL", hide_possible_values = true)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write manual pages: one of the program, and one of each command.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shadowtap man ~/.local/share/man/man1")]
+pub(crate) struct ManCommand {
+    /// Directory that they are written to; it is made where it is missing
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+}
+
+/// Check chain files, which select and change requests.
+#[derive(Debug, Args)]
+pub(crate) struct FiltersCommand {
+    #[command(subcommand)]
+    pub(crate) command: FiltersSubcommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FiltersSubcommand {
+    Check(FiltersCheck),
+}
+
+/// Check chain files: report every mistake, and run the test cases in them. Sends nothing.
+///
+/// Secrets need not exist. In test cases the reference stands for its value, such as env:PASSWORD. Every target named
+/// by a route is taken to exist.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shadowtap filters check filters/*.toml
+
+Exit codes: 0 every case passes; 2 a file has a mistake, or a case fails.")]
+pub(crate) struct FiltersCheck {
+    /// Chain files, see docs/filters.md
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Control a run: show its status, change its sample, pause, resume or stop it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shadowtap control status
+  shadowtap control sample 25%
+  shadowtap control pause
+  shadowtap control --socket /run/shadowtap/1000/4711.sock stop
+
+Exit codes: 0 done; 2 no such run, several runs, or the run refused.")]
+pub(crate) struct ControlArguments {
+    /// sample SHARE, pause, resume, stop or status
+    #[arg(required = true, value_name = "WORD", num_args = 1..)]
+    pub(crate) word: Vec<String>,
+    /// Socket of the run [default: that of the only run of this user]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Print the reply as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Replay a bundled capture against a staging server that is wrong on purpose, and print the report.
+///
+/// Takes ten seconds. Needs no rights, and no network but loopback.
+#[derive(Debug, Args)]
+pub(crate) struct DemoCommand {
+    /// Write the summary (one JSON object) to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) summary: Option<PathBuf>,
+    /// Write the report as one page of HTML to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) mode: typed::Mode,
+    #[command(flatten)]
+    pub(crate) gates: typed::Gates,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        for name in ["shadow", "replay", "record", "inspect", "report", "interfaces", "control"] {
+            let mut command = Cli::command().term_width(80);
+            let help = command.find_subcommand_mut(name).unwrap().clone().term_width(80).render_long_help().to_string();
+            let widest = help.lines().max_by_key(|line| line.chars().count()).unwrap();
+            assert!(widest.chars().count() <= 80, "{name}: {widest}");
+        }
+    }
+
+    #[test]
+    fn values_that_begin_with_a_hyphen_are_left_to_the_configuration() {
+        let cli = Cli::try_parse_from(["shadowtap", "replay", "-", "--to", "http://h", "--sample", "-5%"]).unwrap();
+        let Command::Replay(args) = cli.command else { panic!("another command") };
+        assert_eq!((args.select.sample.as_deref(), args.send.to), (Some("-5%"), vec!["http://h".to_owned()]));
+    }
+}

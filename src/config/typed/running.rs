@@ -1,0 +1,69 @@
+//! Arguments for the control and the recording of a live run.
+
+use std::path::PathBuf;
+
+/// Recording: its files and their rotation.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Recording"))]
+pub struct Recording {
+    /// Record to FILE. Its end sets the format: .gor, .jsonl, .pcap or .pcapng, and .gz or .zst to compress. strftime
+    /// fields are filled in, in UTC: %Y-%m-%d/%H.gor.zst
+    #[cfg_attr(feature = "cli", arg(short, long, value_name = "FILE"))]
+    pub output: Option<PathBuf>,
+    /// Begin a new file at this size, such as 100M or 1G
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE"))]
+    pub rotate_size: Option<String>,
+    /// Begin a new file at this age, such as 10m or 1h. The time in a name is then that of its first record
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TIME"))]
+    pub rotate_every: Option<String>,
+}
+
+/// Control socket of a run.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Running"))]
+pub struct Control {
+    /// Unix socket for `shadowtap control`, in a folder that only the user of the run may write to. off: none [default:
+    /// live runs open one in that user's folder and print its path]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PATH"))]
+    pub control: Option<PathBuf>,
+}
+
+/// Confinement of a run.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Running"))]
+pub struct Sandbox {
+    /// Do not confine the run to its own files, ports and system calls. When confined, programs of --middleware and
+    /// --guard-command read the system's files and those beside their own, and write to the folders of outputs and
+    /// temporary files
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub no_sandbox: bool,
+}
+
+/// Rehearsal of a run.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Running"))]
+pub struct DryRun {
+    /// Send and write nothing. Print what would go where, by method and route, and the first requests as they would go
+    /// out. A live run listens for 5 s, or for --duration
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub dry_run: bool,
+}
+
+/// Limits and control of a live run.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Running"))]
+pub struct Running {
+    /// End after this time, such as 10m or 7h [default: on Ctrl-C]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TIME"))]
+    pub duration: Option<String>,
+    /// End after this many requests were taken
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", allow_hyphen_values = true))]
+    pub count: Option<String>,
+    /// Header that marks shadowtap's own requests, a name or a whole line. Requests that carry it are never taken. off:
+    /// no mark [default: x-shadowtap, with the id of the run]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "HEADER"))]
+    pub mark: Option<String>,
+    /// Control socket.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub control: Control,
+}
