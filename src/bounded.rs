@@ -162,6 +162,6 @@ mod tests {
         std::fs::write(&path, b"ab\xffc").unwrap();
         assert!(read_text(&path, "a list", 100).unwrap_err().to_string().contains("at byte 2"));
         let none = read_text(&folder.path().join("none"), "a list", 1).unwrap_err();
-        assert_eq!(crate::causes::say(&none), "cannot be read: No such file or directory (os error 2)");
+        assert_eq!(crate::causes::causes(&none), "cannot be read: No such file or directory (os error 2)");
     }
 }

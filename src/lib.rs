@@ -117,6 +117,7 @@ pub mod causes;
 mod content_coding;
 pub mod exchange;
 pub mod files;
+pub mod help;
 pub(crate) mod json_path;
 mod quantity;
 pub mod route_pattern;

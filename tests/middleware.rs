@@ -498,6 +498,6 @@ async fn a_program_that_is_not_there_is_told_before_anything_is_sent() {
         tokio::task::spawn_blocking(move || pipeline::run(run, &Arc::default(), std::future::pending())).await.unwrap();
     let error = started.unwrap_err();
     assert!(matches!(error, RunError::Middleware { .. }));
-    let said = shadowtap::causes::say(&error);
+    let said = shadowtap::help::say(&error);
     assert!(said.contains("`/nonexistent/my.py`") && said.contains("PATH"), "{said}");
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::opened_input::OpenedInput;
 use super::{CaptureError, Dropped, FileSource, Frame, FramePosition, Halt, Source};
-use crate::causes;
+use crate::causes::causes;
 use crate::exchange::Timestamp;
 
 /// Files that wait for their turn with what was read of them; of more each is closed, and opened again in its turn.
@@ -36,7 +36,7 @@ impl Ended {
     }
 
     fn failed(error: &CaptureError) -> Self {
-        let words = vec![format!("{}; nothing more of it was read", causes::say(error))];
+        let words = vec![format!("{}; nothing more of it was read", causes(error))];
         Self { warnings: words.clone(), unread: words, dropped: Dropped::default() }
     }
 }

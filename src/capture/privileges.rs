@@ -431,7 +431,7 @@ mod tests {
     fn a_refusal_comes_with_the_command_that_helps() {
         let told = |kind: io::ErrorKind| {
             let (directory, user) = (PathBuf::from("/var/log/tap"), "nobody".to_owned());
-            crate::causes::say(&PrivilegeError::NotWritable { directory, user, source: kind.into() })
+            crate::causes::say_with_help(&PrivilegeError::NotWritable { directory, user, source: kind.into() })
         };
         assert_eq!(
             told(io::ErrorKind::PermissionDenied),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use regex_automata::util::syntax;
 
 use crate::capture::{self, CaptureError, Tunnel};
-use crate::causes;
+use crate::help;
 use crate::middleware::PatternSet;
 use crate::middleware::patterns::Budget;
 use crate::quantity;
@@ -68,7 +68,7 @@ pub(super) fn open(settings: &capture::Settings, mistakes: &mut ConfigMistakes) 
 
 fn refused(errors: Vec<RecordingReadError>, mistakes: &mut ConfigMistakes) {
     for error in errors {
-        mistakes.add(flag_of(&error), causes::say(&error));
+        mistakes.add(flag_of(&error), help::say(&error));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::causes;
+use crate::help;
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl ConfigMistakes {
 
     /// The same of an error that has causes, or knows what helps.
     pub(crate) fn keep_error<T>(&mut self, flag: &str, result: Result<T, impl Error + 'static>) -> Option<T> {
-        result.map_err(|error| self.add(flag, causes::say(&error))).ok()
+        result.map_err(|error| self.add(flag, help::say(&error))).ok()
     }
 
     /// Returns whether there are no mistakes.

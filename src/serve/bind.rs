@@ -132,7 +132,7 @@ mod tests {
 
     #[track_caller]
     fn refused(typed: &str, part: &str) {
-        let error = crate::causes::say(&bind(typed).unwrap_err());
+        let error = crate::help::say(&bind(typed).unwrap_err());
         assert!(error.contains(part), "{typed}: {error}");
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use indicatif::ProgressBar;
-use shadowtap::causes;
+use shadowtap::help;
 use shadowtap::pipeline::Control;
 use shadowtap::serve::control::{ControlCommand, Location, Socket, SocketError, SocketLocation, serve};
 
@@ -34,7 +34,7 @@ fn where_asked<T>(place: &SocketLocation, made: Result<T, SocketError>) -> anyho
     match made {
         Ok(made) => Ok(Some(made)),
         Err(error) if *place == SocketLocation::Default => {
-            print_line(&format!("warning: {}", causes::say(&error)));
+            print_line(&format!("warning: {}", help::say(&error)));
             Ok(None)
         }
         Err(error) => Err(error.into()),

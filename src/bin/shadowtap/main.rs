@@ -29,7 +29,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
-use shadowtap::causes;
+use shadowtap::help;
 use shadowtap::config::{ConfigMistakes, LogFormat};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -114,7 +114,7 @@ fn trouble(error: &anyhow::Error) -> ExitCode {
             let colon = if mistake.flag.is_empty() { "" } else { ": " };
             print_line(&format!("error: {}{colon}{}", mistake.flag, mistake.message));
         }),
-        None => print_line(&format!("error: {}", causes::say(error.as_ref()))),
+        None => print_line(&format!("error: {}", help::say(error.as_ref()))),
     }
     ExitCode::from(TROUBLE)
 }

@@ -2,7 +2,7 @@
 
 use super::ReaderChannels;
 use crate::capture::{self, Halt, Source};
-use crate::causes::say;
+use crate::causes::causes;
 use crate::exchange::Event;
 use crate::http1::BodyPolicies;
 use crate::pipeline::inspect::read_from;
@@ -57,7 +57,7 @@ impl FileReader {
                     engine.add(reading.origin(origin, None, &capture, wanted));
                 }
                 Err(errors) => {
-                    let why: Vec<String> = errors.iter().map(|error| say(error)).collect();
+                    let why: Vec<String> = errors.iter().map(|error| causes(error)).collect();
                     let words = format!("after {} of {passes} passes: {}", reading.pass, why.join("; "));
                     engine.warnings.push(words.clone());
                     engine.unread.push(words);
@@ -98,7 +98,7 @@ impl OpenFiles {
         match origin {
             Origin::Frames(source) => match tap.map_or_else(|| Tap::new(capture, wanted), Ok) {
                 Ok(tap) => self.frames(source, tap),
-                Err(error) => CaptureStats { warnings: vec![say(&error)], ..CaptureStats::default() },
+                Err(error) => CaptureStats { warnings: vec![causes(&error)], ..CaptureStats::default() },
             },
             Origin::Events(mut source) => {
                 source.set_interests(wanted);

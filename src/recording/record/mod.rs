@@ -11,7 +11,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-use crate::causes::{Help, say};
+use crate::causes::{Help, say_with_help};
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -484,7 +484,7 @@ impl Recorder {
     fn failed(&mut self, error: &RecordError) {
         if self.retry.is_none() {
             let seconds = RETRY_EVERY.as_secs();
-            let error = say(error);
+            let error = say_with_help(error);
             self.notice(format!("{error}. What comes is counted as lost; a new file is tried every {seconds} s"));
         }
         self.retry = Some(self.now.plus(RETRY_EVERY));

@@ -359,7 +359,7 @@ fn real_files_are_made_with_their_directories_and_mistakes_come_with_advice() {
     assert!(std::fs::read(&made).unwrap().starts_with(b"1 c8220050"));
 
     let inside = target("2026/11/a.gor/b.gor");
-    let error = say(&Recorder::new(inside, Rotation::default()).preflight(at(0)).unwrap_err());
+    let error = say_with_help(&Recorder::new(inside, Rotation::default()).preflight(at(0)).unwrap_err());
     assert!(
         error.starts_with("cannot make ") && error.ends_with("a file stands where a directory has to be"),
         "{error}"
