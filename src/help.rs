@@ -72,10 +72,10 @@ mod tests {
             &format!("cannot open /a: {GONE}"),
         );
         let middleware = RunError::Middleware { command: command(), source: gone() };
-        let spelt = "is its name spelt right, and is it in PATH?";
-        check(&middleware, &format!("cannot start the middleware `x y`: {GONE}; {spelt}"));
+        let spelled = "is its name spelled right, and is it in PATH?";
+        check(&middleware, &format!("cannot start the middleware `x y`: {GONE}; {spelled}"));
         let brake = RunError::GuardCommand { command: command(), source: gone() };
-        check(&brake, &format!("cannot start the guard command `x y`: {GONE}; {spelt}"));
+        check(&brake, &format!("cannot start the guard command `x y`: {GONE}; {spelled}"));
         let start = RunError::Start(io::Error::from_raw_os_error(11));
         let limit = "is a limit on processes in force (ulimit -u)?";
         check(&start, &format!("cannot start a thread: Resource temporarily unavailable (os error 11); {limit}"));

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 /// Replacement for a character that a terminal must not get.
 pub(crate) const REPLACEMENT: char = '\u{fffd}';
 
-/// Colours and weights that shadowtap itself writes, as the numbers of their ANSI sequences.
+/// Colors and weights that shadowtap itself writes, as the numbers of their ANSI sequences.
 const STYLES: [&str; 10] = ["0", "1", "2", "3", "31", "32", "33", "34", "35", "36"];
 
 /// Bytes at the end of a write that can be the begin of a character.
@@ -42,9 +42,9 @@ pub fn line(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns text with its lines and tabs, and where there is `colour` with the styles that shadowtap itself writes.
+/// Returns text with its lines and tabs, and where there is `color` with the styles that shadowtap itself writes.
 #[must_use]
-pub fn text(text: &str, colour: bool) -> Cow<'_, str> {
+pub fn text(text: &str, color: bool) -> Cow<'_, str> {
     if !text.chars().any(is_odd_in_text) {
         return text.into();
     }
@@ -53,7 +53,7 @@ pub fn text(text: &str, colour: bool) -> Cow<'_, str> {
     while let Some(at) = rest.find(is_odd_in_text) {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
-        let style = if colour { style(from) } else { None };
+        let style = if color { style(from) } else { None };
         let len = style.map_or_else(|| from.chars().next().map_or(0, char::len_utf8), str::len);
         match style {
             Some(style) => out.push_str(style),
@@ -104,7 +104,7 @@ pub enum Kind {
     /// Text for people, with the styles that shadowtap itself writes or without.
     Text {
         /// True when styles are kept.
-        colour: bool,
+        color: bool,
     },
     /// JSON.
     Json,
@@ -129,7 +129,7 @@ impl<W: Write> Writer<W> {
     fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
         let text = String::from_utf8_lossy(bytes);
         let fit = match self.kind {
-            Kind::Text { colour } => self::text(&text, colour),
+            Kind::Text { color } => self::text(&text, color),
             Kind::Json => json(&text),
         };
         self.to.write_all(fit.as_bytes())
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn only_own_styles_stay_and_only_where_there_is_colour() {
+    fn only_own_styles_stay_and_only_where_there_is_color() {
         let painted = "\x1b[31mbad\x1b[0m";
         assert_eq!(text(painted, true), painted);
         assert_eq!(text(painted, false), "\u{fffd}[31mbad\u{fffd}[0m");
@@ -210,7 +210,7 @@ mod tests {
     fn a_character_may_stand_in_two_writes() {
         for size in 1..6 {
             let mut out = Vec::new();
-            let mut writer = Writer::new(&mut out, Kind::Text { colour: false });
+            let mut writer = Writer::new(&mut out, Kind::Text { color: false });
             for piece in "a\u{202e}é\u{9b}\u{e0041}z".as_bytes().chunks(size) {
                 writer.write_all(piece).unwrap();
             }

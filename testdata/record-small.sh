@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Records the small captures, one behaviour each; README.md says what each holds. Real programs on both sides:
+# Records the small captures, one behavior each; README.md says what each holds. Real programs on both sides:
 # nginx answers, curl, wrk and bash ask, tcpdump and dumpcap record. With names as arguments, only those.
 # Needs the right to capture, and nginx, tcpdump, curl, wrk, dumpcap (Debian: wireshark-common), IPv6 on loopback.
 set -euo pipefail

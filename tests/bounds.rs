@@ -360,7 +360,7 @@ fn fragments_that_never_complete_make_room_for_each_other() {
 }
 
 #[test]
-#[ignore = "takes long without optimisation"]
+#[ignore = "takes long without optimization"]
 fn a_million_fragments_that_never_complete_make_room_for_each_other() {
     fragments(1_000_000);
 }
@@ -396,7 +396,7 @@ fn a_body_of_a_hundred_megabytes_is_not_kept() {
 }
 
 #[test]
-#[ignore = "takes long without optimisation"]
+#[ignore = "takes long without optimization"]
 fn a_body_of_10_gb_is_hashed_and_not_held() {
     body(BodyPolicy::Hash, 170_000);
 }

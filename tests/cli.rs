@@ -136,12 +136,12 @@ fn each_cause_of_an_error_is_told_once() {
     };
     let plain = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
     let gone = "No such file or directory (os error 2)";
-    let spelt = "is its name spelt right, and is it in PATH?";
+    let spelled = "is its name spelled right, and is it in PATH?";
     for (arguments, line) in [
-        (replay(&["--middleware", "no-such-program"]), format!("cannot start the middleware `no-such-program`: {gone}; {spelt}")),
+        (replay(&["--middleware", "no-such-program"]), format!("cannot start the middleware `no-such-program`: {gone}; {spelled}")),
         (
             replay(&["--guard", "errors>5%/10s", "--guard-command", "no-such-program"]),
-            format!("cannot start the guard command `no-such-program`: {gone}; {spelt}"),
+            format!("cannot start the guard command `no-such-program`: {gone}; {spelled}"),
         ),
         (
             replay(&["--metrics", "192.0.2.1:9184"]),
@@ -432,7 +432,7 @@ async fn replay_writes_report_summary_and_results_as_the_contract_has_them() {
     );
     let report = text(&output.stdout);
     assert!(report.starts_with("DIFFERENT\n") && report.contains("\n3 of 3 requests were sent"), "{report}");
-    assert!(!report.contains('\u{1b}'), "colour is for terminals only");
+    assert!(!report.contains('\u{1b}'), "color is for terminals only");
 
     let summary: Value = serde_json::from_slice(&std::fs::read(summary).unwrap()).unwrap();
     has_shape(&summary, &summary_shape(&url), "summary");

@@ -37,7 +37,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// The small captures, one behaviour each.
+/// The small captures, one behavior each.
 fn captures() -> Vec<PathBuf> {
     let folder = std::fs::read_dir(testdata("")).unwrap().map(|entry| entry.unwrap().path());
     let mut captures: Vec<_> =

@@ -1,6 +1,6 @@
 //! A run of seven hours does not take more and more memory, whatever differs, fails or is new in it.
 //!
-//! Time is made up, so it takes seconds. Without optimisation there are 25 requests in each second; with a thousand, as
+//! Time is made up, so it takes seconds. Without optimization there are 25 requests in each second; with a thousand, as
 //! on a busy evening, it is `cargo test --release --test long_run -- --include-ignored`.
 
 use std::sync::Arc;
@@ -181,7 +181,7 @@ fn seven_hours_take_no_more_memory_than_half_of_them() {
 }
 
 #[test]
-#[ignore = "takes long without optimisation"]
+#[ignore = "takes long without optimization"]
 fn seven_hours_at_a_thousand_requests_a_second_take_no_more_memory_than_half_of_them() {
     seven_hours(1_000);
 }

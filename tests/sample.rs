@@ -209,5 +209,5 @@ async fn a_sample_by_what_no_request_has_is_told_and_one_of_a_file_has_its_share
     assert_eq!((&summary["sample"]["asked"], &summary["sample"]["keys"]), (&0.01.into(), &serde_json::Value::Null));
     let text = words(&output);
     assert!(text.contains("not in the sample of 1% (took "), "{text}");
-    assert!(text.contains("has what the sample goes by (cookie:typo): is its name spelt right?"), "{text}");
+    assert!(text.contains("has what the sample goes by (cookie:typo): is its name spelled right?"), "{text}");
 }

@@ -122,7 +122,7 @@ struct Hostile {
     body: u64,
 }
 
-/// Every target, method and value, each in several neighbourhoods.
+/// Every target, method and value, each in several neighborhoods.
 fn hostile() -> impl Iterator<Item = Hostile> {
     (0..REQUESTS).map(|n| {
         let header = |at: usize| (NAMES[at % NAMES.len()].into(), VALUES[(at * 7 + n / 3) % VALUES.len()].into());

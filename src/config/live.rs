@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_beside_an_interface_is_told_how_it_is_spelt() {
+    fn a_port_beside_an_interface_is_told_how_it_is_spelled() {
         for (typed, told) in [("no-such:80", "-i no-such -p 80"), (":8080", "-i any -p 8080")] {
             let mistakes = format!("--interface: `{typed}` is no interface: ports are given by -p, such as {told}");
             check(|live| live.interfaces = strings(&[typed]), &mistakes, &[]);

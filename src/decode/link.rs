@@ -14,7 +14,7 @@ const VLAN: [u16; 6] = [0x8100, 0x88a8, 0x9100, 0x9200, 0x9300, 0x8200];
 const PORT_EXTENDER: u16 = 0x8926;
 /// A provider's backbone: the instance tag of MAC in MAC (IEEE 802.1ah), before the customer's Ethernet frame.
 const BACKBONE: u16 = 0x88e7;
-/// A data centre's backbone (FabricPath): two bytes, then the Ethernet frame.
+/// A data center's backbone (FabricPath): two bytes, then the Ethernet frame.
 const FABRIC_PATH: u16 = 0x8903;
 /// A switch's timestamp (`TTag`): six bytes, then the type of what follows.
 const TIMESTAMP: u16 = 0x8988;
@@ -85,7 +85,7 @@ impl LayerCursor<'_> {
                 }
                 BRIDGED => return self.ethernet(fragments),
                 length if length <= LARGEST_802_3_LENGTH => {
-                    // LLC with SNAP (RFC 1042) carries an EtherType after an organisation code of zero.
+                    // LLC with SNAP (RFC 1042) carries an EtherType after an organization code of zero.
                     self.limit(usize::from(length));
                     if !self.rest().starts_with(&[0xaa, 0xaa, 0x03, 0, 0, 0]) {
                         return Err(Skip::NotIp.into());

@@ -66,7 +66,7 @@ impl KnownHeader {
             (19, b'p') => Self::ProxyAuthorization,
             _ => return None,
         };
-        is_spelt(name, known.name().as_bytes()).then_some(known)
+        is_spelled(name, known.name().as_bytes()).then_some(known)
     }
 
     /// In lower case.
@@ -104,7 +104,7 @@ impl KnownHeader {
 /// Returns whether `name` is this known name, of the same length and in any case. The known name has letters, digits
 /// and dashes in lower case. Compares eight bytes at a time, since it runs for each line.
 #[inline]
-fn is_spelt(name: &[u8], known: &[u8]) -> bool {
+fn is_spelled(name: &[u8], known: &[u8]) -> bool {
     let (words, known_words) = (name.as_chunks::<8>().0, known.as_chunks::<8>().0);
     // Of these bytes letters alone have bit 6, and case is bit 5 of a letter.
     let same = |(word, known): (&[u8; 8], &[u8; 8])| {
@@ -205,8 +205,8 @@ mod tests {
                      proxy-authorization proxy-connection range te trailer transfer-encoding upgrade x-api-key \
                      x-forwarded-proto";
         for name in names.split(' ') {
-            for spelt in [name.to_owned(), name.to_uppercase()] {
-                assert_eq!(KnownHeader::of(spelt.as_bytes()).map(KnownHeader::name), Some(name));
+            for spelled in [name.to_owned(), name.to_uppercase()] {
+                assert_eq!(KnownHeader::of(spelled.as_bytes()).map(KnownHeader::name), Some(name));
             }
             for at in 0..name.len() {
                 let mut other = name.as_bytes().to_vec();

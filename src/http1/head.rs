@@ -34,7 +34,7 @@ pub(crate) enum StartCheck {
 pub(crate) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
     let crlf = CRLF.find(rest).map(|at| at + 3);
-    // A line end is CRLF, but a bare LF is recognised (RFC 9112, 2.2).
+    // A line end is CRLF, but a bare LF is recognized (RFC 9112, 2.2).
     let within = crlf.and_then(|end| rest.get(..end)).unwrap_or(rest);
     let bare = BARE.find(within).map(|at| at + 2);
     bare.or(crlf).map(|end| from + end)

@@ -43,11 +43,11 @@ pub(crate) fn request(bytes: &[u8], interest: BodyPolicy) -> Option<StandaloneMe
     let bytes = after_blank(bytes);
     let too_large = RequestState::Malformed(Malformed::HeadTooLarge);
     let len = match find(bytes, true, false, false) {
-        Boundary::Nothing | Boundary::Partial { recognised: false } => return None,
-        Boundary::Partial { recognised: true } if bytes.len() > MAX_HEAD_BYTES => {
+        Boundary::Nothing | Boundary::Partial { recognized: false } => return None,
+        Boundary::Partial { recognized: true } if bytes.len() > MAX_HEAD_BYTES => {
             return Some(broken(bytes, too_large));
         }
-        Boundary::Partial { recognised: true } => {
+        Boundary::Partial { recognized: true } => {
             return Some(broken(bytes, RequestState::Incomplete(Incomplete::Cut)));
         }
         Boundary::Head(len) if len > MAX_HEAD_BYTES => return Some(broken(bytes, too_large)),

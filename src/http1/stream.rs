@@ -67,7 +67,7 @@ pub(super) struct PartialHead {
     pub(super) start: MessageStart,
     pub(super) raw: Vec<u8>,
     /// True when its first line was complete and valid.
-    pub(super) recognised: bool,
+    pub(super) recognized: bool,
 }
 
 /// A message whose body is being read.
@@ -188,7 +188,7 @@ pub(super) enum Preface {
 }
 
 impl Preface {
-    /// Recognises what `bytes`, the first of a client's stream, begin with.
+    /// Recognizes what `bytes`, the first of a client's stream, begin with.
     pub(super) fn of(bytes: &[u8]) -> Self {
         const PROXY_V1: &[u8] = b"PROXY ";
         const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -270,7 +270,7 @@ pub(super) enum Boundary {
     /// A whole head of this many bytes.
     Head(usize),
     /// An incomplete head.
-    Partial { recognised: bool },
+    Partial { recognized: bool },
     /// Nothing of the kind.
     Nothing,
 }
@@ -284,13 +284,13 @@ pub(super) fn find(bytes: &[u8], is_request: bool, lost: bool, is_known: bool) -
         head::StartCheck::Yes if lost && is_request && head::is_rest_of_method(bytes) => Boundary::Nothing,
         head::StartCheck::Yes => match head::end(bytes, 0) {
             Some(len) => Boundary::Head(len),
-            None => Boundary::Partial { recognised: true },
+            None => Boundary::Partial { recognized: true },
         },
         head::StartCheck::Maybe if lost && is_request && !head::has_known_method(bytes) => Boundary::Nothing,
-        head::StartCheck::Maybe => Boundary::Partial { recognised: false },
+        head::StartCheck::Maybe => Boundary::Partial { recognized: false },
         // Where a request has to begin, a first line that is none is the client's mistake: the server answers it.
         head::StartCheck::No if is_known && is_request && !lost && head::is_bad_request_line(bytes) => {
-            head::end(bytes, 0).map_or(Boundary::Partial { recognised: true }, Boundary::Head)
+            head::end(bytes, 0).map_or(Boundary::Partial { recognized: true }, Boundary::Head)
         }
         head::StartCheck::No => Boundary::Nothing,
     }

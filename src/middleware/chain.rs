@@ -229,7 +229,7 @@ impl Chain {
         let mut remarks: Vec<String> = keyless
             .map(|SampledShare { by, counts }| {
                 format!(
-                    "none of {} requests has what the sample goes by ({by}): is its name spelt right?",
+                    "none of {} requests has what the sample goes by ({by}): is its name spelled right?",
                     counts.requests
                 )
             })
@@ -476,7 +476,7 @@ mod tests {
         passed(&mut chain, 7);
         assert_eq!(
             chain.remarks(),
-            ["none of 7 requests has what the sample goes by (cookie:sdi): is its name spelt right?"]
+            ["none of 7 requests has what the sample goes by (cookie:sdi): is its name spelled right?"]
         );
         chain.apply(&mut get("Cookie: sdi=1\r\n")).ok();
         assert_eq!(chain.remarks(), Vec::<String>::new());

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_masked_however_its_name_is_spelt() {
+    fn a_secret_is_masked_however_its_name_is_spelled() {
         check("/a?token=abc&x=1", "/a?token=***&x=1");
         check(
             "/a?x=1&access_token=a&Access-Token=b&ACCESSTOKEN=c",

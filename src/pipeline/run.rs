@@ -202,7 +202,7 @@ fn lacks_files(error: &std::io::Error) -> bool {
 /// Returns advice about a process that cannot be started.
 fn advice(error: &std::io::Error) -> &'static str {
     match error.kind() {
-        std::io::ErrorKind::NotFound => "is its name spelt right, and is it in PATH?",
+        std::io::ErrorKind::NotFound => "is its name spelled right, and is it in PATH?",
         std::io::ErrorKind::PermissionDenied => "it has to be executable for the user that shadowtap runs as",
         _ => "try it by hand",
     }

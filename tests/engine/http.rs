@@ -832,7 +832,7 @@ fn an_upgrade_to_http_2() {
 }
 
 #[test]
-fn http_2_without_tls_is_recognised_and_counted() {
+fn http_2_without_tls_is_recognized_and_counted() {
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let talk = Talk::open().client(format!("{preface}\0\0\0\u{4}\0\0\0\0\0")).server("\0\0\0\u{4}\0\0\0\0\0").close();
     assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { http2: 1, ..StreamStats::default() });
@@ -847,7 +847,7 @@ fn http_2_without_tls_is_recognised_and_counted() {
 }
 
 #[test]
-fn tls_is_recognised_and_counted() {
+fn tls_is_recognized_and_counted() {
     let hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &noise(505)].concat();
     for at in [1, 2, 3, 5, 100] {
         let talk = Talk::open().cut(Client, &hello, &[at]).server([0x16, 3, 3, 0, 0x7a]).client(noise(300)).close();
@@ -860,7 +860,7 @@ fn tls_is_recognised_and_counted() {
 }
 
 #[test]
-fn tls_that_was_open_before_the_capture_is_recognised_by_its_records() {
+fn tls_that_was_open_before_the_capture_is_recognized_by_its_records() {
     let record = |len: u16| [&[0x17, 3, 3][..], &len.to_be_bytes(), &noise(len.into())].concat();
     let several = [record(300), record(16_000), record(40)].concat();
     for (asked, answered) in [(record(300), record(9_000)), (several.clone(), several[..9_000].to_vec())] {

@@ -29,7 +29,7 @@ fn orphaned(middle: impl FnOnce(Talk) -> Talk, orphan: &str) {
 
 /// Expects the two exchanges around whatever became of the one that is damaged.
 #[track_caller]
-fn neighbours_are_whole(capture: &Capture) {
+fn neighbors_are_whole(capture: &Capture) {
     let seen = tap::run(&mut capture.source(), BodyPolicies::default(), &[]);
     for target in [b"/a", b"/c"] {
         let exchange = seen.exchanges.values().find(|exchange| exchange.request.target() == target).unwrap();
@@ -59,7 +59,7 @@ fn a_lost_response_head_whose_body_is_a_response_in_itself() {
     let head = response.len() - inside.len();
     let lose = |talk: Talk| talk.client(get("/b")).lost(|talk| talk.server(&response[..head]));
     let capture = amid(|talk| lose(talk).segments(Server, &response[head..], 1000));
-    neighbours_are_whole(&capture);
+    neighbors_are_whole(&capture);
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn a_lost_request_head_whose_body_is_a_request_in_itself() {
         let talk = talk.lost(|talk| talk.client(&request[..head]));
         talk.segments(Client, &request[head..], 1000).server(ok("b"))
     };
-    neighbours_are_whole(&amid(lose));
+    neighbors_are_whole(&amid(lose));
 }
 
 #[test]

@@ -363,7 +363,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_not_http1_is_recognised_alike_however_it_is_cut(
+    fn what_is_not_http1_is_recognized_alike_however_it_is_cut(
         begin in prop::sample::select(vec![
             &b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"[..],
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",

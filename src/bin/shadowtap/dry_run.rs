@@ -50,7 +50,7 @@ pub(crate) fn run(config: RunConfig, scope: Option<&CaptureScope>, allow_empty: 
         print_line(&format!("{level}: nothing would be {done}: {why}"));
     }
     let width = terminal::or_default(terminal::width_of_stdout());
-    print(&text::dry_run(&tally, width, terminal::colour_on_stdout())).context("cannot write to standard output")?;
+    print(&text::dry_run(&tally, width, terminal::color_on_stdout())).context("cannot write to standard output")?;
     let unread = |warning: &&String| !capture.unread.contains(warning);
     capture.warnings.iter().filter(unread).for_each(|warning| print_line(&format!("warning: {warning}")));
     let failed = (is_empty && !allow_empty) || !capture.unread.is_empty();

@@ -59,14 +59,14 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
     written.context("cannot write to standard output")?;
     if matches!(view, InspectView::Lines | InspectView::Stats { json: false } | InspectView::Forecast { json: false }) {
         let width = terminal::or_default(terminal::width_of_stderr());
-        print_line(text::footer(&summary, count, width, terminal::colour_on_stderr()).trim_end());
+        print_line(text::footer(&summary, count, width, terminal::color_on_stderr()).trim_end());
     } else {
         // What went wrong is for people, wherever the figures go.
         summary.warnings.iter().for_each(|trouble| print_line(&format!("warning: {trouble}")));
     }
     if let Some(tally) = &by_link {
         let width = terminal::or_default(terminal::width_of_stderr());
-        print_line(text::passed(tally, width, terminal::colour_on_stderr()).trim_end());
+        print_line(text::passed(tally, width, terminal::color_on_stderr()).trim_end());
     }
     Ok(gates::ending(&summary, false))
 }
@@ -146,17 +146,17 @@ impl InspectFilter {
     fn finish(self, summary: &Summary) -> (Option<u64>, io::Result<()>) {
         let Self { mut work, exchanges, mut status, mut out } = self;
         exchanges.finish(|exchange| work.take(&exchange, &mut status, &mut out));
-        let (width, colour) = (terminal::width_of_stdout(), terminal::colour_on_stdout());
+        let (width, color) = (terminal::width_of_stdout(), terminal::color_on_stdout());
         match work {
             InspectWork::Nothing | InspectWork::Lines(_) | InspectWork::JsonLines { .. } => {}
             InspectWork::Stats { routes, json: true } => routes.rows().iter().for_each(|row| out.json(row)),
-            InspectWork::Stats { routes, json: false } => out.text(&text::routes(&routes, width, colour)),
+            InspectWork::Stats { routes, json: false } => out.text(&text::routes(&routes, width, color)),
             InspectWork::Forecast { forecast, json } => {
                 let outlook = forecast.finish(&summary.production.latency_us);
                 if json {
                     out.json(&outlook);
                 } else {
-                    out.text(&text::forecast(&outlook, terminal::or_default(width), colour));
+                    out.text(&text::forecast(&outlook, terminal::or_default(width), color));
                 }
             }
         }
@@ -206,7 +206,7 @@ impl InspectOutput {
 /// Lines as wide as the terminal; on one they have a header.
 fn listing(out: &mut InspectOutput) -> Listing {
     let width = terminal::width_of_stdout();
-    let listing = Listing::new(width, terminal::colour_on_stdout());
+    let listing = Listing::new(width, terminal::color_on_stdout());
     if width.is_some() {
         out.text(&format!("{}\n", listing.header()));
     }

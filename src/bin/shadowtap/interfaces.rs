@@ -29,7 +29,7 @@ pub(crate) fn run(args: &InterfacesCommand) -> anyhow::Result<ExitCode> {
         print_json(&lines.context("cannot write JSON")?.concat())
     } else {
         let width = terminal::or_default(terminal::width_of_stdout());
-        print(&InterfaceTable { rows: &all.collect::<Vec<_>>(), width, colour: terminal::colour_on_stdout() }.to_text())
+        print(&InterfaceTable { rows: &all.collect::<Vec<_>>(), width, color: terminal::color_on_stdout() }.to_text())
     };
     written.context("cannot write to standard output")?;
     Ok(ExitCode::SUCCESS)
@@ -100,7 +100,7 @@ impl InterfaceRow {
 struct InterfaceTable<'a> {
     rows: &'a [InterfaceRow],
     width: usize,
-    colour: bool,
+    color: bool,
 }
 
 impl InterfaceTable<'_> {
@@ -134,10 +134,10 @@ impl InterfaceTable<'_> {
     /// The columns before the addresses.
     fn columns(&self, row: &InterfaceRow, name: usize) -> String {
         let state = row.state.map_or_else(|| "-".to_owned(), |state| state.replace('_', " "));
-        let (capture, colour) = if row.capture { ("yes", GREEN) } else { ("no", YELLOW) };
+        let (capture, color) = if row.capture { ("yes", GREEN) } else { ("no", YELLOW) };
         let kind = row.link_type.unwrap_or("-");
         let gap = " ".repeat("capture".len() + GAP - capture.len());
-        format!("{:<name$}  {state:<10}  {kind:<12}  {}{gap}", row.name, self.paint(capture, colour))
+        format!("{:<name$}  {state:<10}  {kind:<12}  {}{gap}", row.name, self.paint(capture, color))
     }
 
     /// Appends each missing condition once, with the command that helps.
@@ -163,8 +163,8 @@ impl InterfaceTable<'_> {
         }
     }
 
-    fn paint(&self, text: &str, colour: &str) -> String {
-        if self.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    fn paint(&self, text: &str, color: &str) -> String {
+        if self.color { format!("\x1b[{color}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
     }
 
     fn table(rows: &[InterfaceRow], width: usize) -> String {
-        let text = InterfaceTable { rows, width, colour: false }.to_text();
+        let text = InterfaceTable { rows, width, color: false }.to_text();
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= width, "{widest} columns:\n{text}");
         text

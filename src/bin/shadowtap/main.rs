@@ -29,8 +29,8 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
-use shadowtap::help;
 use shadowtap::config::{ConfigMistakes, LogFormat};
+use shadowtap::help;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -89,16 +89,16 @@ fn log(format: LogFormat) {
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output::log);
     match format {
-        LogFormat::Text => log.with_ansi(terminal::colour_on_stderr()).init(),
+        LogFormat::Text => log.with_ansi(terminal::color_on_stderr()).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
 }
 
 /// Shows the help that was asked for, or what is wrong with what was typed.
 fn usage(error: &clap::Error) -> ExitCode {
-    let (text, colour) =
-        (error.render(), if error.use_stderr() { terminal::colour_on_stderr() } else { terminal::colour_on_stdout() });
-    let text = if colour { text.ansi().to_string() } else { text.to_string() };
+    let (text, color) =
+        (error.render(), if error.use_stderr() { terminal::color_on_stderr() } else { terminal::color_on_stdout() });
+    let text = if color { text.ansi().to_string() } else { text.to_string() };
     // With nobody there to read it, the exit code says it.
     if error.use_stderr() { output::print_to_stderr(&text) } else { output::print(&text) }.ok();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(TROUBLE))

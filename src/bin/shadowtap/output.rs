@@ -135,26 +135,26 @@ fn html() -> Box<dyn Write + Send> {
 
 /// Returns standard output for text.
 pub(crate) fn text() -> Box<dyn Write + Send> {
-    let kind = Kind::Text { colour: terminal::colour_on_stdout() };
+    let kind = Kind::Text { color: terminal::color_on_stdout() };
     Box::new(BufWriter::with_capacity(STDOUT_BUFFER, sanitize::Writer::new(io::stdout(), kind)))
 }
 
 /// Returns standard error for the log, an event at a time.
 pub(crate) fn log() -> impl Write {
-    let kind = if is_json() { Kind::Json } else { Kind::Text { colour: terminal::colour_on_stderr() } };
+    let kind = if is_json() { Kind::Json } else { Kind::Text { color: terminal::color_on_stderr() } };
     sanitize::Writer::new(io::stderr(), kind)
 }
 
 /// Writes text to standard output, all of it.
 pub(crate) fn print(text: &str) -> io::Result<()> {
-    let fit = sanitize::text(text, terminal::colour_on_stdout());
+    let fit = sanitize::text(text, terminal::color_on_stdout());
     let mut stdout = io::stdout().lock();
     stdout.write_all(fit.as_bytes()).and_then(|()| stdout.flush())
 }
 
 /// Writes text to standard error, all of it.
 pub(crate) fn print_to_stderr(text: &str) -> io::Result<()> {
-    io::stderr().lock().write_all(sanitize::text(text, terminal::colour_on_stderr()).as_bytes())
+    io::stderr().lock().write_all(sanitize::text(text, terminal::color_on_stderr()).as_bytes())
 }
 
 /// Writes JSON to standard output, as [`json`] does.

@@ -32,13 +32,13 @@ pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
     let asks = demanded(&args, lines, &mut summary)?;
     let page = ReportFile::new(args.report.clone(), mode, [Some(&args.file), args.against.as_ref()])?;
     let width = terminal::or_default(terminal::width_of_stdout());
-    let colour = terminal::colour_on_stdout();
+    let color = terminal::color_on_stdout();
     let (text, html) = match &args.against {
-        None => (text::report(&summary, width, colour), page.wanted().then(|| html::report(&summary))),
+        None => (text::report(&summary, width, color), page.wanted().then(|| html::report(&summary))),
         Some(earlier) => {
             let earlier = of_run(earlier)?.with_context(|| format!("{} {NEITHER}", earlier.display()))?;
             let both = RunDiff::of(&earlier.summary, &summary);
-            (text::against(&both, width, colour), page.wanted().then(|| html::against(&both)))
+            (text::against(&both, width, color), page.wanted().then(|| html::against(&both)))
         }
     };
     page.write(html)?;

@@ -86,7 +86,7 @@ fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> {
     let stdout_is_taken = [&outputs.summary, &outputs.results, &outputs.report].contains(&&Some(Output::Stdout));
     let shown = if stdout_is_taken {
         let text =
-            text::report(summary, terminal::or_default(terminal::width_of_stderr()), terminal::colour_on_stderr());
+            text::report(summary, terminal::or_default(terminal::width_of_stderr()), terminal::color_on_stderr());
         if is_json() {
             print_with("the run has ended", "report", &text);
             Ok(())
@@ -95,7 +95,7 @@ fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> {
         }
     } else {
         let text =
-            text::report(summary, terminal::or_default(terminal::width_of_stdout()), terminal::colour_on_stdout());
+            text::report(summary, terminal::or_default(terminal::width_of_stdout()), terminal::color_on_stdout());
         print(&text)
     };
     written.and(page).and(shown.context("cannot write the report"))

@@ -7,13 +7,13 @@ use std::io::{self, IsTerminal};
 const DEFAULT_WIDTH: usize = 80;
 
 /// Returns whether standard output is colored: on a terminal, unless `NO_COLOR` is set to any value.
-pub(crate) fn colour_on_stdout() -> bool {
-    is_stdout() && colour_is_welcome()
+pub(crate) fn color_on_stdout() -> bool {
+    is_stdout() && color_is_welcome()
 }
 
 /// Returns whether standard error is colored.
-pub(crate) fn colour_on_stderr() -> bool {
-    is_stderr() && colour_is_welcome()
+pub(crate) fn color_on_stderr() -> bool {
+    is_stderr() && color_is_welcome()
 }
 
 /// Returns whether standard output is a terminal.
@@ -45,7 +45,7 @@ fn width(size: Option<(terminal_size::Width, terminal_size::Height)>) -> Option<
     size.map(|(terminal_size::Width(columns), _)| usize::from(columns))
 }
 
-fn colour_is_welcome() -> bool {
+fn color_is_welcome() -> bool {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     !dumb && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }

@@ -65,7 +65,7 @@ impl Conversation {
                 let facts = head::any(&seen.raw, is_request);
                 self.head(seen, facts, sink)
             }
-            Boundary::Partial { recognised } => hold(piece, unproven, recognised),
+            Boundary::Partial { recognized } => hold(piece, unproven, recognized),
             Boundary::Nothing => {
                 piece.pass(piece.bytes.len());
                 if lost { StreamState::Resync } else { self.lost(Some(is_request), Damage::Malformed) }
@@ -101,14 +101,14 @@ impl Conversation {
         partial.raw.extend_from_slice(piece.bytes);
         // A first line is looked at again only where that can tell more: its first word goes on, or the line ends.
         let tells_more = before <= head::MAX_FIRST_WORD || memchr::memchr(b'\n', piece.bytes).is_some();
-        if !partial.recognised && tells_more {
+        if !partial.recognized && tells_more {
             match find(&partial.raw, is_request, false, matches!(self.speaks, Protocol::Http1)) {
                 Boundary::Nothing => {
                     piece.pass(piece.bytes.len());
                     return self.lost(Some(is_request), Damage::Malformed);
                 }
-                Boundary::Partial { recognised } => partial.recognised = recognised,
-                Boundary::Head(_) => partial.recognised = true,
+                Boundary::Partial { recognized } => partial.recognized = recognized,
+                Boundary::Head(_) => partial.recognized = true,
             }
         }
         match head::end(&partial.raw, before.saturating_sub(3)) {
@@ -197,7 +197,7 @@ impl Conversation {
         // A server may refuse a request whose head it did not wait for.
         if let Some((server, _)) = self.server
             && let StreamState::Head(partial) = server.other().of(&self.streams)
-            && partial.recognised
+            && partial.recognized
         {
             let (method, start) = (head::method(&partial.raw), partial.start);
             self.pairing.reserve(method, start, sink);
@@ -215,9 +215,9 @@ fn head_at(piece: &mut StreamPiece<'_>, len: usize) -> HeadSeen {
 }
 
 /// Keeps the rest of the piece until more of the head comes.
-fn hold(piece: &mut StreamPiece<'_>, unproven: bool, recognised: bool) -> StreamState {
+fn hold(piece: &mut StreamPiece<'_>, unproven: bool, recognized: bool) -> StreamState {
     let start = MessageStart { unproven, ..MessageStart::from(&*piece) };
-    let partial = PartialHead { start, raw: piece.bytes.to_vec(), recognised };
+    let partial = PartialHead { start, raw: piece.bytes.to_vec(), recognized };
     piece.pass(partial.raw.len());
     StreamState::Head(Box::new(partial))
 }

@@ -154,7 +154,7 @@ impl Conversation {
 
     /// Emits a request with an incomplete head, if its first line is complete.
     pub(super) fn broken_request(&mut self, partial: &PartialHead, state: RequestState, at: Timestamp, sink: Sink<'_>) {
-        if !partial.recognised {
+        if !partial.recognized {
             return;
         }
         self.speaks = Protocol::Http1;

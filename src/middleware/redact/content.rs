@@ -34,20 +34,20 @@ enum ContentKind {
     /// Pictures, sound, film, fonts, styles.
     Media,
     /// It does not say.
-    Unlabelled,
+    Unlabeled,
     /// Anything else: XML, protobuf, archives.
     Other,
 }
 
 impl ContentKind {
     fn of(content_type: Option<&[u8]>) -> Self {
-        let Some(value) = content_type else { return Self::Unlabelled };
+        let Some(value) = content_type else { return Self::Unlabeled };
         let essence = value.split(|byte| matches!(byte, b';' | b',')).next().unwrap_or_default();
         let kind = essence.trim_ascii().to_ascii_lowercase();
         let begins = |with: &[u8]| kind.starts_with(with);
         let ends = |with: &[u8]| kind.ends_with(with);
         match kind.as_slice() {
-            b"" => Self::Unlabelled,
+            b"" => Self::Unlabeled,
             b"text/event-stream" => Self::EventStream,
             b"application/x-www-form-urlencoded" => Self::Form,
             _ if memchr::memmem::find(&kind, b"json").is_some() => Self::Json,
@@ -106,7 +106,7 @@ impl ContentRedactor<'_> {
             return Ok(Some(new));
         }
         // CSV, JSONP, scripts and pages with data: what is sought may stand there, and nobody knows where it ends.
-        let is_field = depth > 0 && kind == ContentKind::Unlabelled;
+        let is_field = depth > 0 && kind == ContentKind::Unlabeled;
         if !is_field && self.mentions(content) { Err(Unreadable::Type) } else { Ok(None) }
     }
 
@@ -343,7 +343,7 @@ impl PartRedactor for ContentRedactor<'_> {
             ContentKind::Multipart => multipart::redact(self, content_type.unwrap_or_default(), content, depth),
             _ if self.seems_json(content) => self.json(content_type, content),
             ContentKind::Form => self.form(content),
-            ContentKind::Text | ContentKind::Unlabelled | ContentKind::Other => self.untold(kind, content, depth),
+            ContentKind::Text | ContentKind::Unlabeled | ContentKind::Other => self.untold(kind, content, depth),
             ContentKind::Media => Ok(None),
         }
     }

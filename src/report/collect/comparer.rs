@@ -76,7 +76,8 @@ impl Comparer {
 
     /// Returns a warning for each rule that left out nothing, though it could have.
     pub(crate) fn unmet_rules(&self) -> impl Iterator<Item = String> {
-        let warning = |rule| format!("--ignore {rule} left out nothing in the responses compared: is it spelt right?");
+        let warning =
+            |rule| format!("--ignore {rule} left out nothing in the responses compared: is it spelled right?");
         self.rules.unmet().map(warning)
     }
 

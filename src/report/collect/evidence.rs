@@ -1,7 +1,7 @@
 //! Evidence: the parts of the report next to the ledger, which are routes, difference groups and the timeline.
 //!
 //! The reporter passes on events in order and as they happen; blocks of the summary come out at any time. Nothing here
-//! counts towards the sums of the ledger, and everything is bounded whatever the run's length.
+//! counts toward the sums of the ledger, and everything is bounded whatever the run's length.
 
 use std::sync::Arc;
 use std::time::Duration;

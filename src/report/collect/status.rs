@@ -54,9 +54,9 @@ impl StatusClass {
         }
     }
 
-    /// Its colour on a terminal, as the number of an ANSI escape; `None` for the terminal's own.
+    /// Its color on a terminal, as the number of an ANSI escape; `None` for the terminal's own.
     #[must_use]
-    pub const fn colour(self) -> Option<&'static str> {
+    pub const fn color(self) -> Option<&'static str> {
         match self {
             Self::Success => Some("32"),
             Self::Redirect => Some("36"),

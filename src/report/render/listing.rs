@@ -33,17 +33,17 @@ const FAINT: &str = "2";
 #[derive(Clone, Debug)]
 pub struct Listing {
     width: Option<usize>,
-    colour: bool,
+    color: bool,
     id: usize,
     client: usize,
     method: usize,
 }
 
 impl Listing {
-    /// A listing of lines of at most `width` characters, where that is given, with ANSI colours where `colour`.
+    /// A listing of lines of at most `width` characters, where that is given, with ANSI colors where `color`.
     #[must_use]
-    pub const fn new(width: Option<usize>, colour: bool) -> Self {
-        Self { width, colour, id: 6, client: 15, method: 4 }
+    pub const fn new(width: Option<usize>, color: bool) -> Self {
+        Self { width, color, id: 6, client: 15, method: 4 }
     }
 
     /// The line above the others.
@@ -85,9 +85,9 @@ impl Listing {
         let class = StatusClass::of(response.map(|response| response.status));
         let used = width(&before) + width(&status) + width(&after) + width(&state);
         let what = self.what(request, self.width.map(|width| width.saturating_sub(used).max(SHORTEST_TARGET)));
-        let status = class.colour().map_or(Cow::Borrowed(status.as_str()), |colour| self.paint(&status, colour));
-        let colour_of_state = StatusClass::None.colour().unwrap_or(FAINT);
-        format!("{}{status}{after}{what}{}", self.paint(&before, FAINT), self.paint(&state, colour_of_state))
+        let status = class.color().map_or(Cow::Borrowed(status.as_str()), |color| self.paint(&status, color));
+        let color_of_state = StatusClass::None.color().unwrap_or(FAINT);
+        format!("{}{status}{after}{what}{}", self.paint(&before, FAINT), self.paint(&state, color_of_state))
     }
 
     /// Method and target in `room` characters, fit for a terminal.
@@ -103,8 +103,8 @@ impl Listing {
         self.width.is_none_or(|width| width >= ROOMY)
     }
 
-    fn paint<'a>(&self, text: &'a str, colour: &str) -> Cow<'a, str> {
-        if self.colour && !text.is_empty() { format!("\x1b[{colour}m{text}\x1b[0m").into() } else { text.into() }
+    fn paint<'a>(&self, text: &'a str, color: &str) -> Cow<'a, str> {
+        if self.color && !text.is_empty() { format!("\x1b[{color}m{text}\x1b[0m").into() } else { text.into() }
     }
 }
 
@@ -198,11 +198,11 @@ mod tests {
     }
 
     #[test]
-    fn statuses_are_coloured_by_class() {
+    fn statuses_are_colored_by_class() {
         let mut listing = Listing::new(None, true);
-        for (status, colour) in [(200, "32"), (304, "36"), (404, "33"), (503, "31")] {
+        for (status, color) in [(200, "32"), (304, "36"), (404, "33"), (503, "31")] {
             let line = listing.line(&exchange("GET /", Some(status)));
-            assert!(line.contains(&format!("\x1b[{colour}m   {status}\x1b[0m")), "{line:?}");
+            assert!(line.contains(&format!("\x1b[{color}m   {status}\x1b[0m")), "{line:?}");
         }
     }
 

@@ -58,7 +58,7 @@ struct GateReading {
     sample: SampleWord,
 }
 
-/// The judgement on a demand: of several targets that on the worst.
+/// The judgment on a demand: of several targets that on the worst.
 pub(super) fn judge(demand: &Threshold, needed: u64, measured: &[(String, GateInput)]) -> GateResult {
     let several = measured.len() > 1;
     let all = measured.iter().map(|(url, measured)| {

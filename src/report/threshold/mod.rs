@@ -1,6 +1,6 @@
 //! Demands on a run: `status-diff>0.1%`, `p99>1.2*production`, `body-diff{route="/v2/*"}>0`.
 //!
-//! Text comes in and becomes [`Thresholds`]; at the end a [`Summary`](super::schema::summary::Summary) comes in and a judgement on each
+//! Text comes in and becomes [`Thresholds`]; at the end a [`Summary`](super::schema::summary::Summary) comes in and a judgment on each
 //! leaves. What is asked of a route is counted on the way by the demand's own pattern ([`ThresholdWatch`]); everything else is in
 //! the summary. Nothing is sent, printed or stopped here.
 //!

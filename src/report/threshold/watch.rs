@@ -213,7 +213,7 @@ impl ThresholdWatch {
         demands
     }
 
-    /// The judgement on each demand, in their order. What the summary calls noise does not count.
+    /// The judgment on each demand, in their order. What the summary calls noise does not count.
     #[must_use]
     pub fn judge(&self, summary: &Summary) -> Vec<GateResult> {
         let rows = summary.noise.iter();

@@ -49,9 +49,9 @@ mod tests {
             seen.targets.insert((*url).to_owned(), LiveTargetBuckets::default());
             seen.names.extend(name.map(|name| ((*url).to_owned(), name.to_owned())));
         }
-        let labelled = by_label(&seen);
-        assert_eq!(labelled.summary.targets.keys().collect::<Vec<_>>(), expected);
-        assert!(labelled.targets.keys().eq(expected.iter()), "{:?}", labelled.targets.keys());
+        let labeled = by_label(&seen);
+        assert_eq!(labeled.summary.targets.keys().collect::<Vec<_>>(), expected);
+        assert!(labeled.targets.keys().eq(expected.iter()), "{:?}", labeled.targets.keys());
     }
 
     #[test]

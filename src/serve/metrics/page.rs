@@ -71,7 +71,7 @@ impl FamilyWriter<'_> {
 
     /// Adds a number.
     pub(super) fn value(&mut self, labels: MetricLabels<'_>, value: f64) -> &mut Self {
-        let mut metric = labelled(labels);
+        let mut metric = labeled(labels);
         if self.kind == MetricType::COUNTER {
             let mut counter = Counter::default();
             counter.set_value(value);
@@ -96,7 +96,7 @@ impl FamilyWriter<'_> {
             bucket
         });
         histogram.set_bucket(buckets.collect());
-        let mut metric = labelled(labels);
+        let mut metric = labeled(labels);
         metric.set_histogram(histogram);
         self.add(metric)
     }
@@ -110,7 +110,7 @@ impl FamilyWriter<'_> {
 }
 
 /// A sample without a value. Labels without a value are left out: to Prometheus that is the same.
-fn labelled(labels: MetricLabels<'_>) -> Metric {
+fn labeled(labels: MetricLabels<'_>) -> Metric {
     let some = labels.iter().filter(|(_, value)| !value.is_empty());
     Metric::from_label(
         some.map(|(name, value)| {

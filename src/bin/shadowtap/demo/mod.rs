@@ -87,7 +87,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
             write_page(&Output::File(file.clone()), mode, &summary)?;
         }
         let width = terminal::or_default(terminal::width_of_stdout());
-        Ok(text::report(&summary, width, terminal::colour_on_stdout()))
+        Ok(text::report(&summary, width, terminal::color_on_stdout()))
     })?;
     // A run that was stopped has not seen all that was built in.
     Ok(gates::ending(&summary, !agrees && !halt.is_set()))

@@ -41,7 +41,7 @@ fn bad(rank: u8, text: String) -> LinePart {
 }
 
 /// Both lines, `width` columns wide together with what stands before the first.
-pub(super) fn both(figures: &ProgressFigures, elapsed: Duration, width: usize, colour: bool) -> String {
+pub(super) fn both(figures: &ProgressFigures, elapsed: Duration, width: usize, color: bool) -> String {
     let width = width.max(NARROWEST).saturating_sub(MARGIN);
     let clock = clock(elapsed);
     let room = width.saturating_sub(clock.len() + 1);
@@ -53,7 +53,7 @@ pub(super) fn both(figures: &ProgressFigures, elapsed: Duration, width: usize, c
         first.insert(0, LinePart { then: "  ", ..piece(u8::MAX, cells(read)) });
     }
     let second = fitted(comparison(figures), width);
-    format!("{} {clock}\n  {}", joined(&first, colour), joined(&second, colour))
+    format!("{} {clock}\n  {}", joined(&first, color), joined(&second, color))
 }
 
 /// Both as one line, whatever its length.
@@ -135,9 +135,9 @@ fn length(pieces: &[LinePart]) -> usize {
     text + COMMA.len() * pieces.len().saturating_sub(1)
 }
 
-fn joined(pieces: &[LinePart], colour: bool) -> String {
+fn joined(pieces: &[LinePart], color: bool) -> String {
     let text = |piece: &LinePart| {
-        if piece.bad && colour { format!("\x1b[31m{}\x1b[0m", piece.text) } else { piece.text.clone() }
+        if piece.bad && color { format!("\x1b[31m{}\x1b[0m", piece.text) } else { piece.text.clone() }
     };
     let mut line = String::new();
     let mut gap = "";
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_or_fails_is_red_where_colour_is_welcome() {
+    fn what_is_lost_or_fails_is_red_where_color_is_welcome() {
         let figures = ProgressFigures { lost: 7, failed: 2, paused: true, ..figures() };
         let text = both(&figures, Duration::ZERO, 200, true);
         for red in

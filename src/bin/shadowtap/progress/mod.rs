@@ -108,14 +108,14 @@ impl Drop for ProgressWatch {
 /// Two lines that change in place. Without a terminal nothing is shown.
 fn bar(sight: &ProgressView) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let colour = terminal::colour_on_stderr();
+    let color = terminal::color_on_stderr();
     let both = sight.clone();
     let lines = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
         // A column is left free: some terminals wrap when the last one is written.
         let width = terminal::or_default(terminal::width_of_stderr()).saturating_sub(1);
-        let text = line::both(&both.figures(), state.elapsed(), width, colour);
+        let text = line::both(&both.figures(), state.elapsed(), width, color);
         // The bar has no way to say that it cannot be drawn.
-        out.write_str(&sanitize::text(&text, colour)).unwrap_or_default();
+        out.write_str(&sanitize::text(&text, color)).unwrap_or_default();
     };
     if let Ok(style) = ProgressStyle::with_template("{spinner} {lines}") {
         bar.set_style(style.with_key("lines", lines));

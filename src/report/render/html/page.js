@@ -541,7 +541,7 @@ const shadowtap = (() => {
       h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Route", "Where", "Why"].map((name) => h("th", { scope: "col" }, name)), ["Shadow", "By itself"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
         h("tbody", {}, list.slice(0, 300).map((n) => h("tr", {}, h("td", {}, wire(n.route || "")), h("td", {}, h("span", { class: "tag" }, n.in || ""), wire(n.path || "")), h("td", {}, shown(WHY[n.why] || words(n.why || ""))), rate(n, "shadow"), rate(n, "own")))))), unlearntText());
   };
-  // What could not be learnt, and what helps.
+  // What could not be learned, and what helps.
   const unlearnt = () => unlearntText() && section("noise", "Noise that is not known", null, unlearntText());
   const unlearntText = () => {
     const found = rowsOf(summary.noise_unlearnt).find((one) => one.target === targetUrl());
@@ -605,7 +605,7 @@ const shadowtap = (() => {
     if (!summary) return;
     const top = window.scrollY;
     keepFocus(() => root.replaceChildren(...[head(), differences(), ledger(), matrix(), latency(), overTime(), routes(), noise(), facts(),
-      h("footer", {}, `Made by shadowtap ${summary.version || ""}. Values that look secret are masked. Latency: `, "production and service end with the first byte of the response; response begins when the request was due. A latency of service is slower, and coloured, where a percentile is 1.25 times production’s and 5 ms above it at p95 (100 requests), 2 ms at p50 (30) or 10 ms at p99 (500); or where of 8 or more the fastest is beyond production’s slowest.")].flat(9).filter(Boolean)));
+      h("footer", {}, `Made by shadowtap ${summary.version || ""}. Values that look secret are masked. Latency: `, "production and service end with the first byte of the response; response begins when the request was due. A latency of service is slower, and colored, where a percentile is 1.25 times production’s and 5 ms above it at p95 (100 requests), 2 ms at p50 (30) or 10 ms at p99 (500); or where of 8 or more the fastest is beyond production’s slowest.")].flat(9).filter(Boolean)));
     if (window.scrollY !== top) window.scrollTo(0, top);
   };
   // `options.live`: the run goes on. `options.root`: the element to fill, else #report.

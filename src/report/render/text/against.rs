@@ -9,10 +9,10 @@ use super::{NARROWEST, Severity, TextReport, WIDEST};
 /// Columns of a figure.
 const FIGURE: usize = 18;
 
-/// Returns the changes for better and for worse, `width` columns wide, with ANSI colors where `colour`.
+/// Returns the changes for better and for worse, `width` columns wide, with ANSI colors where `color`.
 #[must_use]
-pub fn against(comparison: &RunDiff, width: usize, colour: bool) -> String {
-    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+pub fn against(comparison: &RunDiff, width: usize, color: bool) -> String {
+    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), color };
     page.paragraph(&comparison.sentence, if comparison.is_worse() { Severity::Bad } else { Severity::Good });
     for (name, run) in ["before", "after"].iter().zip(&comparison.runs) {
         page.wrapped(

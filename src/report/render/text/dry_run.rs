@@ -15,10 +15,10 @@ const MAX_ROWS: usize = 20;
 /// Lines of a head that are shown; of further ones there is the number.
 const MAX_HEAD_LINES: usize = 100;
 
-/// What a run would send, `width` columns wide, with ANSI colours where `colour`.
+/// What a run would send, `width` columns wide, with ANSI colors where `color`.
 #[must_use]
-pub fn dry_run(tally: &DryRunTally, width: usize, colour: bool) -> String {
-    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+pub fn dry_run(tally: &DryRunTally, width: usize, color: bool) -> String {
+    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), color };
     let mut first = format!("Dry run: {} seen, nothing sent, no output written", counted(tally.seen, "request"));
     if let Some(length) = tally.length {
         let length = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
@@ -38,8 +38,8 @@ pub fn dry_run(tally: &DryRunTally, width: usize, colour: bool) -> String {
 
 /// The requests that a selection lets pass, and at which filter the others end; empty where nothing ended or was routed.
 #[must_use]
-pub fn passed(tally: &DryRunTally, width: usize, colour: bool) -> String {
-    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+pub fn passed(tally: &DryRunTally, width: usize, color: bool) -> String {
+    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), color };
     let Some(passing) = tally.destinations.first() else { return page.out };
     let text = format!("{} of {} pass the filters", number(passing.requests), counted(tally.seen, "request"));
     page.paragraph(&text, Severity::Title);

@@ -17,10 +17,10 @@ const CELL: usize = 11;
 /// Levels of the course over time, none first.
 const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The forecast, `width` columns wide, with ANSI colours where `colour`.
+/// The forecast, `width` columns wide, with ANSI colors where `color`.
 #[must_use]
-pub fn forecast(outlook: &ForecastReport, width: usize, colour: bool) -> String {
-    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+pub fn forecast(outlook: &ForecastReport, width: usize, color: bool) -> String {
+    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), color };
     page.paragraph(&first_line(outlook), Severity::Plain);
     if outlook.unfollowed > 0 {
         let text = format!("! {} too many at once to be followed", counted(outlook.unfollowed, "connection"));

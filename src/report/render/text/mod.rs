@@ -51,10 +51,10 @@ const MAX_REASONS: usize = 8;
 /// Median lateness from which the schedule counts as missed, in microseconds.
 const LATE_US: u64 = 100_000;
 
-/// The report of a run that sent something, `width` columns wide, with ANSI colours where `colour`.
+/// The report of a run that sent something, `width` columns wide, with ANSI colors where `color`.
 #[must_use]
-pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
-    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+pub fn report(summary: &Summary, width: usize, color: bool) -> String {
+    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), color };
     let verdict = summary.verdict.clone().unwrap_or_else(|| Verdict::of(summary));
     verdict::verdict(&mut page, summary, &verdict);
     ledger(&mut page, summary, &verdict);
@@ -97,8 +97,8 @@ fn asked(page: &mut TextReport, summary: &Summary) {
 /// The few lines under what `inspect` shows: how much there was, how many of it are `shown` where not all are, what was
 /// kept back, and what could not be read.
 #[must_use]
-pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, colour: bool) -> String {
-    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, color: bool) -> String {
+    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), color };
     let Requests { seen, ended, .. } = &summary.requests;
     let mut text = counted(*seen, "exchange");
     let filtered = ended.filtered.iter().map(|(rule, count)| {
@@ -139,12 +139,12 @@ enum Severity {
 struct TextReport {
     out: String,
     width: usize,
-    colour: bool,
+    color: bool,
 }
 
 impl TextReport {
     fn line(&mut self, text: &str) {
-        self.out.push_str(&sanitize::text(text.trim_end(), self.colour));
+        self.out.push_str(&sanitize::text(text.trim_end(), self.color));
         self.out.push('\n');
     }
 
@@ -185,7 +185,7 @@ impl TextReport {
         // What is painted has no style of its own.
         let text = sanitize::text(text, false);
         let code = match tone {
-            _ if !self.colour => return text.into_owned(),
+            _ if !self.color => return text.into_owned(),
             Severity::Plain => return text.into_owned(),
             Severity::Title => "1",
             Severity::Faint => "2",
@@ -533,7 +533,7 @@ fn warnings(page: &mut TextReport, summary: &Summary) {
     }
     for (url, target) in &summary.targets {
         if target.schedule_lag_us.as_ref().is_some_and(|lag| lag.p50 >= LATE_US) {
-            all.push(format!("the schedule could not be kept towards {url}: raise --max-in-flight, or lower --speed"));
+            all.push(format!("the schedule could not be kept toward {url}: raise --max-in-flight, or lower --speed"));
         }
     }
     all.extend(summary.warnings.iter().cloned());

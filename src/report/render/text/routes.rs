@@ -17,9 +17,9 @@ const ROUTE: usize = 32;
 const USUAL: [StatusClass; 5] =
     [StatusClass::Success, StatusClass::Redirect, StatusClass::Client, StatusClass::Server, StatusClass::None];
 
-/// The table, `width` columns wide (as wide as it needs to be without one), with ANSI colours where `colour`.
+/// The table, `width` columns wide (as wide as it needs to be without one), with ANSI colors where `color`.
 #[must_use]
-pub fn routes(routes: &RouteStats, width: Option<usize>, colour: bool) -> String {
+pub fn routes(routes: &RouteStats, width: Option<usize>, color: bool) -> String {
     let all = routes.all();
     if all.requests == 0 {
         return String::new();
@@ -28,7 +28,7 @@ pub fn routes(routes: &RouteStats, width: Option<usize>, colour: bool) -> String
     let table = RouteTable::new(&all, width);
     let room = width.map(|width| width.saturating_sub(table.width()));
     let stacked = room.is_some_and(|room| room < ROUTE);
-    let mut page = TextReport { out: String::new(), width: width.unwrap_or(usize::MAX), colour };
+    let mut page = TextReport { out: String::new(), width: width.unwrap_or(usize::MAX), color };
     let head = page.paint(&format!("{}{}", table.head(), if stacked { "" } else { "  route" }), Severity::Title);
     page.line(&head);
     for row in routes.rows().iter().chain([&all]) {
@@ -169,7 +169,7 @@ mod tests {
     fn counts_that_make_the_table_too_wide_are_shortened() {
         let statuses = USUAL.map(|class| (class.key(), 1_234_567)).into();
         let all = RouteRow { requests: 6_172_835, share: 1.0, statuses, ..some(None).all() };
-        let page = TextReport { out: String::new(), width: 80, colour: false };
+        let page = TextReport { out: String::new(), width: 80, color: false };
         for (width, cell) in [(None, "1,234,567"), (Some(80), "1.23M")] {
             let table = RouteTable::new(&all, width);
             let row = table.row(&page, &all);

@@ -76,7 +76,7 @@ mod tests {
     use crate::report::schema::target::TargetGuard;
 
     fn page(fill: impl FnOnce(&mut TextReport)) -> String {
-        let mut page = TextReport { out: String::new(), width: 80, colour: false };
+        let mut page = TextReport { out: String::new(), width: 80, color: false };
         fill(&mut page);
         page.out
     }

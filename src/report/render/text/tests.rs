@@ -259,7 +259,7 @@ fn what_flags_keep_out_is_told_in_words() {
 }
 
 #[test]
-fn colour_only_where_it_is_asked_for() {
+fn color_only_where_it_is_asked_for() {
     assert!(!report(&summary(), 80, false).contains('\x1b'));
     assert!(report(&summary(), 80, true).contains("\x1b[32m"));
 }
