@@ -10,6 +10,7 @@ const MAX_EXAMPLE: usize = 160;
 
 /// Reason that a request has no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendError {
     /// The target, or the way to it, failed.
     Failed {

@@ -119,6 +119,10 @@ pub fn enter(needs: &Needs) -> Result<Sandbox, SandboxError> {
 }
 
 /// Other systems have nothing of the kind.
+///
+/// # Errors
+///
+/// None.
 #[cfg(not(target_os = "linux"))]
 pub fn enter(needs: &Needs) -> Result<Sandbox, SandboxError> {
     Ok(Sandbox { files: false, calls: false, programs: !needs.programs.is_empty() })

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One reason for which deliveries failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FailureReason {
     /// The kind, a key of `failed`.
     pub kind: String,
@@ -17,6 +18,7 @@ pub struct FailureReason {
 
 /// Responses that came without a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DesynchronisedSummary {
     /// Deliveries that failed for it (`desynchronised`): whose response came is not known, and none is compared.
     pub deliveries: u64,

@@ -34,6 +34,7 @@ pub struct GateResult {
 /// Result of a threshold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum GateState {
     /// It held.
     #[default]

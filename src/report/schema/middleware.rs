@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Counts of external processes, other than requests given back. The results of the requests are in the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MiddlewareCounts {
     /// Requests that they made up, second echoes included; each counts as seen.
     pub made_up: u64,

@@ -7,6 +7,7 @@ use crate::compare::DifferencePart;
 /// Evidence that a field is not steady.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum NoiseSource {
     /// Production and the baseline differ in it.
     Baseline,
@@ -18,6 +19,7 @@ pub enum NoiseSource {
 
 /// A field that is noise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NoiseRow {
     /// The route, as in `routes`.
     pub route: String,
@@ -38,6 +40,7 @@ pub struct NoiseRow {
 
 /// A field that differs and is no noise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FieldRow {
     /// The route, as in `routes`.
     pub route: String,
@@ -67,6 +70,7 @@ pub struct UnlearntNoise {
 
 /// Rates at which a field differs, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NoiseRates {
     /// At the target, from production.
     pub shadow: f64,
@@ -76,6 +80,7 @@ pub struct NoiseRates {
 
 /// Comparisons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NoiseSamples {
     /// Of the target with production.
     pub shadow: u64,
@@ -85,6 +90,7 @@ pub struct NoiseSamples {
 
 /// Responses that differ in nothing but noise, by the part that does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct NoiseOnlyCounts {
     /// In anything: they are the same but for noise.
     #[serde(default)]

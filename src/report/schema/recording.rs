@@ -11,6 +11,7 @@ pub(super) const DISK: &str = "disk";
 
 /// Totals of a recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RecordingSummary {
     /// Files that were made.
     pub files: u64,

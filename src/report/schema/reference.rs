@@ -6,6 +6,7 @@ use super::target::TargetSummary;
 
 /// The stack that is known to be good, held against production to learn what is noise. As a target's block.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Baseline {
     /// Its URL.
     pub url: String,
@@ -17,6 +18,7 @@ pub struct Baseline {
 /// Requests that were sent to a target a second time, to learn what is noise: `offered` = `in_flight` + `sent` +
 /// `failed` + `shed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SelfChecks {
     /// Requests that were to be sent a second time.
     pub offered: u64,

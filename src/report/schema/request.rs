@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a run was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RunRequest {
     /// The command line, as a shell takes it, without secrets; empty where there was none.
     pub command_line: String,

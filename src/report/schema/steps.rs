@@ -26,6 +26,7 @@ pub struct RampStep {
 /// Cause of a change of the share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum StepCause {
     /// The ramp.
     Ramp,

@@ -151,6 +151,7 @@ pub struct Frames {
 
 /// A frame of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct FileFrame {
     /// The file's name, as it was given.
     pub file: String,
@@ -160,6 +161,7 @@ pub struct FileFrame {
 
 /// Silences of the capture that were shortened.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MaxGap {
     /// The longest silence that is kept, in seconds.
     pub limit_s: f64,
@@ -180,6 +182,7 @@ impl MaxGap {
 
 /// Counts of reassembly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Tcp {
     /// Connections.
     pub connections: u64,
@@ -206,6 +209,7 @@ pub struct Tcp {
 
 /// Counts of connections by protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Streams {
     /// HTTP/1.
     pub http1: u64,
@@ -221,6 +225,7 @@ pub struct Streams {
 
 /// The ledger of requests: `seen` = `offered` + `in_flight` + all of `ended`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Requests {
     /// Requests that were seen.
     pub seen: u64,
@@ -267,6 +272,7 @@ impl Default for Ended {
 
 /// Position of a ramp at the end. Shares are from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RampEnd {
     /// The ramp, as it was asked for.
     pub plan: String,
@@ -285,6 +291,7 @@ pub struct RampEnd {
 /// Responses of production to the requests that were offered (to all requests where nothing is sent): so that its
 /// figures and the targets' are about the same requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ProductionSide {
     /// Final statuses.
     pub statuses: CountMap,
@@ -299,6 +306,7 @@ pub struct ProductionSide {
 
 /// Shares that the sample reached, from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SampleSummary {
     /// The share that was asked for.
     pub asked: f64,

@@ -93,6 +93,7 @@ pub struct TargetGuard {
 
 /// One address of a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AddressSummary {
     /// IP address and port.
     pub address: String,
@@ -126,6 +127,7 @@ pub struct TargetEnded {
 
 /// Durations at one target, in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TargetLatency {
     /// Setting up a connection, TLS included.
     pub connect: LatencySummary,

@@ -48,6 +48,7 @@ pub struct TimelinePoint {
 
 /// Responses of production within one point.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ProductionPoint {
     /// Final responses.
     #[serde(default, skip_serializing_if = "is_zero")]

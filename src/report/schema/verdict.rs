@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Verdict on a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Verdict {
     /// That of the worst target.
     pub word: VerdictWord,
@@ -25,6 +26,7 @@ pub(crate) const MAX_SENTENCES: usize = 5;
 /// A run in a word. The order is from worst to best.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum VerdictWord {
     /// No response came from the target.
     Failed,
@@ -48,6 +50,7 @@ pub enum VerdictWord {
 /// How a piece of a report is meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Severity {
     /// As one hopes.
     #[default]
@@ -60,6 +63,7 @@ pub enum Severity {
 
 /// A target in a word.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TargetVerdict {
     /// Its URL.
     pub target: String,
@@ -71,6 +75,7 @@ pub struct TargetVerdict {
 
 /// A sentence, and what it says as values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct VerdictSentence {
     /// What it is about.
     pub kind: FindingKind,
@@ -107,6 +112,7 @@ pub struct VerdictSentence {
 /// What a sentence is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum FindingKind {
     /// A demand that did not hold.
     Gate,
