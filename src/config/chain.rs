@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::middleware::file::Environment;
 use crate::middleware::limit::PerSecond;
-use crate::middleware::patterns::Budget;
+use crate::middleware::patterns::PatternBudget;
 use crate::middleware::route::TargetNames;
 use crate::middleware::{
     ChainFile, ChainSettings, LimitSpec, PseudonymKey, RunIdentity, SampleKey, Template, allow_deny, name_value,
@@ -30,7 +30,7 @@ pub(super) fn settings(
     mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
 ) -> ChainSettings {
-    let budget = Budget::default();
+    let budget = PatternBudget::default();
     let environment = Environment { targets: targets.clone(), expressions: budget.clone(), ..Environment::default() };
     let (files, for_targets) = files_of(&typed.filters, &environment, mistakes);
     let (set_headers, remove_headers) = header_rules(typed, mistakes);
@@ -74,7 +74,7 @@ pub(super) fn inspected(
 pub(super) fn select(
     typed: &typed::Select,
     writes: bool,
-    budget: &Budget,
+    budget: &PatternBudget,
     mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
 ) -> ChainSettings {
@@ -155,7 +155,7 @@ fn read(path: &Path, environment: &Environment, mistakes: &mut ConfigMistakes) -
 pub fn reread(settings: &ChainSettings, targets: &TargetNames) -> Result<ChainSettings, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     // The expressions of flags stay, and count.
-    let budget = Budget::with([&settings.allow_paths, &settings.deny_paths]);
+    let budget = PatternBudget::with([&settings.allow_paths, &settings.deny_paths]);
     let environment = Environment { targets: targets.clone(), expressions: budget, ..Environment::default() };
     let mut again = |file: &ChainFile| read(&file.path, &environment, &mut mistakes);
     let files = settings.files.iter().filter_map(&mut again).collect();

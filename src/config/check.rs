@@ -9,7 +9,7 @@ use regex_automata::util::syntax;
 use crate::capture::{self, CaptureError, Tunnel};
 use crate::help;
 use crate::middleware::PatternSet;
-use crate::middleware::patterns::Budget;
+use crate::middleware::patterns::PatternBudget;
 use crate::quantity;
 use crate::recording::{self, Origin, RecordingReadError};
 
@@ -35,7 +35,12 @@ pub(super) fn each<T, E: Display>(
 }
 
 /// Regular expressions over bytes.
-pub(super) fn regexes(flag: &str, typed: &[String], budget: &Budget, mistakes: &mut ConfigMistakes) -> PatternSet {
+pub(super) fn regexes(
+    flag: &str,
+    typed: &[String],
+    budget: &PatternBudget,
+    mistakes: &mut ConfigMistakes,
+) -> PatternSet {
     let texts: Vec<&str> = typed.iter().map(String::as_str).collect();
     PatternSet::compile(&texts, syntax::Config::new(), budget).unwrap_or_else(|all| {
         for (_, why) in all {

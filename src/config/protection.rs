@@ -12,7 +12,7 @@ use crate::serve::control::SocketLocation;
 
 /// Protection of a run's targets.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Protection {
+pub(super) struct ProtectionSettings {
     /// Ramp of the share.
     pub(super) ramp: Option<RampPlan>,
     /// A command outside that brakes.
@@ -38,14 +38,14 @@ pub(super) fn protection(
     live: bool,
     mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
-) -> Protection {
+) -> ProtectionSettings {
     if typed.ramp.is_some() && select.sample.is_some() {
         mistakes.add("--ramp and --sample", "contradict each other: the ramp says the share, from its first step on");
     }
     let ramp = parsed("--ramp", typed.ramp.as_deref(), mistakes);
     let command = guard_command(typed, mistakes, warnings);
     let guard = guard(typed, live, command.is_some(), mistakes, warnings);
-    Protection { ramp, command, guard }
+    ProtectionSettings { ramp, command, guard }
 }
 
 fn guard_command(
@@ -96,7 +96,11 @@ mod tests {
     use crate::replay::guard::GuardAction;
 
     #[track_caller]
-    fn check(live: bool, change: impl FnOnce(&mut typed::Protection, &mut typed::Select), told: &[&str]) -> Protection {
+    fn check(
+        live: bool,
+        change: impl FnOnce(&mut typed::Protection, &mut typed::Select),
+        told: &[&str],
+    ) -> ProtectionSettings {
         let (mut typed, mut select) = (typed::Protection::default(), typed::Select::default());
         change(&mut typed, &mut select);
         let (mut mistakes, mut warnings) = (ConfigMistakes::default(), Vec::new());
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn only_a_shadow_has_a_guard_unasked() {
-        assert_eq!(check(false, |_, _| {}, &[]), Protection::default());
+        assert_eq!(check(false, |_, _| {}, &[]), ProtectionSettings::default());
         assert_eq!(check(true, |_, _| {}, &[]).guard, Some(GuardSettings::of_shadow()));
         assert_eq!(check(true, |typed, _| typed.guard = Some("off".to_owned()), &[]).guard, None);
     }

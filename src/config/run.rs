@@ -17,7 +17,7 @@ use crate::serve::control::SocketLocation;
 
 use super::mistakes::ConfigMistakes;
 use super::monitoring::{self, Monitoring};
-use super::protection::{self, Protection};
+use super::protection::{self, ProtectionSettings};
 use super::{Outputs, chain, check, compare, external, gates, live, outputs, typed};
 
 /// A run that was asked for, checked. Nothing was made or sent for it yet.
@@ -103,7 +103,7 @@ pub fn record(typed: &typed::Record) -> Result<RunConfig, ConfigMistakes> {
         middleware,
         external,
         targets: Vec::new(),
-        protection: Protection::default(),
+        protection: ProtectionSettings::default(),
         compare: CompareRules::default(),
         reference: ReferenceSettings::default(),
         demands: Thresholds::default(),
@@ -118,7 +118,7 @@ struct RunParts {
     middleware: middleware::ChainSettings,
     external: Option<middleware::external::ExternalSettings>,
     targets: Vec<replay::SendSettings>,
-    protection: Protection,
+    protection: ProtectionSettings,
     compare: CompareRules,
     reference: ReferenceSettings,
     demands: Thresholds,

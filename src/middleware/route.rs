@@ -14,7 +14,7 @@ use std::sync::Arc;
 use regex_automata::util::syntax;
 
 use super::context::HeadFields;
-use super::patterns::{Budget, MAX_LIST, PatternSet, short_enough};
+use super::patterns::{MAX_LIST, PatternBudget, PatternSet, short_enough};
 use super::{Context, Filter, allow_deny, query};
 use crate::bounded;
 use crate::exchange::{Outcome, Request};
@@ -90,7 +90,7 @@ impl RouteMap {
     ///
     /// Every mistake in it, with its line.
     pub fn parse(text: &str, on: MatchInput) -> Result<Self, Vec<(usize, RouteError)>> {
-        Self::within(text, on, &Budget::default())
+        Self::within(text, on, &PatternBudget::default())
     }
 
     /// Reads a map whose expressions count in `budget`.
@@ -98,7 +98,7 @@ impl RouteMap {
     /// # Errors
     ///
     /// Every mistake in it, with its line.
-    pub fn within(text: &str, on: MatchInput, budget: &Budget) -> Result<Self, Vec<(usize, RouteError)>> {
+    pub fn within(text: &str, on: MatchInput, budget: &PatternBudget) -> Result<Self, Vec<(usize, RouteError)>> {
         let (mut patterns, mut values, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
         let mut lines = Vec::new();
         for (line, text) in (1..).zip(text.lines()).map(|(line, text)| (line, text.trim())) {
@@ -288,7 +288,7 @@ impl TargetNames {
 /// # Errors
 ///
 /// Every mistake in it, with its line.
-pub fn read(path: &Path, on: MatchInput, budget: &Budget) -> Result<RouteMap, Vec<(usize, String)>> {
+pub fn read(path: &Path, on: MatchInput, budget: &PatternBudget) -> Result<RouteMap, Vec<(usize, String)>> {
     let text = bounded::read_text(path, "a map", MAX_MAP_BYTES).map_err(|error| vec![(0, causes(&error))])?;
     RouteMap::within(&text, on, budget)
         .map_err(|all| all.into_iter().map(|(line, error)| (line, error.to_string())).collect())

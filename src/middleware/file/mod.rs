@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bounded;
 
-use super::patterns::Budget;
+use super::patterns::PatternBudget;
 use super::route::TargetNames;
 use super::secret::SecretLookup;
 use super::spec::FilterSpec;
@@ -66,14 +66,14 @@ pub struct Environment {
     /// Targets that routes can name.
     pub targets: TargetNames,
     /// Budget of its expressions.
-    pub expressions: Budget,
+    pub expressions: PatternBudget,
 }
 
 impl Environment {
     /// For looking at a file on a machine that has neither its secrets nor its targets.
     #[must_use]
     pub fn for_checks() -> Self {
-        Self { secrets: SecretLookup::Placeholders, targets: TargetNames::Any, expressions: Budget::default() }
+        Self { secrets: SecretLookup::Placeholders, targets: TargetNames::Any, expressions: PatternBudget::default() }
     }
 }
 

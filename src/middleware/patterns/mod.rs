@@ -43,9 +43,9 @@ const SHOWN: usize = 80;
 
 /// Memory that expressions have taken so far, of `MAX_ALL_BYTES`. Clones count together.
 #[derive(Clone, Debug, Default)]
-pub struct Budget(Arc<AtomicUsize>);
+pub struct PatternBudget(Arc<AtomicUsize>);
 
-impl Budget {
+impl PatternBudget {
     /// Makes a budget in which these lists count already.
     #[must_use]
     pub fn with<'s>(lists: impl IntoIterator<Item = &'s PatternSet>) -> Self {
@@ -170,7 +170,7 @@ impl PatternSet {
     pub fn new<'p>(patterns: impl IntoIterator<Item = &'p str>) -> Result<Self, String> {
         let patterns: Vec<&str> = patterns.into_iter().collect();
         let first = |all: Vec<(usize, String)>| all.into_iter().next().map(|(_, why)| why).unwrap_or_default();
-        Self::compile(&patterns, syntax::Config::new().utf8(false), &Budget::default()).map_err(first)
+        Self::compile(&patterns, syntax::Config::new().utf8(false), &PatternBudget::default()).map_err(first)
     }
 
     /// Compiles a list. Each mistake comes with its place in it.
@@ -178,7 +178,11 @@ impl PatternSet {
     /// # Errors
     ///
     /// Why an expression cannot be used, in words: it is none, or too large.
-    pub fn compile(patterns: &[&str], config: syntax::Config, budget: &Budget) -> Result<Self, Vec<(usize, String)>> {
+    pub fn compile(
+        patterns: &[&str],
+        config: syntax::Config,
+        budget: &PatternBudget,
+    ) -> Result<Self, Vec<(usize, String)>> {
         if patterns.len() > MAX_LIST {
             return Err(vec![(MAX_LIST, format!("a list has {MAX_LIST} expressions at most"))]);
         }
@@ -267,7 +271,7 @@ fn anchored(text: &[u8]) -> Input<'_> {
 }
 
 /// Puts texts in order and counts what their letters take, those that begin the same once.
-fn charge_letters(texts: &mut [(Vec<u8>, u32)], budget: &Budget) -> Result<usize, String> {
+fn charge_letters(texts: &mut [(Vec<u8>, u32)], budget: &PatternBudget) -> Result<usize, String> {
     texts.sort_unstable();
     let (mut before, mut bytes): (&[u8], usize) = (&[], 0);
     for (text, _) in texts.iter() {
@@ -436,7 +440,7 @@ mod tests {
         for shape in shapes {
             let mut all: Vec<String> = (0..MAX_LIST).map(shape).collect();
             let texts: Vec<&str> = all.iter().map(String::as_str).collect();
-            let set = PatternSet::compile(&texts, bytes(), &Budget::default()).unwrap();
+            let set = PatternSet::compile(&texts, bytes(), &PatternBudget::default()).unwrap();
             for n in [0, 1, 10, 9_999, 99_999] {
                 let text = all[n].trim_start_matches('^').trim_end_matches('$').to_owned();
                 assert!(set.is_match(text.as_bytes()) && set.first(text.as_bytes()) == Some(n), "{text}");
@@ -444,7 +448,7 @@ mod tests {
             assert!(!set.is_match(b"/v2/item-100000/") && !set.is_match(b"/v2/item-"));
             all.push("one more".to_owned());
             let texts: Vec<&str> = all.iter().map(String::as_str).collect();
-            let told = PatternSet::compile(&texts, bytes(), &Budget::default()).unwrap_err();
+            let told = PatternSet::compile(&texts, bytes(), &PatternBudget::default()).unwrap_err();
             assert_eq!(told, [(MAX_LIST, "a list has 100000 expressions at most".to_owned())]);
         }
     }
@@ -452,9 +456,9 @@ mod tests {
     #[test]
     fn what_is_too_large_is_told_by_name_and_counts_over_all() {
         let large = "^/large/\\w{1000}{100}";
-        let told = Budget::default().regex(large).unwrap_err();
+        let told = PatternBudget::default().regex(large).unwrap_err();
         assert!(told.starts_with(&format!("`{large}` is too large once compiled: 16 MiB is the limit")), "{told}");
-        let left = |bytes: usize| Budget(Arc::new(AtomicUsize::new(MAX_ALL_BYTES - bytes)));
+        let left = |bytes: usize| PatternBudget(Arc::new(AtomicUsize::new(MAX_ALL_BYTES - bytes)));
         // Some 100 KiB each.
         let (one, other) = ("a\\w{20}", "b\\w{20}");
         let budget = left(1 << 20);
@@ -473,24 +477,24 @@ mod tests {
     fn what_a_list_has_taken_counts_where_it_stays() {
         let lists = ["a\\w{20}", "^/texts", "^/text$", "anywhere"].map(|one| PatternSet::new([one]).unwrap());
         for list in &lists {
-            let before = Budget::default();
+            let before = PatternBudget::default();
             assert!(list.0.bytes > 0);
             before.charge("", MAX_ALL_BYTES - list.0.bytes).unwrap();
             before.charge("", list.0.bytes).unwrap();
             assert!(before.charge("", 1).is_err());
         }
         let sum: usize = lists.iter().map(|list| list.0.bytes).sum();
-        let budget = Budget::with(&lists);
+        let budget = PatternBudget::with(&lists);
         assert!(budget.charge("", MAX_ALL_BYTES - sum).is_ok() && budget.charge("", 1).is_err());
     }
 
     #[test]
     fn an_expression_has_a_length_of_its_own() {
         let (longest, longer) = ("a".repeat(MAX_TEXT), "a".repeat(MAX_TEXT + 1));
-        assert!(PatternSet::new([longest.as_str()]).is_ok() && Budget::default().regex(&longest).is_ok());
+        assert!(PatternSet::new([longest.as_str()]).is_ok() && PatternBudget::default().regex(&longest).is_ok());
         let told = format!("`{}…` is too long: an expression has 64 KiB at most", "a".repeat(SHOWN));
         assert_eq!(PatternSet::new([longer.as_str()]).unwrap_err(), told);
-        assert_eq!(Budget::default().regex(&longer).unwrap_err(), told);
+        assert_eq!(PatternBudget::default().regex(&longer).unwrap_err(), told);
     }
 
     #[test]
@@ -501,7 +505,7 @@ mod tests {
 
     #[test]
     fn mistakes_come_with_their_places() {
-        let told = PatternSet::compile(&["^/a", "(b", "c", "d)"], bytes(), &Budget::default()).unwrap_err();
+        let told = PatternSet::compile(&["^/a", "(b", "c", "d)"], bytes(), &PatternBudget::default()).unwrap_err();
         let told: Vec<String> = told.into_iter().map(|(at, why)| format!("{at}: {why}")).collect();
         assert_eq!(
             told,
