@@ -268,14 +268,14 @@ pub(crate) fn steered() {
     }
     // Somebody else finds none, may not go there, and has nothing to offer in its place.
     let (code, said) = control(1, &["status"]);
-    assert!(code == Some(2) && said.contains("no run that goes on was found"), "{said}");
+    assert!(code == Some(2) && said.contains("found no run of this user"), "{said}");
     let (code, said) = control(1, &["--socket", socket.to_str().unwrap(), "stop"]);
     assert!(code == Some(2) && said.contains("is not spoken to"), "{said}");
     // What a kill leaves behind goes with the next look.
     assert_eq!(tap.end("KILL").code, None);
     assert!(socket.exists());
     let (code, said) = control(0, &["status"]);
-    assert!(code == Some(2) && said.contains("no run that goes on was found"), "{said}");
+    assert!(code == Some(2) && said.contains("found no run of this user"), "{said}");
     assert!(!socket.exists());
     // Or with the next run.
     let tap = Tap::start(&["record", "-i", "lo", "-p", "80", "-o", file.to_str().unwrap()]);

@@ -59,8 +59,8 @@ fn only(mut found: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
     match (found.pop(), found.is_empty()) {
         (Some(only), true) => Ok(only),
         (None, _) => bail!(
-            "no run that goes on was found for this user: a run that sudo began belongs to who typed it, and one of \
-             files has a socket only with --control PATH; name it with --socket PATH"
+            "found no run of this user: a run started with sudo belongs to who typed it, and a replay has a socket only \
+             with --control PATH; name it with --socket PATH"
         ),
         (Some(last), false) => {
             found.push(last);
