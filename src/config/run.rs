@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use crate::capture::interfaces;
-use crate::capture::live::CaptureScope;
+use crate::capture::live::{CaptureScope, Live};
 use crate::capture::privileges::User;
 use crate::compare::CompareRules;
 use crate::middleware::route::TargetNames;
@@ -145,21 +145,18 @@ fn finish(
     let patterns = outputs::routes(report.routes.routes.as_deref(), &mut mistakes);
     let recorder = recorder(recording, &middleware, &mut mistakes, &mut warnings);
     let recorder = recorder.map(|recorder| recorder.with_mode(outputs.mode));
-    if external.is_some() && recorder.as_ref().is_some_and(|recorder| recorder.target().format().takes_frames()) {
-        mistakes.add("--output and --middleware", "a capture file holds frames, and no middleware sees those");
-    }
+    unseen_frames(recorder.as_ref(), external.is_some(), &mut mistakes);
     let Monitoring { server, quiet } = monitoring::monitoring(monitoring, &mut mistakes);
     let (most, duration) = limits(running, &mut mistakes);
     let mark = mark(running.mark.as_deref(), &mut mistakes).map(|mark| mark.of_run(&middleware.run.id));
     let source = live::open(&settings, &mut mistakes);
-    if let Some(source) = &source {
-        let everybody: Vec<_> = targets.iter().chain(&reference.baseline).cloned().collect();
-        let own = own_traffic(&everybody, &settings.ports, source.interfaces(), mark.as_ref());
-        warnings.extend(mistakes.keep("--to", own).flatten());
-    }
+    let captured = source.as_ref().map(Live::interfaces).unwrap_or_default();
+    let everybody: Vec<_> = targets.iter().chain(&reference.baseline).cloned().collect();
+    let own = own_traffic(&everybody, &settings.ports, captured, mark.as_ref());
+    warnings.extend(mistakes.keep("--to", own).flatten());
     let (Some(source), Some(user), true) = (source, user, mistakes.is_empty()) else { return Err(mistakes) };
-    let capturing = live::describe(&source, &capture.local);
     let scope = CaptureScope::new(source.interfaces(), settings.bpf.as_deref(), &settings.ports);
+    let opened = LiveConfig { user, capturing: live::describe(&source, &capture.local), scope };
     // A recording is counted, and little more is asked of it.
     let is_looked_at = outputs.report.is_some() || outputs.results.is_some() || server.is_some();
     let run = Run {
@@ -182,15 +179,14 @@ fn finish(
         ..Run::new(Feed::Live(Box::new(source)))
     };
     let control = protection::control(running.control.control.as_deref(), true);
-    Ok(RunConfig {
-        run,
-        live: Some(LiveConfig { user, capturing, scope }),
-        control,
-        outputs,
-        quiet,
-        duration,
-        warnings,
-    })
+    Ok(RunConfig { run, live: Some(opened), control, outputs, quiet, duration, warnings })
+}
+
+/// Checks that no middleware is to change what is recorded as frames.
+fn unseen_frames(recorder: Option<&Recorder>, is_external: bool, mistakes: &mut ConfigMistakes) {
+    if is_external && recorder.is_some_and(|recorder| recorder.target().format().takes_frames()) {
+        mistakes.add("--output and --middleware", "a capture file holds frames, and no middleware sees those");
+    }
 }
 
 /// How many requests are taken, and for how long.

@@ -62,16 +62,7 @@ impl LayerCursor<'_> {
                     ether_type = self.u16(len)?;
                     self.peel(len + 2)?;
                 }
-                MACSEC => {
-                    // Flags say whether it is encrypted or changed, and whether it names its channel in 8 bytes more.
-                    let flags = self.u8(0)?;
-                    if flags & 0x0c != 0 {
-                        return Err(Skip::Encrypted.into());
-                    }
-                    let len = if flags & 0x20 == 0 { 6 } else { 14 };
-                    ether_type = self.u16(len)?;
-                    self.peel(len + 2)?;
-                }
+                MACSEC => ether_type = self.macsec()?,
                 BACKBONE | FABRIC_PATH => {
                     self.peel(if ether_type == BACKBONE { 4 } else { 2 })?;
                     return self.ethernet(fragments);
@@ -100,6 +91,19 @@ impl LayerCursor<'_> {
                 _ => return Err(Skip::NotIp.into()),
             }
         }
+    }
+
+    /// Peels a `MACsec` tag that leaves the frame in plain; returns the type of what follows.
+    fn macsec(&mut self) -> Result<u16, Skip> {
+        // Flags say whether it is encrypted or changed, and whether it names its channel in 8 bytes more.
+        let flags = self.u8(0)?;
+        if flags & 0x0c != 0 {
+            return Err(Skip::Encrypted);
+        }
+        let len = if flags & 0x20 == 0 { 6 } else { 14 };
+        let ether_type = self.u16(len)?;
+        self.peel(len + 2)?;
+        Ok(ether_type)
     }
 
     /// Returns whether an IPv4 datagram with TCP begins within some bytes from here, by the checksum of its header.

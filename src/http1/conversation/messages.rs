@@ -48,19 +48,7 @@ impl Conversation {
             self.done(*message, None, sink);
             return StreamState::Idle;
         }
-        if message.about.is_unproven()
-            && head::request_begins(piece.bytes) == head::StartCheck::Yes
-            && self.is_proven(piece)
-        {
-            // What it said of its length is not true: here is another request.
-            self.done(*message, None, sink);
-            return StreamState::Idle;
-        }
-        if message.body.awaits_last_line()
-            && matches!(message.about, MessageKind::Response { .. })
-            && head::response_begins(piece.bytes) == head::StartCheck::Yes
-        {
-            // Some servers end the last chunk with one line end, and clients read that.
+        if self.ended_before(&message, piece) {
             self.done(*message, None, sink);
             return StreamState::Idle;
         }
@@ -93,6 +81,22 @@ impl Conversation {
                 piece.pass(piece.bytes.len());
                 self.done(*message, None, sink);
                 self.lost(Some(is_request), Damage::Malformed)
+            }
+        }
+    }
+
+    /// Returns whether a body has ended though its framing says that it goes on: another message begins here.
+    fn ended_before(&self, message: &MessageInBody, piece: &StreamPiece<'_>) -> bool {
+        match message.about {
+            // What an unproven request said of its length may not be true.
+            MessageKind::Request { .. } => {
+                message.about.is_unproven()
+                    && head::request_begins(piece.bytes) == head::StartCheck::Yes
+                    && self.is_proven(piece)
+            }
+            // Some servers end the last chunk with one line end, and clients read that.
+            MessageKind::Response { .. } => {
+                message.body.awaits_last_line() && head::response_begins(piece.bytes) == head::StartCheck::Yes
             }
         }
     }

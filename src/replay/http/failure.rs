@@ -177,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_shown_of_an_error_has_no_url_and_so_no_secret_of_its_query() {
-        super::super::install_crypto();
+        super::super::setup::install_crypto();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
         let error = client.get(format!("http://{free}/a?token=s3cret")).send().await.unwrap_err();

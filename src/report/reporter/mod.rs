@@ -296,18 +296,13 @@ impl Reporter {
 
     /// Ends what still waits, and says what the run amounts to.
     #[must_use]
-    pub fn finish(mut self, totals: RunTotals) -> Summary {
-        let RunTotals { engine, targets: ends, unheard, middleware, redaction, steps, .. } = totals;
-        self.end_exchanges(&ends);
+    pub fn finish(mut self, mut totals: RunTotals) -> Summary {
+        self.end_exchanges(&totals.targets);
         self.results.flush();
         let results_failed = self.results.failed();
+        let warnings = self.warnings(&mut totals);
+        let RunTotals { engine, targets: ends, middleware, redaction, steps, .. } = totals;
         let mut ends = ends.into_iter();
-        let mut trouble = engine.warnings;
-        trouble.extend(self.results.trouble());
-        trouble.extend(self.unheard(unheard));
-        trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
-        trouble.extend(steps.remark());
-        trouble.extend(self.comparer.unmet_rules());
         let ledger = &self.ledger;
         let verdict = self.noise.verdict(&self.urls);
         let SummaryBlocks { routes, kinds, timeline, curves } = self.blocks(&verdict);
@@ -345,7 +340,7 @@ impl Reporter {
             curves,
             routes,
             kinds,
-            warnings: trouble,
+            warnings,
             unread: engine.unread,
             results_failed,
             ..blank(self.command, self.started, self.asked)
@@ -357,6 +352,17 @@ impl Reporter {
         summary.results_failed |= self.results.failed();
         summary.warnings.extend(self.results.trouble());
         summary
+    }
+
+    /// What people are to know of the run besides its figures.
+    fn warnings(&mut self, totals: &mut RunTotals) -> Vec<String> {
+        let mut warnings = std::mem::take(&mut totals.engine.warnings);
+        warnings.extend(self.results.trouble());
+        warnings.extend(self.unheard(totals.unheard));
+        warnings.extend(totals.middleware.iter().flat_map(MiddlewareCounts::remarks));
+        warnings.extend(totals.steps.remark());
+        warnings.extend(self.comparer.unmet_rules());
+        warnings
     }
 
     /// Ends what still waits: comparisons, and exchanges that lack a half.
