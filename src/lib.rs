@@ -23,8 +23,8 @@
 //! - [`config`]: checks what the user asked for.
 //! - [`pipeline`]: wires the stages into threads and channels.
 //!
-//! All of them use [`exchange`], the types of requests, responses, events and outcomes. [`bounded`], [`files`],
-//! [`sandbox`] and [`sanitize`] are small helpers of the stages.
+//! All of them use [`exchange`], the types of requests, responses, events and outcomes. [`bounded`], [`causes`],
+//! [`files`], [`sandbox`] and [`sanitize`] are small helpers of the stages; [`help`] knows what helps against their errors.
 //!
 //! A run ([`pipeline::run`]) has a thread for each stage that could hold up another, and a bound on each channel between
 //! them. Only a file waits where one is full; what a live capture cannot hand on is shed, whole requests at a time, and
