@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use super::budget::Budget;
 use super::control::Control;
-use super::pacer::Timing;
+use super::pacer::timing::Timing;
 use super::passes::KnownSpan;
 use super::progress::Progress;
 use super::protection::{self, ProtectionController};

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::control::Control;
-use super::external::ExternalCounts;
+use super::external::counts::ExternalCounts;
 use super::progress::Progress;
 use crate::capture::Halt;
 use crate::replay::{AnyClient, InFlight, Job, OpenNow};

@@ -12,6 +12,7 @@
 //! `reporter` takes the events, `collect` counts, `threshold` judges (`--fail-if`), `verdict` says what a summary comes to,
 //! `render` writes text and HTML for people, and `schema` has the types of the summary, which know none of the others.
 
+mod authority;
 pub mod collect;
 pub mod render;
 pub mod reporter;
@@ -22,6 +23,7 @@ pub mod verdict;
 
 pub use collect::comparer::ComparedExchange;
 
+pub(crate) use authority::authority;
 pub(crate) use collect::comparer::{Comparer, ComparisonTask};
 pub use collect::inputs::{
     CaptureStats, Production, RepeatKey, RequestRecord, RunGauges, RunTotals, Started, TargetGauges, TargetSet,
@@ -35,7 +37,6 @@ pub use collect::status::StatusChoice;
 pub use collect::steps::RampSteps;
 pub use render::listing::Listing;
 pub use render::run_diff::RunDiff;
-pub(crate) use reporter::authority;
 pub use reporter::snapshot::{Snapshot, SnapshotRequest};
 pub use reporter::{ReportEvent, ReportSettings, Reporter};
 pub use schema::counts::{CountMap, LatencySummary};

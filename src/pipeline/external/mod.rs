@@ -11,7 +11,7 @@
 //! does, so nothing here ever waits without an end. Each of these has a bound: what waits to be written, what waits for
 //! its echo, what came back.
 
-mod counts;
+pub(super) mod counts;
 mod messages;
 mod notify;
 mod queue;

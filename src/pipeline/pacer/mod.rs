@@ -8,7 +8,7 @@ mod next;
 mod pause;
 mod responses;
 mod stage;
-mod timing;
+pub(super) mod timing;
 
 use std::collections::HashMap;
 use std::sync::Arc;

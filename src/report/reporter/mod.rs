@@ -392,16 +392,9 @@ impl Reporter {
     }
 }
 
-/// Returns host and port of a target's URL, as reports name it; `None` for a Unix socket.
-pub(crate) fn authority(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    // Where it is elsewhere than the URL says, that follows a blank.
-    rest.split(['/', ' ']).next()
-}
-
 /// The host that a target's responses may name as their own; `localhost` of a Unix socket's.
 fn host(url: &str) -> Vec<u8> {
-    authority(url).unwrap_or("localhost").as_bytes().to_vec()
+    crate::report::authority(url).unwrap_or("localhost").as_bytes().to_vec()
 }
 
 #[cfg(test)]
