@@ -9,6 +9,7 @@ use shadowtap::config::typed;
 /// Rehearse a migration with real traffic: send captured HTTP to another stack and see what differs.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Start with `shadowtap demo`. The --help of each command has examples.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -93,7 +94,7 @@ pub(crate) struct InterfacesCommand {
     pub(crate) json: bool,
 }
 
-/// Print what your shell completes shadowtap's commands and flags with.
+/// Print a completion script for your shell.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -105,13 +106,13 @@ pub(crate) struct CompletionsCommand {
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// Write manual pages: one of the program, and one of each command.
+/// Write manual pages: one for the program, and one for each command.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   shadowtap man ~/.local/share/man/man1")]
 pub(crate) struct ManCommand {
-    /// Directory that they are written to; it is made where it is missing
+    /// Directory to write to. It is created if it is missing
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
 }
