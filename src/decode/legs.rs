@@ -23,7 +23,7 @@ impl Legs {
 
     /// Returns whether a segment between these two, its source first, is of a connection to keep.
     #[inline]
-    pub(super) fn takes(&self, ends: (Endpoint, Endpoint)) -> bool {
+    pub(crate) fn takes(&self, ends: (Endpoint, Endpoint)) -> bool {
         matches!(self.direction, Direction::Auto) && self.served.is_empty() || self.chooses(ends)
     }
 

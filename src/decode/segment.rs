@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::Legs;
 use crate::exchange::Timestamp;
 
 /// An address and port. IPv4 is held as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2), so that all compare alike.
@@ -115,12 +114,6 @@ pub struct Segment<'a> {
 }
 
 impl Segment<'_> {
-    /// Returns whether it is of a connection in a direction to keep.
-    #[inline]
-    pub(crate) fn goes(&self, legs: &Legs) -> bool {
-        legs.takes((self.source, self.destination))
-    }
-
     /// Returns whether one of its ends has one of these ports.
     #[inline]
     pub(crate) fn has_port(&self, ports: &[u16]) -> bool {

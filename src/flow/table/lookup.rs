@@ -2,24 +2,12 @@
 
 use std::hash::BuildHasher as _;
 
-use super::FlowTable;
+use super::{FlowLookup, FlowTable};
 use crate::decode::Segment;
 use crate::flow::checksum_trust::ChecksumTrust;
 use crate::flow::connection::Fit;
 use crate::flow::key::FlowKey;
 use crate::flow::{Side, Slot};
-
-/// Lookup of the connection of a segment; see [`FlowTable::lookup`].
-#[derive(Clone, Copy, Debug)]
-pub struct FlowLookup {
-    pub(super) key: FlowKey,
-    pub(super) side: Side,
-    pub(super) hash: u64,
-    /// The slot that the key's hash leads to first: mostly the right one.
-    pub(super) guess: Option<Slot>,
-    /// How many of the next bytes of that side in that slot nobody looks at.
-    pub(super) passed_over: u64,
-}
 
 impl FlowTable {
     /// Begins to look up the connection of a segment: the memory that knows where it stands is asked for.

@@ -18,7 +18,6 @@ use super::key::FlowKey;
 use super::{Chunk, FlowStats, Seq, Side, Slab, Slot};
 use crate::decode::{Flags, Segment};
 use crate::exchange::{Close, ConnectionId, Timestamp};
-pub use lookup::FlowLookup;
 use suspect::SuspectSegments;
 
 /// Memory reserved per connection, in bytes: its entries here and in the parser, six cache lines; its share of the
@@ -58,6 +57,18 @@ pub struct FlowTable {
     brought: HashMap<Slot, u64, foldhash::fast::RandomState>,
     /// Whether what is lost in one place may still come from another one.
     expects_copies: bool,
+}
+
+/// Lookup of the connection of a segment; see [`FlowTable::lookup`].
+#[derive(Clone, Copy, Debug)]
+pub struct FlowLookup {
+    key: FlowKey,
+    side: Side,
+    hash: u64,
+    /// The slot that the key's hash leads to first: mostly the right one.
+    guess: Option<Slot>,
+    /// How many of the next bytes of that side in that slot nobody looks at.
+    passed_over: u64,
 }
 
 /// Limits of the table.

@@ -14,11 +14,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 
-use super::external::AcceptedRequest;
+use super::dispatch::TargetDispatcher;
+use super::external::{AcceptedRequest, ExternalStage};
 use super::passes::PassTag;
+use super::recorder::EventSender;
+use super::reference_traffic::ReferenceSender;
 use super::request_record::request_record;
 use super::wakeups::wake_in_time;
 use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Shed, Timestamp};
@@ -28,12 +32,50 @@ use crate::replay::{ConnKey, Delivery, Destination, TargetId};
 use crate::report::{ReportEvent, RequestRecord, TargetSet};
 
 pub(super) use chains::RunChains;
+use lookahead::Lookahead;
 use next::{PacerStep, Upcoming};
 use pause::Stopped;
 use responses::AwaitingResponse;
-use stage::PacerMode;
-pub(super) use stage::{ChainEnd, PacerChannels, PacerInputs, PacerSettings};
+pub(super) use stage::{ChainEnd, PacerChannels, PacerSettings};
 pub(super) use timing::Timing;
+
+/// What the pacer does besides waiting for what is due.
+enum PacerMode {
+    /// Nothing.
+    Plain,
+    /// It reads events before they are due, so that connections open in time.
+    Lookahead(Lookahead),
+    /// It passes requests through processes outside, after the chain.
+    External(ExternalStage),
+}
+
+impl PacerMode {
+    const fn external(&self) -> Option<&ExternalStage> {
+        if let Self::External(external) = self { Some(external) } else { None }
+    }
+
+    const fn external_mut(&mut self) -> Option<&mut ExternalStage> {
+        if let Self::External(external) = self { Some(external) } else { None }
+    }
+
+    const fn ahead(&self) -> Option<&Lookahead> {
+        if let Self::Lookahead(ahead) = self { Some(ahead) } else { None }
+    }
+
+    const fn ahead_mut(&mut self) -> Option<&mut Lookahead> {
+        if let Self::Lookahead(ahead) = self { Some(ahead) } else { None }
+    }
+}
+
+/// What the stages behind the pacer gave it.
+pub(super) struct PacerInputs {
+    pub(super) external: Option<ExternalStage>,
+    /// By target.
+    pub(super) dispatchers: Vec<TargetDispatcher>,
+    pub(super) reference: ReferenceSender,
+    pub(super) recording: Option<EventSender>,
+    pub(super) facts: mpsc::Sender<ReportEvent>,
+}
 
 /// The pacing thread.
 pub(super) struct Pacer {

@@ -8,16 +8,15 @@ use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use super::Pacer;
 use super::chains::RunChains;
 use super::lookahead::Lookahead;
 use super::timing::Timing;
+use super::{Pacer, PacerInputs, PacerMode};
 use crate::middleware::context::UnreadableCounts;
 use crate::middleware::{self, LoopHeader};
 use crate::pipeline::context::RunContext;
 use crate::pipeline::control::Control;
 use crate::pipeline::dispatch::TargetDispatcher;
-use crate::pipeline::external::ExternalStage;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::queues::{EVENT_QUEUE, LIVE_EVENT_QUEUE, QueuedEvent, UNSCHEDULED_EVENT_QUEUE};
 use crate::pipeline::recorder::EventSender;
@@ -48,34 +47,6 @@ pub(in crate::pipeline) struct PacerSettings {
     pub(in crate::pipeline) most: Option<u64>,
 }
 
-/// What the pacer does besides waiting for what is due.
-pub(super) enum PacerMode {
-    /// Nothing.
-    Plain,
-    /// It reads events before they are due, so that connections open in time.
-    Lookahead(Lookahead),
-    /// It passes requests through processes outside, after the chain.
-    External(ExternalStage),
-}
-
-impl PacerMode {
-    pub(super) const fn external(&self) -> Option<&ExternalStage> {
-        if let Self::External(external) = self { Some(external) } else { None }
-    }
-
-    pub(super) const fn external_mut(&mut self) -> Option<&mut ExternalStage> {
-        if let Self::External(external) = self { Some(external) } else { None }
-    }
-
-    pub(super) const fn ahead(&self) -> Option<&Lookahead> {
-        if let Self::Lookahead(ahead) = self { Some(ahead) } else { None }
-    }
-
-    pub(super) const fn ahead_mut(&mut self) -> Option<&mut Lookahead> {
-        if let Self::Lookahead(ahead) = self { Some(ahead) } else { None }
-    }
-}
-
 /// Channels of the pacer, to read from and write to.
 pub(in crate::pipeline) struct PacerChannels {
     pub(in crate::pipeline) events: Receiver<QueuedEvent>,
@@ -103,16 +74,6 @@ pub(in crate::pipeline) struct ChainEnd {
     pub(in crate::pipeline) unreadable: UnreadableCounts,
     /// Silences of the capture that were shortened, where they are.
     pub(in crate::pipeline) shortened_gaps: Option<(Duration, ShortenedGaps)>,
-}
-
-/// What the stages behind the pacer gave it.
-pub(in crate::pipeline) struct PacerInputs {
-    pub(in crate::pipeline) external: Option<ExternalStage>,
-    /// By target.
-    pub(in crate::pipeline) dispatchers: Vec<TargetDispatcher>,
-    pub(in crate::pipeline) reference: ReferenceSender,
-    pub(in crate::pipeline) recording: Option<EventSender>,
-    pub(in crate::pipeline) facts: mpsc::Sender<ReportEvent>,
 }
 
 impl Pacer {

@@ -3,7 +3,6 @@
 //! A job waits here while the target has as many requests in flight as it may, and that wait is lag. Nothing else
 //! waits: each request in flight has a task to itself, with its own time limit, and none can hold up or harm another.
 
-mod deliveries;
 mod in_flight;
 mod waits;
 
@@ -22,8 +21,6 @@ use super::{
     TargetResponse,
 };
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
-pub use deliveries::Deliveries;
-use deliveries::report;
 pub use in_flight::InFlight;
 use waits::{ReusableTimeout, StopWait, WatchedSend};
 
@@ -49,6 +46,36 @@ pub struct TargetLinks {
 impl From<Arc<InFlight>> for TargetLinks {
     fn from(in_flight: Arc<InFlight>) -> Self {
         Self { in_flight, ..Self::default() }
+    }
+}
+
+/// Sender of ended deliveries.
+pub struct Deliveries<D> {
+    to: mpsc::Sender<D>,
+    observe: Option<Arc<Observe>>,
+}
+
+/// Sees how a delivery ended.
+type Observe = dyn Fn(&Delivery) + Send + Sync;
+
+impl<D> Deliveries<D> {
+    /// Has `observe` called with each delivery as soon as it has ended, before it is reported: whatever waits on the way
+    /// of the reports, that does not.
+    #[must_use]
+    pub(crate) fn observed(to: mpsc::Sender<D>, observe: impl Fn(&Delivery) + Send + Sync + 'static) -> Self {
+        Self { to, observe: Some(Arc::new(observe)) }
+    }
+}
+
+impl<D> From<mpsc::Sender<D>> for Deliveries<D> {
+    fn from(to: mpsc::Sender<D>) -> Self {
+        Self { to, observe: None }
+    }
+}
+
+impl<D> Clone for Deliveries<D> {
+    fn clone(&self) -> Self {
+        Self { to: self.to.clone(), observe: self.observe.clone() }
     }
 }
 
@@ -297,6 +324,16 @@ fn delivery(
 
 fn shed(destination: Destination, job: &Job) -> Delivery {
     Delivery::unsent(job.request.id, destination, Outcome::Shed(Shed::Stopped))
+}
+
+async fn report<D: From<Box<Delivery>>>(deliveries: &Deliveries<D>, delivery: Delivery) {
+    if let Some(observe) = &deliveries.observe {
+        observe(&delivery);
+    }
+    let id = delivery.id;
+    if deliveries.to.send(Box::new(delivery).into()).await.is_err() {
+        tracing::debug!(%id, "a delivery ended after its receiver was gone");
+    }
 }
 
 /// Returns the output of `work`, or `None` where the run is stopped first.
