@@ -1,8 +1,10 @@
-//! Content codings (RFC 9110, 8.4) taken off a body: gzip, deflate, br, zstd, each within a limit.
+//! Content codings (RFC 9110, 8.4): gzip, deflate, br and zstd taken off a body, each within a limit, and all but br put on.
 
-use std::io::Read;
+use std::io::{Read, Write};
 
+use flate2::Compression;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::write::{GzEncoder, ZlibEncoder};
 
 /// Codings on top of each other that are taken off; a body with more stays as it is.
 pub(crate) const MAX_CODINGS: usize = 3;
@@ -33,6 +35,26 @@ pub(crate) fn codings<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<&'a [u8
 /// Takes one coding off `body`; what comes of it has `most` bytes at most.
 pub(crate) fn decode(coding: &[u8], body: &[u8], most: usize) -> Result<Vec<u8>, DecodeError> {
     decode_by(coding, body, |from| bounded(from, most))
+}
+
+/// Puts one coding on `body`; `None` where it can only be taken off, or is not known.
+pub(crate) fn encode(coding: &[u8], body: &[u8]) -> Option<Vec<u8>> {
+    let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
+    let level = Compression::default();
+    if is("gzip") || is("x-gzip") {
+        written(GzEncoder::new(Vec::new(), level), body, GzEncoder::finish)
+    } else if is("deflate") {
+        written(ZlibEncoder::new(Vec::new(), level), body, ZlibEncoder::finish)
+    } else if is("zstd") {
+        zstd::encode_all(body, 0).ok()
+    } else {
+        None
+    }
+}
+
+fn written<W: Write>(mut to: W, body: &[u8], finish: impl FnOnce(W) -> std::io::Result<Vec<u8>>) -> Option<Vec<u8>> {
+    to.write_all(body).ok()?;
+    finish(to).ok()
 }
 
 /// Takes one coding off the beginning of a body, as far as that goes and for `most` bytes at most.
@@ -90,9 +112,16 @@ fn beginning(mut from: impl Read, most: usize) -> Result<Vec<u8>, DecodeError> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use super::*;
+
+    #[test]
+    fn a_coding_that_was_put_on_can_be_taken_off() {
+        for coding in ["gzip", "x-gzip", "DEFLATE", "zstd"] {
+            let coded = encode(coding.as_bytes(), b"hello").unwrap();
+            assert_eq!(decode(coding.as_bytes(), &coded, 5).unwrap(), b"hello", "{coding}");
+        }
+        assert_eq!((encode(b"br", b"hello"), encode(b"rot13", b"hello")), (None, None));
+    }
 
     #[test]
     fn the_beginning_of_a_coded_body_is_read_as_far_as_it_was_flushed() {

@@ -127,6 +127,7 @@ impl Long {
         let fails = self.next(100) == 0;
         let took = Duration::from_micros(500 + 4_000 * self.next(64));
         Delivery {
+            carry_wait: None,
             id,
             destination: Destination::Target(TargetId::at(0)),
             outcome: if fails { Outcome::Failed(FailureKind::Timeout) } else { Outcome::Sent },

@@ -228,6 +228,31 @@ async fn unended(folder: &Path) -> (Value, Vec<Value>) {
     (summary, lines(&std::fs::read(results).unwrap()))
 }
 
+/// A run whose second request waits for the session that the first one begins: its summary, and its results.
+async fn carried(folder: &Path) -> (Value, Vec<Value>) {
+    let target = Server::start(|request| match request.contains("/login") {
+        true => vec![Step::Wait, send("HTTP/1.1 200 OK\r\nSet-Cookie: sid=new\r\nContent-Length: 0\r\n\r\n")],
+        false => vec![answer("200 OK", "ok")],
+    })
+    .await;
+    let talk = Talk::open().client("GET /login HTTP/1.1\r\nHost: h\r\n\r\n");
+    let talk = talk.server("HTTP/1.1 200 OK\r\nSet-Cookie: sid=old\r\nContent-Length: 0\r\n\r\n");
+    let talk = talk.client("GET /page HTTP/1.1\r\nHost: h\r\nCookie: sid=old\r\n\r\n");
+    let talk = talk.server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").close();
+    let files = ["carried.json", "carried.jsonl", "carried.pcap", "carried.toml"].map(|name| folder.join(name));
+    std::fs::write(&files[2], talk.capture().pcap()).unwrap();
+    std::fs::write(&files[3], "[[link]]\ncarry = \"session\"\nfrom = { set-cookie = \"sid\" }\n").unwrap();
+    let (to, typed) = (target.url("http"), files.clone().map(|file| file.to_str().unwrap().to_owned()));
+    let ran = move || {
+        let [summary, results, capture, chain] = typed.each_ref().map(String::as_str);
+        let of = ["replay", capture, "--to", &to, "--speed", "max", "--filters", chain];
+        shadowtap(&[&of[..], &["--summary", summary, "--results", results]].concat())
+    };
+    tokio::task::spawn_blocking(ran).await.unwrap();
+    let summary = serde_json::from_slice(&std::fs::read(&files[0]).unwrap()).unwrap();
+    (summary, lines(&std::fs::read(&files[1]).unwrap()))
+}
+
 /// A baseline has the keys of a target: it stands among these, and keeps its own URL.
 fn baseline_among_targets(mut summary: Value) -> Value {
     if let Some(Value::Object(mut baseline)) = summary.as_object_mut().unwrap().remove("baseline") {
@@ -302,11 +327,13 @@ async fn summary_and_results_have_the_keys_that_are_documented_and_no_others() {
     let inspected = serde_json::from_slice(&inspected).unwrap();
     let (failed, taken_back) = desynchronised(folder.path()).await;
     let (closed, unended) = unended(folder.path()).await;
-    let summaries: Vec<_> = [whole, cut, failed, closed, inspected].into_iter().map(baseline_among_targets).collect();
+    let (carried, waited) = carried(folder.path()).await;
+    let summaries: Vec<_> =
+        [whole, cut, failed, closed, carried, inspected].into_iter().map(baseline_among_targets).collect();
     Section::new("Summary").check(&summaries, &[rare()]);
 
     let mut lines = Vec::new();
-    for results in [results, damaged, taken_back, unended] {
+    for results in [results, damaged, taken_back, unended, waited] {
         let (last, deliveries) = results.split_last().unwrap();
         assert_eq!(last["kind"], "summary");
         lines.extend_from_slice(deliveries);

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::middleware::carry;
 use crate::middleware::file::Environment;
 use crate::middleware::limit::PerSecond;
 use crate::middleware::patterns::PatternBudget;
 use crate::middleware::route::TargetNames;
+use crate::middleware::spec::FilterSpec;
 use crate::middleware::{
     ChainFile, ChainSettings, LimitSpec, PseudonymKey, RunIdentity, SampleKey, Template, allow_deny, name_value,
 };
@@ -49,6 +51,7 @@ pub(super) fn settings(
         remove_cookies,
         ..chosen
     };
+    carry_links(&settings, mistakes);
     // What a file may allow is not known of one that could not be read.
     if settings.files.len() + settings.for_targets.len() >= typed.filters.len() {
         writes_by_name(&settings, mistakes);
@@ -158,9 +161,35 @@ pub fn reread(settings: &ChainSettings, targets: &TargetNames) -> Result<ChainSe
     let budget = PatternBudget::with([&settings.allow_paths, &settings.deny_paths]);
     let environment = Environment { targets: targets.clone(), expressions: budget, ..Environment::default() };
     let mut again = |file: &ChainFile| read(&file.path, &environment, &mut mistakes);
-    let files = settings.files.iter().filter_map(&mut again).collect();
+    let files: Vec<ChainFile> = settings.files.iter().filter_map(&mut again).collect();
     let for_targets = settings.for_targets.iter().filter_map(|(of, file)| Some((*of, again(file)?))).collect();
+    let carries = |files: &[ChainFile]| format!("{:?}", ChainSettings::carry_rules_of(files));
+    if mistakes.is_empty() && carries(&files) != carries(&settings.files) {
+        let why = "a carry link has changed, and values are known under those that the run began with: start it anew";
+        mistakes.add("--filters", why);
+    }
     if mistakes.is_empty() { Ok(ChainSettings { files, for_targets, ..settings.clone() }) } else { Err(mistakes) }
+}
+
+/// What holds of all `carry` links together.
+fn carry_links(settings: &ChainSettings, mistakes: &mut ConfigMistakes) {
+    let rules = settings.carry_rules();
+    for (at, rule) in rules.iter().enumerate() {
+        if rules.iter().take(at).any(|earlier| earlier.name == rule.name) {
+            let why = format!("two carry links are called `{}`: the report could not tell them apart", rule.name);
+            mistakes.add("--filters", why);
+        }
+    }
+    if rules.len() > carry::MAX_RULES {
+        mistakes.add("--filters", format!("there are {} carry links; {} are possible", rules.len(), carry::MAX_RULES));
+    }
+    let of_target = |file: &ChainFile| file.links.iter().any(FilterSpec::carries);
+    if let Some((_, file)) = settings.for_targets.iter().find(|(_, file)| of_target(file)) {
+        let file = file.path.display();
+        let why =
+            format!("{file} is for one target only, and has a carry link; values are kept apart by target anyway");
+        mistakes.add("--filters", format!("{why}: move the link to a file for all of them"));
+    }
 }
 
 /// Contradictions with a Host that is to stay as captured.

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::carry::CarrySet;
 use super::condition::Condition;
 use super::context::ResponseFilter;
 use super::context::{BODY_SEARCH, BodyCounts, Context};
@@ -67,7 +68,9 @@ impl Chain {
     pub fn new(settings: &ChainSettings) -> Self {
         let specs = settings.links();
         let of_files = settings.files.iter().flat_map(|file| (1..).zip(&file.links).map(move |link| (file, link)));
-        let of_files = of_files.filter_map(|(file, (number, spec))| ChainEntry::of_file(&file.path, number, spec));
+        let mut carries = 0;
+        let of_files =
+            of_files.filter_map(|(file, (number, spec))| ChainEntry::of_file(&file.path, number, spec, &mut carries));
         let links: Vec<ChainEntry> = of_files.chain(ChainEntry::of_flags(settings)).collect();
         let guard_at = links.iter().position(|placed| placed.kind != FilterKind::Matches).unwrap_or(links.len());
         let first_change = links.iter().position(|placed| placed.kind == FilterKind::Changes).unwrap_or(links.len());
@@ -181,6 +184,12 @@ impl Chain {
     #[must_use]
     pub const fn place(&self) -> Option<u64> {
         self.context.place
+    }
+
+    /// Returns the carry rules that apply to the last request.
+    #[must_use]
+    pub(crate) const fn carried(&self) -> CarrySet {
+        self.context.carried
     }
 
     /// Returns the counts about bodies so far.
@@ -298,7 +307,7 @@ impl ChainEntry {
     }
 
     /// The link with this number, from 1, in the chain file at `path`; `None` for one that only says which writes pass.
-    fn of_file(path: &Path, number: usize, spec: &FilterSpec) -> Option<Self> {
+    fn of_file(path: &Path, number: usize, spec: &FilterSpec, carries: &mut usize) -> Option<Self> {
         let kind = match &spec.action {
             FilterAction::AllowWrites(_) => return None,
             FilterAction::Only(_) | FilterAction::Drop(_) => FilterKind::Matches,
@@ -307,7 +316,7 @@ impl ChainEntry {
         };
         let same = (kind == FilterKind::ReadsKeys).then(|| format!("{spec:?}"));
         let label = format!("{}, link {number} ({})", path.display(), spec.label());
-        Some(Self { when: spec.when.clone(), link: spec.link()?, kind, same, label: Some(label.into()) })
+        Some(Self { when: spec.when.clone(), link: spec.link(carries)?, kind, same, label: Some(label.into()) })
     }
 
     /// The links of the flags, in the order match, sample, limit, rewrite.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
+use super::carry::CarrySet;
 use super::lines::LineIndex;
 use super::unreadable::{OnUnknown, Unreadable};
 use crate::exchange::{Head, LineEdit, Request, Response, Timestamp, path_and_query};
@@ -108,6 +109,8 @@ pub struct Context {
     pub ended_by: Option<Arc<str>>,
     /// The request's place in the last sample: what is in a smaller one has a lower place.
     pub place: Option<u64>,
+    /// The carry rules that apply to the request.
+    pub(super) carried: CarrySet,
     /// Steps that bodies may still be searched, see [`MAX_STEPS`].
     steps: Cell<u64>,
     /// True when a body was not searched that should have been.
@@ -144,6 +147,7 @@ impl Context {
             route: None,
             ended_by: None,
             place: None,
+            carried: CarrySet::default(),
             steps: Cell::new(MAX_STEPS),
             unsearched: Cell::new(false),
             response_filters: Vec::new(),
@@ -174,6 +178,7 @@ impl Context {
         self.route = None;
         self.ended_by = None;
         self.place = None;
+        self.carried = CarrySet::default();
         self.steps.set(MAX_STEPS);
         self.unsearched.set(false);
         self.response_filters.clear();

@@ -11,6 +11,7 @@ use crate::exchange::{Outcome, Request};
 
 pub(crate) mod allow_deny;
 pub mod body;
+pub mod carry;
 pub mod chain;
 pub mod condition;
 pub mod context;
@@ -190,6 +191,21 @@ impl ChainSettings {
             (Some(Some(share)), None) if self.sample == Share::default() => share,
             _ => self.sample,
         }
+    }
+
+    /// The rules of its `carry` links, by number.
+    #[must_use]
+    pub(crate) fn carry_rules(&self) -> Vec<carry::CarryRule> {
+        Self::carry_rules_of(&self.files)
+    }
+
+    /// Those of these files.
+    pub(crate) fn carry_rules_of(files: &[ChainFile]) -> Vec<carry::CarryRule> {
+        let rules = files.iter().flat_map(|file| &file.links).filter_map(|link| match &link.action {
+            spec::FilterAction::Carry(rule) => Some(rule.clone()),
+            _ => None,
+        });
+        rules.collect()
     }
 
     /// The links of the chain files, in order.

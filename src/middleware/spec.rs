@@ -3,6 +3,7 @@
 //! The input is the output of [`super::file`], the result is filters. Nothing is applied here.
 
 use super::body::{EditJson, ReplaceBody};
+use super::carry::{CarryLink, CarryRule};
 use super::condition::{Condition, Test};
 use super::credentials::Credentials;
 use super::limit::{LimitSpec, Limiter};
@@ -51,6 +52,8 @@ pub enum FilterAction {
     Limit(LimitSpec),
     /// Chooses targets.
     Route(Router),
+    /// Puts values that targets issued in the place of those that production issued, when a request is sent.
+    Carry(CarryRule),
 }
 
 /// A sample, before it has seen anything.
@@ -67,8 +70,8 @@ pub struct SampleSpec {
 }
 
 impl FilterSpec {
-    /// The link; `None` where it only says which writes pass.
-    pub(super) fn link(&self) -> Option<Box<dyn Filter>> {
+    /// The link; `None` where it only says which writes pass. `carries` counts the `carry` links before it.
+    pub(super) fn link(&self, carries: &mut usize) -> Option<Box<dyn Filter>> {
         let rule = |default: &str| self.name.clone().unwrap_or_else(|| default.to_owned());
         Some(match &self.action {
             FilterAction::AllowWrites(_) => return None,
@@ -89,6 +92,10 @@ impl FilterSpec {
             }
             FilterAction::Limit(limits) => Box::new(Limiter::new(limits)),
             FilterAction::Route(link) => Box::new(link.clone()),
+            FilterAction::Carry(_) => {
+                *carries += 1;
+                Box::new(CarryLink(*carries - 1))
+            }
         })
     }
 
@@ -108,6 +115,7 @@ impl FilterSpec {
             FilterAction::Limit(_) => "limit",
             FilterAction::Route(_) => "route",
             FilterAction::Redact(_) => "redact",
+            FilterAction::Carry(_) => "carry",
             _ => "a change",
         })
     }
@@ -123,6 +131,12 @@ impl FilterSpec {
     #[must_use]
     pub const fn rewrites(&self) -> bool {
         !self.selects() && !matches!(self.action, FilterAction::AllowWrites(_))
+    }
+
+    /// Returns whether it carries values from responses into later requests.
+    #[must_use]
+    pub(crate) const fn carries(&self) -> bool {
+        matches!(self.action, FilterAction::Carry(_))
     }
 
     /// Returns whether it can change the Host of a request.

@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, watch};
 
 use super::budget::Budget;
+use super::carry::Carry;
 use super::control::Control;
 use super::pacer::timing::Timing;
 use super::passes::KnownSpan;
@@ -31,6 +32,8 @@ pub(super) struct RunContext {
     pub(super) bodies: BodyPolicies,
     /// What is kept of responses until they are compared.
     pub(super) retention: Option<RetentionRules>,
+    /// Values that go from responses into later requests, where any do.
+    pub(super) carry: Option<Arc<Carry>>,
     pub(super) control: Control,
     pub(super) protection: ProtectionController,
     /// How production's responses end, for targets whose responses do not.
@@ -83,6 +86,7 @@ impl RunContext {
             live: matches!(run.feed, Feed::Live(_)),
             bodies: interests(run),
             retention: sends.then(|| RetentionRules::new(&run.compare, memory.compared)).flatten(),
+            carry: Carry::new(run.middleware.carry_rules(), run.targets.len()).map(Arc::new),
             protection: ProtectionController::new(run, &control),
             control,
             production_ends: Arc::default(),

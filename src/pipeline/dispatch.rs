@@ -74,20 +74,14 @@ impl TargetDispatcher {
     }
 
     /// On schedule: never waits. Returns where the request was shed, if it was.
-    pub(super) fn offer(&mut self, request: Box<Request>, due: Instant, keep_host: bool) -> Option<Shed> {
+    pub(super) fn offer(&mut self, request: Box<Request>, due: Instant, wanted: ResponseOptions) -> Option<Shed> {
         let held = match self.bytes.try_hold(bytes_of_request(&request)) {
             Ok(held) => held,
             Err(BudgetRefused::Full) => return Some(Shed::TargetQueue),
             Err(BudgetRefused::Closed) => return Some(Shed::Stopped),
         };
         let ticket = self.ticket(&request);
-        let job = Job {
-            held,
-            turn: ticket,
-            request,
-            due: Some(due),
-            wanted: ResponseOptions { keep_host, ..ResponseOptions::HASH },
-        };
+        let job = Job { held, turn: ticket, request, due: Some(due), wanted };
         self.jobs.try_send(job).err().map(|error| match error {
             mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
             mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
@@ -95,16 +89,10 @@ impl TargetDispatcher {
     }
 
     /// Without a schedule: waits for room. Returns where the request was shed, if it was.
-    pub(super) fn wait(&mut self, request: Box<Request>, keep_host: bool, runtime: &Handle) -> Option<Shed> {
+    pub(super) fn wait(&mut self, request: Box<Request>, wanted: ResponseOptions, runtime: &Handle) -> Option<Shed> {
         let Ok(held) = self.bytes.hold(bytes_of_request(&request), runtime) else { return Some(Shed::Stopped) };
         let ticket = self.ticket(&request);
-        let mut job = Job {
-            held,
-            turn: ticket,
-            request,
-            due: None,
-            wanted: ResponseOptions { keep_host, ..ResponseOptions::HASH },
-        };
+        let mut job = Job { held, turn: ticket, request, due: None, wanted };
         // As for the file: to sleep in the queue itself would be to wake for every place.
         loop {
             while self.jobs.max_capacity() - self.jobs.capacity() >= UNSCHEDULED && !self.jobs.is_closed() {

@@ -17,6 +17,7 @@
 //! shed, and counted, at the place that was full.
 
 mod budget;
+mod carry;
 mod children;
 mod clock;
 mod comparing;

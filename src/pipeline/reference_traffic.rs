@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::dispatch::TargetDispatcher;
 use crate::exchange::{ExchangeId, Outcome, Request, Shed};
-use crate::replay::{self, Destination, TargetId, TargetLimits};
+use crate::replay::{self, Destination, ResponseOptions, TargetId, TargetLimits};
 use crate::report::{ReportEvent, TargetSet};
 
 /// Bytes of requests that wait for the baseline; past it further ones are not sent there.
@@ -60,9 +60,14 @@ impl ReferenceSender {
         let reads = changes_nothing(request.method());
         let twice = reads && !self.checks.is_empty() && rand::random::<f64>() < self.share;
         ReferenceChoice {
-            baseline: self.baseline.is_some() && self.asks_baseline(request),
+            baseline: self.choose_baseline(request),
             checks: if twice { targets } else { TargetSet::default() },
         }
+    }
+
+    /// Returns whether a request goes to the baseline, where there is one.
+    pub(super) fn choose_baseline(&self, request: &Request) -> bool {
+        self.baseline.is_some() && self.asks_baseline(request)
     }
 
     /// Returns whether a request goes to a baseline as it does to targets.
@@ -81,14 +86,13 @@ impl ReferenceSender {
         chosen: &ReferenceChoice,
         request: &Request,
         due: Option<Instant>,
-        keep_host: bool,
+        wanted: ResponseOptions,
     ) -> Vec<(Destination, Outcome)> {
         // Without a schedule it is due now: a baseline that is slow is not to slow down the run.
         let due = due.unwrap_or_else(Instant::now);
         let offer = |to: Destination, dispatcher: Option<&mut TargetDispatcher>| {
-            let shed = dispatcher.map_or(Some(Shed::TargetQueue), |dispatcher| {
-                dispatcher.offer(Box::new(request.clone()), due, keep_host)
-            });
+            let shed = dispatcher
+                .map_or(Some(Shed::TargetQueue), |dispatcher| dispatcher.offer(Box::new(request.clone()), due, wanted));
             shed.map(|place| (to, Outcome::Shed(place)))
         };
         let mut refused = Vec::new();

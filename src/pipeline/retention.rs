@@ -8,12 +8,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::budget::Budget;
+use super::carry::Carry;
 use crate::compare::{self, CompareRules, MAX_COMPARED_HEAD};
 use crate::exchange::{Damage, Framing, Head, Request, Response, digest, digest_of_whole};
 use crate::http1::content;
 use crate::replay::{
-    Client, ConnCounters, ConnNumber, ResponseOptions, ResponseProgress, RetainedResponse, SendError, TargetResponse,
-    Ticket,
+    Client, ConnCounters, ConnNumber, Destination, ResponseOptions, ResponseProgress, RetainedResponse, SendError,
+    TargetResponse, Ticket,
 };
 
 /// KiB of chunked framing captured in addition to the content of a body; a body with more framing is not kept.
@@ -118,6 +119,8 @@ fn beginning(head: &Head) -> Vec<u8> {
 pub(super) struct RetainingClient<C> {
     pub(super) client: Arc<C>,
     pub(super) retention: Option<RetentionRules>,
+    /// Values that its responses issue, and from where, where they are carried into later requests.
+    pub(super) carry: Option<(Arc<Carry>, Destination)>,
 }
 
 impl<C: Client> Client for RetainingClient<C> {
@@ -132,9 +135,24 @@ impl<C: Client> Client for RetainingClient<C> {
         wanted: ResponseOptions,
         progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
-        let Some(retention) = &self.retention else { return self.client.send(turn, request, wanted, progress).await };
-        let wanted = ResponseOptions { kept: Some(retention.most), ..wanted };
-        self.client.send(turn, request, wanted, progress).await.map(|answer| retention.of_target(answer))
+        let most = self.retention.as_ref().map(|retention| retention.most);
+        let carry = self.carry.as_ref().filter(|_| !wanted.carried.is_empty());
+        let read = carry.map(|(carry, _)| carry.bytes_read());
+        let (id, rules) = (request.id, wanted.carried);
+        let wanted = ResponseOptions { kept: most.max(read).or(wanted.kept), ..wanted };
+        let mut answer = self.client.send(turn, request, wanted, progress).await?;
+        if let Some((carry, from)) = carry {
+            carry.answered(*from, id, rules, answer.kept.as_deref());
+            if answer.kept.as_ref().is_some_and(|kept| kept.body.as_ref().map(Bytes::len) > most) {
+                answer.drop_body();
+            }
+        }
+        match &self.retention {
+            Some(retention) => answer = retention.of_target(answer),
+            None if carry.is_some() => answer.kept = None,
+            None => {}
+        }
+        Ok(answer)
     }
 
     fn connections(&self) -> ConnCounters {

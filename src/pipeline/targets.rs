@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::budget::Budget;
+use super::carry::Carry;
 use super::context::RunContext;
 use super::dispatch::TargetDispatcher;
 use super::external::{NotifyingClient, ResponseSender};
@@ -17,7 +18,8 @@ use super::reference_traffic::{self, ReferenceSender};
 use super::retention::RetainingClient;
 use super::run::{Run, RunError};
 use crate::replay::{
-    self, AnyClient, Client, Deliveries, Delivery, Destination, Job, TargetId, TargetLimits, TargetLinks, run_target,
+    self, AnyClient, BeforeSend, Client, Deliveries, Delivery, Destination, Job, TargetId, TargetLimits, TargetLinks,
+    run_target,
 };
 use crate::report::{self, ReportEvent, TargetTotals};
 
@@ -36,6 +38,7 @@ pub(super) struct TargetStage {
 pub(super) struct RunningTarget {
     sending: JoinHandle<replay::QueueStats>,
     client: Arc<AnyClient>,
+    carry: Option<(Arc<Carry>, Destination)>,
 }
 
 /// Starts targets that report to the same channel.
@@ -114,21 +117,33 @@ impl TargetStarter<'_> {
             }
             None => self.spawn(queue, Arc::clone(&client)),
         };
-        Ok((dispatcher, probe, RunningTarget { sending, client }))
+        let carry = self.context.carry.clone().map(|carry| (carry, destination));
+        Ok((dispatcher, probe, RunningTarget { sending, client, carry }))
     }
 
     /// What another queue shares with the run.
     fn links(&self) -> TargetLinks {
-        TargetLinks { production: Arc::clone(&self.context.production_ends), ..TargetLinks::default() }
+        let before_send = self.context.carry.clone().map(|carry| carry as Arc<dyn BeforeSend>);
+        TargetLinks { production: Arc::clone(&self.context.production_ends), before_send, ..TargetLinks::default() }
     }
 
     /// Sends what comes out of `queue`, and has the guards see how each delivery ended.
     fn spawn<C: Client + 'static>(&self, queue: TargetQueue, client: Arc<C>) -> JoinHandle<replay::QueueStats> {
         let TargetQueue { destination, jobs, limits, links } = queue;
-        let client = Arc::new(RetainingClient { client, retention: self.context.retention.clone() });
+        let carry = self.context.carry.clone();
+        let client = Arc::new(RetainingClient {
+            client,
+            retention: self.context.retention.clone(),
+            carry: carry.clone().map(|carry| (carry, destination)),
+        });
         let stopped = self.context.stops.targets.clone();
         let protection = self.context.protection.clone();
-        let deliveries = Deliveries::observed(self.facts.clone(), move |delivery| protection.observe(delivery));
+        let deliveries = Deliveries::observed(self.facts.clone(), move |delivery| {
+            protection.observe(delivery);
+            if let Some(carry) = &carry {
+                carry.ended(delivery);
+            }
+        });
         self.context.runtime.spawn(run_target(destination, client, jobs, limits, stopped, deliveries, links))
     }
 
@@ -156,7 +171,8 @@ impl TargetStarter<'_> {
     fn self_check(&self, id: TargetId, target: &RunningTarget) -> TargetDispatcher {
         let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
         let budget = Budget::new(reference_traffic::CHECK_BYTES);
-        let client = RetainingClient { client: Arc::clone(&target.client), retention: self.context.retention.clone() };
+        let (client, retention) = (Arc::clone(&target.client), self.context.retention.clone());
+        let client = RetainingClient { client, retention, carry: None };
         let (stopped, facts) = (self.context.stops.targets.clone(), self.facts.clone());
         let limits = reference_traffic::CHECK_LIMITS;
         let sending =
@@ -185,6 +201,7 @@ impl RunningTarget {
             peak_in_flight,
             addresses: connections.addresses.iter().map(address).collect(),
             retried: connections.retried,
+            carry: self.carry.map(|(carry, of)| carry.counts(of)).unwrap_or_default(),
             desynchronised: report::DesynchronisedSummary::of(&connections.desynchronised),
             desynchronised_connections: self.client.desynchronised(),
             ..TargetTotals::default()

@@ -39,6 +39,12 @@ impl Destination {
         }
     }
 
+    /// Returns whether it is no second send.
+    #[must_use]
+    pub(crate) const fn is_first_send(self) -> bool {
+        !matches!(self, Self::SelfCheck(_))
+    }
+
     /// Returns the destination whose connections and tally a delivery shares: of a second send, that of the first.
     #[must_use]
     pub(crate) const fn of_first_send(self) -> Self {

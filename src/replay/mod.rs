@@ -15,9 +15,11 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::exchange::{ConnectionId, Digest, ExchangeId, Head, Outcome, Request, digest_of_whole};
+use crate::middleware::carry::CarrySet;
 
 mod address;
 mod any_client;
+mod before_send;
 mod connect_to;
 mod destination;
 mod error;
@@ -47,6 +49,7 @@ pub use address::TargetUrlError;
 
 pub(crate) use address::{TargetUrl, VIA};
 pub use any_client::AnyClient;
+pub(crate) use before_send::{BeforeSend, Prepared};
 pub use connect_to::{ConnectTo, ConnectToError, PeerAddress};
 pub use destination::{Destination, TargetId};
 pub use error::ClientError;
@@ -113,11 +116,13 @@ pub struct ResponseOptions {
     pub kept: Option<usize>,
     /// The request keeps its Host, whatever goes for the others: somebody set it.
     pub keep_host: bool,
+    /// The carry rules that read the response, and change the request.
+    pub(crate) carried: CarrySet,
 }
 
 impl ResponseOptions {
     /// The hash alone.
-    pub const HASH: Self = Self { hash: true, kept: None, keep_host: false };
+    pub const HASH: Self = Self { hash: true, kept: None, keep_host: false, carried: CarrySet::NONE };
 }
 
 /// A client that sends requests: the wire client, reqwest, or one in memory.
@@ -307,13 +312,25 @@ pub struct Delivery {
     pub response: Option<Duration>,
     /// Due to sent, which is when a connection was free for it; `None` without a schedule.
     pub lag: Option<Duration>,
+    /// How long it waited for values that it was to carry; in none of the others. `None` where it did not.
+    pub carry_wait: Option<Duration>,
 }
 
 impl Delivery {
     /// The end of a request that was not sent.
     #[must_use]
     pub(crate) const fn unsent(id: ExchangeId, destination: Destination, outcome: Outcome) -> Self {
-        Self { id, destination, outcome, reason: None, answer: None, service: None, response: None, lag: None }
+        Self {
+            id,
+            destination,
+            outcome,
+            reason: None,
+            answer: None,
+            service: None,
+            response: None,
+            lag: None,
+            carry_wait: None,
+        }
     }
 }
 

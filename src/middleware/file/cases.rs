@@ -14,7 +14,19 @@ const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 80));
 /// Most times that one case can send its request.
 const MAX_TIMES: u64 = 100_000;
 /// Keys of a case.
-const KEYS: [&str; 9] = ["name", "request", "client", "times", "allow-writes", "outcome", "becomes", "then", "route"];
+const KEYS: [&str; 11] = [
+    "name",
+    "request",
+    "client",
+    "times",
+    "allow-writes",
+    "outcome",
+    "becomes",
+    "then",
+    "route",
+    "production",
+    "target",
+];
 
 /// One test case.
 #[derive(Clone, Debug)]
@@ -37,13 +49,19 @@ pub struct Case {
     pub then: Condition,
     /// The name that a route chose.
     pub route: Option<String>,
+    /// Earlier responses to one request, of production and of the target: what they issue is carried.
+    pub(super) issued_by: Option<[IssuingResponse; 2]>,
 }
+
+/// A response of a case: its head and its content.
+pub(super) type IssuingResponse = (Head, Vec<u8>);
 
 /// One `[[test]]`; `None` after a mistake.
 pub(super) fn case(mut table: TomlTable<'_>, reader: &mut TomlReader<'_>) -> Option<Case> {
     let span = table.span.clone();
     let line = reader.line(&span);
-    let [name, request, client, times, writes, outcome, becomes, then, route] = KEYS.map(|key| table.take(key));
+    let [name, request, client, times, writes, outcome, becomes, then, route, production, target] =
+        KEYS.map(|key| table.take(key));
     table.finish(reader, "in a test", &KEYS);
     let Some(request) = request else {
         reader.wrong(span, "a test needs a request, such as request = \"GET /v2/a\"");
@@ -56,6 +74,7 @@ pub(super) fn case(mut table: TomlTable<'_>, reader: &mut TomlReader<'_>) -> Opt
     for value in [becomes, then, route].into_iter().flatten().filter(|_| outcome.is_some()) {
         reader.wrong(value.span(), "what is kept back becomes nothing: `outcome` stands alone, or is \"passes\"");
     }
+    let issued_by = responses(production, target, reader);
     let first_line = typed.lines().next().unwrap_or_default();
     Some(Case {
         name: name.and_then(|name| reader.text(name)).unwrap_or(first_line).to_owned(),
@@ -67,7 +86,39 @@ pub(super) fn case(mut table: TomlTable<'_>, reader: &mut TomlReader<'_>) -> Opt
         becomes: becomes.and_then(|becomes| reader.text(becomes)).map(|text| message(text).concat()),
         then: optional(then, reader),
         route: route.and_then(|route| reader.text(route)).map(str::to_owned),
+        issued_by,
     })
+}
+
+/// The responses of both sides, where there are any.
+fn responses(
+    production: Option<&Located<'_>>,
+    target: Option<&Located<'_>>,
+    reader: &mut TomlReader<'_>,
+) -> Option<[IssuingResponse; 2]> {
+    match (production, target) {
+        (None, None) => None,
+        (Some(production), Some(target)) => {
+            let [production, target] = [production, target].map(|value| {
+                let typed = reader.text(value)?;
+                reader.keep(value.span(), response(typed))
+            });
+            Some([production?, target?])
+        }
+        (Some(alone), None) | (None, Some(alone)) => {
+            let message =
+                "`production` and `target` belong together: what each of them responded to an earlier request";
+            reader.wrong(alone.span(), message);
+            None
+        }
+    }
+}
+
+fn response(typed: &str) -> Result<IssuingResponse, String> {
+    let [head, content] = message(typed);
+    let has_status = head.starts_with(b"HTTP/") && head.get(8) == Some(&b' ');
+    let message = || "a response begins with its version and status, such as `HTTP/1.1 200 OK`".to_owned();
+    if has_status { Ok((Head::new(head), content)) } else { Err(message()) }
 }
 
 fn times(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<u64> {
@@ -102,7 +153,12 @@ fn message(typed: &str) -> [Vec<u8>; 2] {
     let (head, body) = typed.split_once("\n\n").unwrap_or((typed.trim_end_matches('\n'), ""));
     let mut lines = head.lines();
     let first = lines.next().unwrap_or_default().trim_end();
-    let version = if first.rsplit(' ').next().is_some_and(|last| last.starts_with("HTTP/")) { "" } else { " HTTP/1.1" };
+    let is_response = first.starts_with("HTTP/");
+    let version = if is_response || first.rsplit(' ').next().is_some_and(|last| last.starts_with("HTTP/")) {
+        ""
+    } else {
+        " HTTP/1.1"
+    };
     let mut head = format!("{first}{version}\r\n");
     lines.for_each(|line| head.extend([line, "\r\n"]));
     head.push_str("\r\n");

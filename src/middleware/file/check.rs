@@ -1,7 +1,10 @@
 //! The test cases of a chain file, run.
 
+use std::borrow::Cow;
+
+use super::super::carry::{CarryRule, CarrySet, Issued, IssuedResponse, ValueChoice, ValuePlaces};
 use super::super::{Chain, ChainSettings, Context, RunIdentity};
-use super::cases::{Case, written};
+use super::cases::{Case, IssuingResponse, written};
 use super::{ChainFile, ChainMistake};
 use crate::exchange::Request;
 
@@ -40,6 +43,11 @@ impl Case {
             request = self.request.clone();
             ended = chain.apply(&mut request);
         }
+        if ended.is_ok()
+            && let Some(responses) = &self.issued_by
+        {
+            carry(&mut request, &settings.carry_rules(), chain.carried(), responses);
+        }
         match (&self.outcome, ended) {
             (None, Ok(())) => self.compare(&request, &chain),
             (Some(expected), Err(outcome)) if written(&outcome) == *expected => Ok(()),
@@ -70,6 +78,29 @@ impl Case {
             return Ok(());
         }
         Err(format!("what `then` asks does not hold for\n{}", indented(&whole)))
+    }
+}
+
+/// Puts what the target issued in the place of what production issued.
+fn carry(request: &mut Request, rules: &[CarryRule], apply: CarrySet, [production, target]: &[IssuingResponse; 2]) {
+    let issued = |rule: &CarryRule, (head, content): &IssuingResponse| {
+        rule.issued(&IssuedResponse::new(head, Some(Cow::Borrowed(content.as_slice()))))
+    };
+    let mut places = ValuePlaces::of(request);
+    for rule in apply.numbers().filter_map(|number| rules.get(number)) {
+        let (old, new) = (issued(rule, production), issued(rule, target));
+        if old.len() != new.len() {
+            continue;
+        }
+        let pairs: Vec<(Issued, Issued)> = old.into_iter().zip(new).collect();
+        places.each(rule, &mut |value| {
+            let same = |(old, _): &&(Issued, Issued)| matches!(old, Issued::Value(old) if old == value);
+            match pairs.iter().find(same) {
+                Some((_, Issued::Value(new))) => ValueChoice::Value(new.to_vec()),
+                Some((_, Issued::Deleted)) => ValueChoice::Remove,
+                None => ValueChoice::Keep,
+            }
+        });
     }
 }
 

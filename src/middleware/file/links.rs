@@ -21,7 +21,7 @@ use super::edits::{self, replacement};
 use super::reader::{Located, TomlEntry, TomlReader, TomlTable};
 
 /// Every verb, in the order of the documentation.
-pub const VERBS: [&str; 28] = [
+pub const VERBS: [&str; 29] = [
     "only",
     "drop",
     "allow-writes",
@@ -50,6 +50,7 @@ pub const VERBS: [&str; 28] = [
     "bearer",
     "redact",
     "route",
+    "carry",
 ];
 
 /// One `[[link]]`; `None` after a mistake.
@@ -57,6 +58,10 @@ pub(super) fn link(mut table: TomlTable<'_>, reader: &mut TomlReader<'_>) -> Opt
     let span = table.span.clone();
     let name = table.take("name").and_then(|value| rule_name(value, reader));
     let when = optional(table.take("when"), reader);
+    if let Some(carry) = table.take("carry") {
+        let action = super::carry::carry(carry, name.as_deref(), table, reader)?;
+        return Some(FilterSpec { name, when, action });
+    }
     let mut actions = Vec::new();
     let mut is_known = true;
     for entry in table.rest() {
@@ -95,7 +100,7 @@ pub(super) fn link(mut table: TomlTable<'_>, reader: &mut TomlReader<'_>) -> Opt
 }
 
 /// The name under which a request ends: a word that can be a key in the summary.
-fn rule_name(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<String> {
+pub(super) fn rule_name(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<String> {
     let name = reader.text(value)?;
     let is_word =
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
@@ -189,15 +194,19 @@ fn limit(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<LimitSpec> 
     })
 }
 
-/// `500ms`, `2s`, `1m`.
 fn span_of_time(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Duration> {
     let text = reader.text(value)?;
+    reader.keep(value.span(), time(text))
+}
+
+/// `500ms`, `2s`, `1m`.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let units = [("ms", 1), ("s", 1000), ("m", 60_000)];
     let millis = units
         .into_iter()
         .find_map(|(unit, millis)| text.strip_suffix(unit)?.parse::<u32>().ok().map(|n| u64::from(n) * millis));
     let time = millis.filter(|millis| *millis > 0).map(Duration::from_millis);
-    reader.keep(value.span(), time.ok_or_else(|| format!("`{text}` is no length of time; write 500ms, 2s or 1m")))
+    time.ok_or_else(|| format!("`{text}` is no length of time; write 500ms, 2s or 1m"))
 }
 
 fn replace_path(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<ReplacePath> {

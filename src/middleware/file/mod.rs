@@ -25,6 +25,7 @@ use super::route::TargetNames;
 use super::secret::SecretLookup;
 use super::spec::FilterSpec;
 
+mod carry;
 mod cases;
 mod check;
 mod conditions;

@@ -4,11 +4,13 @@
 //! are written anew; every other value, number and key keeps its bytes, its order and its duplicates.
 
 mod node;
+mod values;
 
 use serde_json::value::RawValue;
 
 use crate::json_path::{self, Segment, Step};
 use node::{JsonItem, JsonNode, JsonNodeKind, JsonText};
+pub(super) use values::{replace, values};
 
 /// The text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use crate::content_coding::{self, DecodeError, MAX_CODINGS};
 use crate::exchange::{Body, Framing, Head, LineEdit, Outcome, Request, Response};
 
 mod content;
-mod multipart;
+pub(super) mod multipart;
 #[cfg(test)]
 mod tests;
 
@@ -40,7 +40,8 @@ const RULE: &str = "redact";
 /// Headers that hold addresses with parameters.
 const ADDRESSES: [&str; 3] = ["referer", "location", "content-location"];
 /// Headers that are not true of a changed body.
-const OF_CODED_BODY: [&str; 5] = ["content-encoding", "content-md5", "digest", "content-digest", "repr-digest"];
+pub(super) const OF_CODED_BODY: [&str; 5] =
+    ["content-encoding", "content-md5", "digest", "content-digest", "repr-digest"];
 
 /// Method of redaction.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use crate::middleware::unreadable::Unreadable;
 use crate::middleware::value_change::ValueChange;
 
 /// Redacts what parts hold.
-pub(super) trait PartRedactor {
+pub(in crate::middleware) trait PartRedactor {
     /// Whether a part of this name is redacted whole.
     fn names(&self, name: &[u8]) -> bool;
     /// Redacts the content of such a part.
@@ -16,7 +16,7 @@ pub(super) trait PartRedactor {
 }
 
 /// Returns the body without what is redacted; nothing where it holds nothing of it.
-pub(super) fn redact(
+pub(in crate::middleware) fn redact(
     by: &impl PartRedactor,
     content_type: &[u8],
     content: &[u8],

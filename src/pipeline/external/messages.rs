@@ -9,6 +9,7 @@ use crate::exchange::{Event, ExchangeId, Outcome, Request, Response};
 use crate::middleware::context::ResponseFilter;
 use crate::middleware::external::IncomingMessage;
 use crate::pipeline::budget::BudgetShare;
+use crate::replay::ResponseOptions;
 use crate::report::{RequestRecord, TargetSet};
 
 /// Message from the tasks.
@@ -30,8 +31,8 @@ pub(in crate::pipeline) struct AcceptedRequest {
     pub(in crate::pipeline) capture_delay: Option<Duration>,
     /// Targets of the request.
     pub(in crate::pipeline) targets: TargetSet,
-    /// True when a filter gave it its Host.
-    pub(in crate::pipeline) keep_host: bool,
+    /// How it is sent: whether a filter gave it its Host, and which values it may carry.
+    pub(in crate::pipeline) wanted: ResponseOptions,
     /// Its place in the sample, see [`crate::middleware::Chain::place`].
     pub(in crate::pipeline) place: u64,
     /// The links that redacted it, and are to redact its response.

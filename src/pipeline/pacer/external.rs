@@ -15,6 +15,7 @@ use crate::pipeline::external::{AcceptedRequest, ExternalStage, Resolution};
 use crate::pipeline::passes::PassTag;
 use crate::pipeline::queues::FULL_PAUSE;
 use crate::replay::ConnKey;
+use crate::replay::ResponseOptions;
 use crate::report::TargetSet;
 
 /// Time at the end of the run in which owed echoes are awaited before the input of the processes is closed, which makes
@@ -157,7 +158,7 @@ impl Pacer {
             due,
             capture_delay: None,
             targets,
-            keep_host: false,
+            wanted: ResponseOptions::HASH,
             place,
             response_filters,
         };

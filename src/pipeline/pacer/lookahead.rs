@@ -181,6 +181,7 @@ mod tests {
             },
             control: Control::default(),
             timing: Timing::paced(Pace::default(), None, KnownSpan::default()),
+            carry: None,
             most: None,
         };
         let (sender, events) = crossbeam_channel::bounded(events);

@@ -28,14 +28,14 @@ use super::wakeups::wake_in_time;
 use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Shed, Timestamp};
 use crate::middleware::context::ResponseFilter;
 use crate::middleware::route::ROUTE;
-use crate::replay::{ConnKey, Delivery, Destination, TargetId};
+use crate::replay::{ConnKey, Delivery, Destination, ResponseOptions, TargetId};
 use crate::report::{ReportEvent, RequestRecord, TargetSet};
 
 pub(super) use chains::RunChains;
 use lookahead::Lookahead;
 use next::{PacerStep, Upcoming};
 use pause::Stopped;
-use responses::AwaitingResponse;
+use responses::{AwaitingResponse, IssuedTo};
 pub(super) use stage::{ChainEnd, PacerChannels, PacerSettings};
 pub(super) use timing::Timing;
 
@@ -217,12 +217,14 @@ impl Pacer {
             return self.end(note, Outcome::filtered(ROUTE));
         }
         let chain = &self.settings.chains.all;
-        let (keep_host, place) = (chain.host_was_set(), chain.place().unwrap_or_default());
+        let place = chain.place().unwrap_or_default();
+        let (keep_host, carried) = (chain.host_was_set(), chain.carried());
+        let wanted = ResponseOptions { keep_host, carried, ..ResponseOptions::HASH };
         // Responses go on to recordings and processes only.
         let goes_on = self.channels.recording.is_some() || self.settings.mode.external().is_some();
         let response_filters = if goes_on { chain.response_filters().to_vec() } else { Vec::new() };
         let (due, capture_delay) = self.settings.timing.leave(request.last_byte, due);
-        let passed = AcceptedRequest { note, request, due, capture_delay, targets, keep_host, place, response_filters };
+        let passed = AcceptedRequest { note, request, due, capture_delay, targets, wanted, place, response_filters };
         if self.settings.mode.external().is_some() { self.give(passed) } else { self.take(passed) }
     }
 
@@ -248,7 +250,7 @@ impl Pacer {
 
     /// Records a request that passed, and offers it to the targets.
     fn take(&mut self, passed: AcceptedRequest) -> Result<(), Stopped> {
-        let AcceptedRequest { note, mut request, due, capture_delay, targets, keep_host, place, response_filters } =
+        let AcceptedRequest { note, mut request, due, capture_delay, targets, wanted, place, response_filters } =
             passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         if self.channels.dispatchers.is_empty() && self.held_by_hand().is_some() {
@@ -262,7 +264,13 @@ impl Pacer {
             return self.keep(note, request, response_filters);
         }
         let recorded = self.channels.recording.as_ref().is_some_and(|to| to.send(Event::Request(request.clone())));
-        self.asked.insert(id, AwaitingResponse { at, recorded, is_head, response_filters });
+        let issues = (!wanted.carried.is_empty()).then(|| IssuedTo {
+            client: request.client.ip(),
+            rules: wanted.carried,
+            targets,
+            baseline: self.settings.reference.choose_baseline(&request),
+        });
+        self.asked.insert(id, AwaitingResponse { at, recorded, is_head, issues, response_filters });
         self.channels.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.channels.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
         self.report(ReportEvent::Offered { note: Box::new(note), targets, capture_delay })?;
@@ -275,12 +283,18 @@ impl Pacer {
         if copy.is_some() {
             self.report(chosen.fact(id))?;
         }
-        self.offer(request, targets, due, (keep_host, place))?;
+        self.offer(request, targets, due, (wanted, place))?;
         let Some(copy) = copy else { return Ok(()) };
-        let refused = self.settings.reference.send(&chosen, &copy, due, keep_host);
-        refused
-            .into_iter()
-            .try_for_each(|(to, why)| self.report(ReportEvent::Delivered(Box::new(Delivery::unsent(id, to, why)))))
+        let refused = self.settings.reference.send(&chosen, &copy, due, wanted);
+        refused.into_iter().try_for_each(|(to, why)| self.refused(Delivery::unsent(id, to, why)))
+    }
+
+    /// Reports a delivery that ended before it was queued.
+    fn refused(&self, delivery: Delivery) -> Result<(), Stopped> {
+        if let Some(carry) = &self.settings.carry {
+            carry.ended(&delivery);
+        }
+        self.report(ReportEvent::Delivered(Box::new(delivery)))
     }
 
     /// Records a request where nothing is sent. Where it is frames that are recorded, it is kept in them.
@@ -295,7 +309,7 @@ impl Pacer {
         if self.channels.recording.as_ref().is_some_and(|to| !to.send(Event::Request(request))) {
             return self.end(note, Outcome::Shed(Shed::Recording));
         }
-        self.asked.insert(id, AwaitingResponse { at, recorded, is_head, response_filters });
+        self.asked.insert(id, AwaitingResponse { at, recorded, is_head, issues: None, response_filters });
         self.channels.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.channels.progress.kept_back.fetch_add(1, Ordering::Relaxed);
         self.report(ReportEvent::Kept { note: Box::new(note) })
@@ -306,7 +320,7 @@ impl Pacer {
         request: Box<Request>,
         targets: TargetSet,
         due: Option<Instant>,
-        (keep_host, place): (bool, u64),
+        (wanted, place): (ResponseOptions, u64),
     ) -> Result<(), Stopped> {
         let id = request.id;
         let clock =
@@ -318,11 +332,11 @@ impl Pacer {
             left -= 1;
             let copy = if left == 0 { request.take() } else { request.clone() };
             let (Some(mut copy), Some(dispatcher)) = (copy, self.channels.dispatchers.get_mut(target)) else { break };
-            let mut keep_host = keep_host;
+            let mut wanted = wanted;
             let admitted = match self.settings.chains.of_target(target) {
                 Some(chain) => {
                     let admitted = chain.apply_at(&mut copy, clock);
-                    keep_host |= chain.host_was_set();
+                    wanted.keep_host |= chain.host_was_set();
                     admitted
                 }
                 None => Ok(()),
@@ -330,12 +344,11 @@ impl Pacer {
             let mut held = || held.clone().map_or_else(|| dispatcher.lets_in(place, share), Err);
             let refused = match (admitted.and_then(|()| held()), due) {
                 (Err(outcome), _) => Some(outcome),
-                (Ok(()), Some(due)) => dispatcher.offer(copy, due, keep_host).map(Outcome::Shed),
-                (Ok(()), None) => dispatcher.wait(copy, keep_host, &self.channels.runtime).map(Outcome::Shed),
+                (Ok(()), Some(due)) => dispatcher.offer(copy, due, wanted).map(Outcome::Shed),
+                (Ok(()), None) => dispatcher.wait(copy, wanted, &self.channels.runtime).map(Outcome::Shed),
             };
             if let Some(outcome) = refused {
-                let destination = Destination::Target(TargetId::at(target));
-                self.report(ReportEvent::Delivered(Box::new(Delivery::unsent(id, destination, outcome))))?;
+                self.refused(Delivery::unsent(id, Destination::Target(TargetId::at(target)), outcome))?;
             }
         }
         Ok(())

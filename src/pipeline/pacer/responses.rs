@@ -1,5 +1,6 @@
 //! Production's responses on their way: reported, and recorded where their requests were.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -7,9 +8,11 @@ use tokio::time::Instant;
 use super::Pacer;
 use super::pause::Stopped;
 use crate::exchange::{Damage, Event, ExchangeId, Response, Timestamp};
+use crate::middleware::carry::{CarrySet, IssuedResponse};
 use crate::middleware::context::ResponseFilter;
+use crate::pipeline::carry::Carry;
 use crate::replay::ProductionEnd;
-use crate::report::{Production, ReportEvent};
+use crate::report::{Production, ReportEvent, TargetSet};
 
 /// Facts about a request, kept until its response comes.
 pub(super) struct AwaitingResponse {
@@ -17,8 +20,18 @@ pub(super) struct AwaitingResponse {
     pub(super) at: Timestamp,
     pub(super) recorded: bool,
     pub(super) is_head: bool,
+    /// Who gets the values that it issues, where such are carried.
+    pub(super) issues: Option<IssuedTo>,
     /// The links that are to redact it.
     pub(super) response_filters: Vec<Arc<dyn ResponseFilter>>,
+}
+
+/// Who gets the values that a response issues, and where they are known.
+pub(super) struct IssuedTo {
+    pub(super) client: IpAddr,
+    pub(super) rules: CarrySet,
+    pub(super) targets: TargetSet,
+    pub(super) baseline: bool,
 }
 
 impl Pacer {
@@ -30,6 +43,7 @@ impl Pacer {
         if asked.recorded {
             self.record(Event::Damaged { of, why });
         }
+        self.issued(of, asked.issues.as_ref(), None);
         self.channels.production_ends.note(of, ProductionEnd::Unknown { due: Instant::now() });
         self.report(ReportEvent::Production { of, production: Err(why) })
     }
@@ -48,6 +62,7 @@ impl Pacer {
         if !self.channels.dispatchers.is_empty() {
             self.channels.production_ends.note(of, production_end(&response, || self.due_or_now(due)));
         }
+        self.issued(of, asked.issues.as_ref(), Some(&response));
         let goes_on = asked.recorded || self.settings.mode.external().is_some();
         let kept =
             self.settings.retention.as_ref().map(|retention| Box::new(retention.production(&mut response, goes_on)));
@@ -72,6 +87,14 @@ impl Pacer {
             self.record(Event::Response { of, response });
         }
         self.report(ReportEvent::Production { of, production: Ok(production) })
+    }
+
+    /// Takes note of the values that production issued.
+    fn issued(&self, of: ExchangeId, to: Option<&IssuedTo>, response: Option<&Response>) {
+        let (Some(carry), Some(to)) = (&self.settings.carry, to) else { return };
+        let response = response.map(|response| IssuedResponse::new(&response.head, response.body.content()));
+        let destinations = Carry::destinations(to.targets, to.baseline);
+        carry.production(of, (to.client, to.rules), destinations, response.as_ref());
     }
 }
 

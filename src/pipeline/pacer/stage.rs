@@ -14,6 +14,7 @@ use super::timing::Timing;
 use super::{Pacer, PacerInputs, PacerMode};
 use crate::middleware::context::UnreadableCounts;
 use crate::middleware::{self, LoopHeader};
+use crate::pipeline::carry::Carry;
 use crate::pipeline::context::RunContext;
 use crate::pipeline::control::Control;
 use crate::pipeline::dispatch::TargetDispatcher;
@@ -43,6 +44,8 @@ pub(in crate::pipeline) struct PacerSettings {
     pub(in crate::pipeline) reference: ReferenceSender,
     pub(in crate::pipeline) control: Control,
     pub(in crate::pipeline) timing: Timing,
+    /// Values that go from responses into later requests, where any do.
+    pub(in crate::pipeline) carry: Option<Arc<Carry>>,
     /// Number of requests to take before the run ends by itself.
     pub(in crate::pipeline) most: Option<u64>,
 }
@@ -104,6 +107,7 @@ impl Pacer {
             reference,
             control: context.control.clone(),
             timing,
+            carry: context.carry.clone(),
             evidence: run.evidence,
             copies: LoopHeader::default().of_run(&run.middleware.run.id),
             most: run.most,

@@ -7,18 +7,19 @@ mod in_flight;
 mod waits;
 
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::response_watch::ResponseWatch;
 use super::{
-    Client, Delivery, Destination, Job, ProductionEnds, Reason, ResponseProgress, SendError, TargetLimits,
-    TargetResponse,
+    BeforeSend, Client, Delivery, Destination, Job, Prepared, ProductionEnds, Reason, ResponseProgress, SendError,
+    TargetLimits, TargetResponse,
 };
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
 pub use in_flight::InFlight;
@@ -26,6 +27,9 @@ use waits::{ReusableTimeout, StopWait, WatchedSend};
 
 /// Most requests in flight that can be asked for: it is cut to this. Each holds a task and, mostly, a connection.
 pub(crate) const MAX_IN_FLIGHT: usize = 1 << 20;
+
+/// Most requests of a target that wait for values beside those in flight; past it they wait among them.
+const MAX_ASIDE: usize = 1 << 14;
 
 /// Statistics of a target's queue at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub struct TargetLinks {
     pub in_flight: Arc<InFlight>,
     /// How production's responses ended.
     pub production: Arc<ProductionEnds>,
+    /// What is done to requests before they are sent, where anything is.
+    pub(crate) before_send: Option<Arc<dyn BeforeSend>>,
 }
 
 impl From<Arc<InFlight>> for TargetLinks {
@@ -104,6 +110,7 @@ where
     let (deliveries, links) = (deliveries.into(), links.into());
     let (places, streams) = (limits.max_in_flight.clamp(1, MAX_IN_FLIGHT), limits.max_streams.min(MAX_IN_FLIGHT));
     let semaphore = Arc::new(Semaphore::new(places));
+    let aside = Arc::new(Semaphore::new(MAX_ASIDE));
     let beside = Arc::new(Semaphore::new(streams));
     let queue = Arc::new(TargetQueue(Mutex::new(Some(jobs))));
     let stop_for_tasks = stop.clone();
@@ -116,8 +123,10 @@ where
             deliveries: deliveries.clone(),
             links: links.clone(),
             beside: Arc::clone(&beside),
+            ordinary: Arc::clone(&semaphore),
+            aside: Arc::clone(&aside),
         };
-        tokio::spawn(sending.run(job, SendPlace::Ordinary(place), stop_for_tasks.clone()));
+        tokio::spawn(sending.run(PreparedJob::new(job), SendPlace::Ordinary(place), stop_for_tasks.clone()));
     };
     // The place first: a job that was taken must not wait while others that came later are sent.
     while let Some(Ok(place)) = unless_stopped(&mut stop, Arc::clone(&semaphore).acquire_owned()).await
@@ -131,8 +140,9 @@ where
             report(&deliveries, shed(destination, &job)).await;
         }
     }
-    // Every task gives its place back when it has ended: all places are free when all have.
-    for (semaphore, all) in [(semaphore, places), (beside, streams)] {
+    // Every task gives its place back when it has ended: all places are free when all have. Those who wait aside take an
+    // ordinary place before they give theirs back.
+    for (semaphore, all) in [(aside, MAX_ASIDE), (semaphore, places), (beside, streams)] {
         drop(semaphore.acquire_many(u32::try_from(all).unwrap_or(u32::MAX)).await);
     }
     QueueStats { peak_in_flight: links.in_flight.peak() }
@@ -181,26 +191,154 @@ struct SendWorker<C, D> {
     links: TargetLinks,
     /// Places for streams.
     beside: Arc<Semaphore>,
+    /// Places for ordinary requests.
+    ordinary: Arc<Semaphore>,
+    /// Places for those who wait for a value.
+    aside: Arc<Semaphore>,
 }
 
-impl<C: Client, D: From<Box<Delivery>>> SendWorker<C, D> {
-    async fn run(self, first: Job, mut place: SendPlace, mut stop: watch::Receiver<bool>) {
+/// A job, and whether it has been prepared for its destination.
+struct PreparedJob {
+    job: Job,
+    is_prepared: bool,
+    /// Since when it waits for values that it is to carry.
+    waits_since: Option<Instant>,
+    carry_wait: Option<Duration>,
+}
+
+impl PreparedJob {
+    const fn new(job: Job) -> Self {
+        Self { job, is_prepared: false, waits_since: None, carry_wait: None }
+    }
+}
+
+impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
+    async fn run(self, first: PreparedJob, mut place: SendPlace, stop: watch::Receiver<bool>) {
         let alarm = pin!(tokio::time::sleep(self.limits.timeout));
-        let stopped = pin!(stopped(&mut stop));
-        let (mut alarm, mut stop) = (ReusableTimeout(alarm), StopWait { stopped, at: None });
+        let mut watched = stop.clone();
+        let stopped = pin!(stopped(&mut watched));
+        let (mut alarm, mut stopped) = (ReusableTimeout(alarm), StopWait { stopped, at: None });
         let mut next = Some(first);
         while let Some(mut job) = next {
-            let told = match self.held_back(&mut job, &mut alarm, &mut stop).await {
-                Some(outcome) => Delivery::unsent(job.request.id, self.destination, outcome),
-                None => self.send(job, &mut place, &mut alarm, &mut stop).await,
+            let told = match self.prepare(&mut job) {
+                Prepared::Ready => Some(self.deliver(job, &mut place, &mut alarm, &mut stopped).await),
+                Prepared::Ended(outcome) => Some(self.unsent(&job, outcome)),
+                // The others go on meanwhile, unless very many wait.
+                Prepared::Waits { changed, at_most } => match Arc::clone(&self.aside).try_acquire_owned() {
+                    Ok(aside) => {
+                        tokio::spawn(self.another().wait_aside(job, (changed, at_most), aside, stop.clone()));
+                        None
+                    }
+                    Err(_) => match self.wait_for_values(&mut job, (changed, at_most), stop.clone()).await {
+                        Some(outcome) => Some(self.unsent(&job, outcome)),
+                        None => Some(self.deliver(job, &mut place, &mut alarm, &mut stopped).await),
+                    },
+                },
             };
-            report(&self.deliveries, told).await;
+            if let Some(told) = told {
+                report(&self.deliveries, told).await;
+            }
             // The place of a stream is for streams: whoever waits for an ordinary one has got it.
             next = match place {
-                SendPlace::Ordinary(_) => self.queue.at_hand(),
+                SendPlace::Ordinary(_) => self.queue.at_hand().map(PreparedJob::new),
                 SendPlace::Beside(_) => None,
             };
         }
+    }
+
+    /// A worker of the same target.
+    fn another(&self) -> Self {
+        Self {
+            destination: self.destination,
+            client: Arc::clone(&self.client),
+            limits: self.limits,
+            queue: Arc::clone(&self.queue),
+            deliveries: self.deliveries.clone(),
+            links: self.links.clone(),
+            beside: Arc::clone(&self.beside),
+            ordinary: Arc::clone(&self.ordinary),
+            aside: Arc::clone(&self.aside),
+        }
+    }
+
+    fn unsent(&self, job: &PreparedJob, outcome: Outcome) -> Delivery {
+        let carry_wait = job.carry_wait;
+        Delivery { carry_wait, ..Delivery::unsent(job.job.request.id, self.destination, outcome) }
+    }
+
+    /// Prepares a request for this destination, or says what it has to wait for.
+    fn prepare(&self, job: &mut PreparedJob) -> Prepared {
+        let PreparedJob { job, is_prepared, waits_since, carry_wait } = job;
+        let rules = job.wanted.carried;
+        let Some(before_send) = self.links.before_send.as_ref().filter(|_| !*is_prepared && !rules.is_empty()) else {
+            return Prepared::Ready;
+        };
+        let waited = waits_since.map(|since| since.elapsed());
+        let prepared = before_send.prepare(self.destination, &mut job.request, rules, waited);
+        match prepared {
+            Prepared::Waits { .. } => drop(waits_since.get_or_insert_with(Instant::now)),
+            _ => (*is_prepared, *carry_wait) = (true, waited),
+        }
+        prepared
+    }
+
+    /// Waits until a request has its values, or has waited for long enough; how it ended, where it may not be sent.
+    async fn wait_for_values(
+        &self,
+        job: &mut PreparedJob,
+        mut wait: (oneshot::Receiver<()>, Duration),
+        mut stop: watch::Receiver<bool>,
+    ) -> Option<Outcome> {
+        loop {
+            let (changed, at_most) = wait;
+            let known = tokio::time::timeout(at_most, changed);
+            if unless_stopped(&mut stop, known).await.is_none() {
+                return Some(Outcome::Shed(Shed::Stopped));
+            }
+            match self.prepare(job) {
+                Prepared::Ready => return None,
+                Prepared::Ended(outcome) => return Some(outcome),
+                Prepared::Waits { changed, at_most } => wait = (changed, at_most),
+            }
+        }
+    }
+
+    /// Waits beside the requests in flight, and takes a place among them then.
+    fn wait_aside(
+        self,
+        mut job: PreparedJob,
+        wait: (oneshot::Receiver<()>, Duration),
+        aside: OwnedSemaphorePermit,
+        stop: watch::Receiver<bool>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            if let Some(outcome) = self.wait_for_values(&mut job, wait, stop.clone()).await {
+                report(&self.deliveries, self.unsent(&job, outcome)).await;
+                return;
+            }
+            if let Ok(place) = Arc::clone(&self.ordinary).acquire_owned().await {
+                drop(aside);
+                self.run(job, SendPlace::Ordinary(place), stop).await;
+            }
+        })
+    }
+
+    /// Sends a request when it is its turn.
+    async fn deliver(
+        &self,
+        job: PreparedJob,
+        place: &mut SendPlace,
+        alarm: &mut ReusableTimeout<'_>,
+        stop: &mut StopWait<'_, impl Future<Output = ()>>,
+    ) -> Delivery {
+        let PreparedJob { mut job, carry_wait, .. } = job;
+        // The wait for values is no lag, and nothing that users would feel.
+        job.due = job.due.map(|due| due + carry_wait.unwrap_or_default());
+        let delivery = match self.held_back(&mut job, alarm, stop).await {
+            Some(outcome) => Delivery::unsent(job.request.id, self.destination, outcome),
+            None => self.send(job, place, alarm, stop).await,
+        };
+        Delivery { carry_wait, ..delivery }
     }
 
     /// Waits for the request's turn; how it ended, where it may not be sent or has waited for too long.

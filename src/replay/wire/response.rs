@@ -336,7 +336,7 @@ fn content_to(content: Cow<'_, [u8]>, most: usize) -> Bytes {
 mod tests {
     use super::*;
 
-    const WANTED: ResponseOptions = ResponseOptions { kept: Some(1 << 20), hash: false, keep_host: false };
+    const WANTED: ResponseOptions = ResponseOptions { kept: Some(1 << 20), hash: false, ..ResponseOptions::HASH };
     const GET: RequestContext = RequestContext { head_only: false, old: false };
 
     /// Reads `bytes` in pieces of `size`, then the end of the stream.

@@ -1,12 +1,14 @@
 //! Inputs that the stages hand to the report: of each request, of production's response, of the run so far and at its
 //! end.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::exchange::{Damage, Digest, ExchangeId, Timestamp, digest_of_whole};
 use crate::middleware::context::UnreadableCounts;
 use crate::replay::{ConnNumber, RetainedResponse};
+use crate::report::schema::carry::CarrySummary;
 use crate::report::schema::failures::DesynchronisedSummary;
 use crate::report::schema::middleware::MiddlewareCounts;
 use crate::report::schema::request::RunRequest;
@@ -169,6 +171,8 @@ pub struct TargetTotals {
     pub guard: Option<target::TargetGuard>,
     /// Requests that went out once more.
     pub retried: u64,
+    /// Values that were carried into its requests, by rule.
+    pub carry: BTreeMap<String, CarrySummary>,
     /// Responses that came without a request, where any did.
     pub desynchronised: Option<DesynchronisedSummary>,
     /// On which connections, as far as the report was not told before.

@@ -48,6 +48,9 @@ pub struct ResultLine<'a> {
     service_us: Option<u64>,
     response_us: Option<u64>,
     lag_us: Option<u64>,
+    /// Left out where it did not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carry_wait_us: Option<u64>,
     differences: &'a [Difference],
     /// Reason that it is not known whether the bodies differ; left out where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,6 +150,7 @@ impl<'a> ResultLine<'a> {
             service_us: us(delivery.service),
             response_us: us(delivery.response),
             lag_us: us(delivery.lag),
+            carry_wait_us: us(delivery.carry_wait),
             reason: delivery.reason.as_deref().map(ResultText),
             differences,
             ..Self::new(delivery.id, note, &delivery.outcome)
@@ -194,6 +198,7 @@ impl<'a> ResultLine<'a> {
             service_us: None,
             response_us: None,
             lag_us: None,
+            carry_wait_us: None,
             differences: &[],
             body_unknown: None,
         }

@@ -26,6 +26,7 @@ pub(crate) struct TargetTally {
     service: LatencyHistogram,
     response: LatencyHistogram,
     lag: LatencyHistogram,
+    carry_wait: LatencyHistogram,
     pairs: PairedTally,
     /// Production's status, where it is known, and the target's, where it responded.
     matrix: BTreeMap<(Option<u16>, Option<u16>), u64>,
@@ -78,6 +79,7 @@ impl TargetTally {
             (&mut self.service, delivery.service),
             (&mut self.response, delivery.response),
             (&mut self.lag, delivery.lag),
+            (&mut self.carry_wait, delivery.carry_wait),
         ] {
             if let Some(duration) = duration {
                 into.record(duration);
@@ -208,6 +210,8 @@ impl TargetTally {
             guard: end.guard.clone(),
             failures: self.reasons.finish(),
             retried: end.retried,
+            carry: end.carry.clone(),
+            carry_wait_us: (self.carry_wait.count() > 0).then(|| self.carry_wait.figures()),
             paused,
             closed_early: self.closed_early.clone(),
             desynchronised: end.desynchronised.clone().map(|found| DesynchronisedSummary {

@@ -65,6 +65,7 @@ pub(crate) fn delivery(n: u32, outcome: Outcome, status: Option<u16>) -> Deliver
         answer: status.map(answer),
         service: timed(2000),
         response: timed(3000),
+        carry_wait: None,
         lag: Some(Duration::from_micros(100)),
     }
 }

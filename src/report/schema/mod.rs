@@ -1,6 +1,7 @@
 //! The types of the `--summary` object, as serde writes and reads them: names and units that others rely on.
 
 pub mod by_route;
+pub mod carry;
 pub mod counts;
 pub mod curves;
 pub mod diff_groups;

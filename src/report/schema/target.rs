@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::replay::GuardState;
 
+use super::carry::CarrySummary;
 use super::counts::{CountMap, LatencySummary, is_zero, sum};
 use super::failures::{DesynchronisedSummary, FailureReason};
 use super::noise::NoiseOnlyCounts;
@@ -73,6 +74,13 @@ pub struct TargetSummary {
     /// Of `ended.guard_held`, those that were held while somebody had paused the run.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub paused: u64,
+    /// Values that were carried from responses into later requests, by rule.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub carry: BTreeMap<String, CarrySummary>,
+    /// How long requests waited for values that they were to carry, in microseconds; none of it is lag or latency. `None`
+    /// where none waited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carry_wait_us: Option<LatencySummary>,
     /// Responses that came without a request, where any did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desynchronised: Option<DesynchronisedSummary>,

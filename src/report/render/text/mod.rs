@@ -16,6 +16,7 @@ use crate::report::units::{bytes, counted, duration, number, percent};
 use crate::sanitize;
 
 mod against;
+mod carry;
 mod dry_run;
 mod forecast;
 mod gates;
@@ -424,6 +425,7 @@ fn sending(page: &mut TextReport, target: &TargetSummary) {
         Some(lag) => page.wrapped(&format!("Schedule lag {}", spread(lag)), LABEL, Severity::Plain),
         None => page.wrapped("Schedule lag none: there was no schedule to keep", LABEL, Severity::Plain),
     }
+    carry::carry(page, target);
 }
 
 /// Returns the distribution of requests over the addresses of a name.

@@ -1,0 +1,145 @@
+//! Values that a server issues and clients bring back: session cookies, bearer tokens, CSRF tokens.
+//!
+//! A [`CarryRule`] finds the values that a response issues, and the places of a request in which they come back. Both
+//! sides of a run issue values of their own: what production issued is to be replaced by what the target issued in
+//! the same exchange. Which value stands for which is not known here; nothing waits, and nothing is counted.
+
+mod coded;
+mod issued;
+mod places;
+
+use std::time::Duration;
+
+use regex::bytes::Regex;
+
+use super::json::JsonPath;
+use super::{Context, Filter};
+use crate::exchange::{Outcome, Request};
+
+pub(crate) use issued::{Issued, IssuedResponse};
+pub(crate) use places::{ValueChoice, ValuePlaces};
+
+/// Most rules of a run: each is a bit of a [`CarrySet`].
+pub(crate) const MAX_RULES: usize = 64;
+/// Longest value that is carried, in bytes. A longer one is no session and no token.
+pub(crate) const MAX_VALUE: usize = 16 << 10;
+/// How long a request waits for a value whose counterpart is on its way, unless said otherwise.
+pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(2);
+
+/// One `carry` link: where values are issued, and where they come back.
+#[derive(Clone, Debug)]
+pub struct CarryRule {
+    /// Name of the rule, in the report.
+    pub name: String,
+    pub(crate) from: ValueSource,
+    pub(crate) into: Vec<ValuePlace>,
+    pub(crate) until_known: UntilKnown,
+}
+
+/// Where a response issues a value.
+#[derive(Clone, Debug)]
+pub(crate) enum ValueSource {
+    /// The cookie of this name, in `Set-Cookie` (RFC 6265, 4.1).
+    SetCookie(String),
+    /// A header line.
+    Header(String),
+    /// A value within a JSON body.
+    Json(JsonPath),
+    /// What the first group of the expression matches in the body, or all of it where there is no group.
+    Body(Regex),
+    /// A parameter in the query or the fragment of `Location`.
+    LocationParam(String),
+}
+
+/// Where a request brings a value back.
+#[derive(Clone, Debug)]
+pub(crate) enum ValuePlace {
+    /// A cookie.
+    Cookie(String),
+    /// A header line: all of it, or what the first group of the expression matches.
+    Header(String, Option<Regex>),
+    /// A query parameter.
+    Param(String),
+    /// A value within a JSON body.
+    Json(JsonPath),
+    /// A field of a form, `application/x-www-form-urlencoded` or `multipart/form-data`.
+    Form(String),
+}
+
+/// What happens to a request whose value has no counterpart yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UntilKnown {
+    /// It waits for one that is on its way, and goes out with its own value after that time.
+    Wait(Duration),
+    /// It goes out with its own value.
+    Send,
+    /// It is kept back.
+    Drop,
+}
+
+impl Default for UntilKnown {
+    fn default() -> Self {
+        Self::Wait(DEFAULT_WAIT)
+    }
+}
+
+impl ValuePlace {
+    /// Returns whether it stands in a body.
+    const fn is_in_body(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Form(_))
+    }
+}
+
+impl ValueSource {
+    /// The place where the value comes back unless said otherwise; `None` where that cannot be told.
+    pub(super) fn default_place(&self) -> Option<ValuePlace> {
+        match self {
+            Self::SetCookie(name) => Some(ValuePlace::Cookie(name.clone())),
+            Self::Header(name) => Some(ValuePlace::Header(name.clone(), None)),
+            Self::Json(path) => Some(ValuePlace::Json(path.clone())),
+            Self::LocationParam(name) => Some(ValuePlace::Param(name.clone())),
+            Self::Body(_) => None,
+        }
+    }
+
+    /// Returns whether it stands in a body.
+    pub(crate) const fn is_in_body(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Body(_))
+    }
+}
+
+/// Rules by number: those that a request came by on its way through the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CarrySet(u64);
+
+impl CarrySet {
+    /// No rule.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// Returns whether there are none.
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) const fn add(&mut self, number: usize) {
+        if number < MAX_RULES {
+            self.0 |= 1 << number;
+        }
+    }
+
+    /// The numbers in it, smallest first.
+    pub(crate) fn numbers(self) -> impl Iterator<Item = usize> {
+        (0..MAX_RULES).filter(move |number| self.0 & (1 << number) != 0)
+    }
+}
+
+/// The link in a chain: notes that the rule of this number applies to the request.
+#[derive(Clone, Debug)]
+pub(super) struct CarryLink(pub(super) usize);
+
+impl Filter for CarryLink {
+    fn apply(&mut self, _: &mut Request, context: &mut Context) -> Result<(), Outcome> {
+        context.carried.add(self.0);
+        Ok(())
+    }
+}

@@ -1,0 +1,315 @@
+//! The places of a request in which values come back.
+
+use std::cell::RefCell;
+
+use regex::bytes::Regex;
+
+use super::super::json::{self, JsonPath};
+use super::super::lines::LineIndex;
+use super::super::redact::OF_CODED_BODY;
+use super::super::redact::multipart::{self, PartRedactor};
+use super::super::unreadable::Unreadable;
+use super::super::value_change::ValueChange;
+use super::super::{body, cookies, query};
+use super::issued::json_value;
+use super::{CarryRule, MAX_VALUE, ValuePlace, coded};
+use crate::exchange::{LineEdit, Request};
+
+/// A request whose values are looked for and replaced.
+pub(crate) struct ValuePlaces<'a> {
+    request: &'a mut Request,
+    lines: LineIndex,
+}
+
+/// What becomes of a value in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ValueChoice {
+    /// It stays.
+    Keep,
+    /// It is this from now on.
+    Value(Vec<u8>),
+    /// It goes, with its name, where it can: within a body it stays.
+    Remove,
+}
+
+/// Offers a value, and says what becomes of it.
+type Change<'a> = dyn FnMut(&[u8]) -> ValueChange + 'a;
+
+impl<'a> ValuePlaces<'a> {
+    pub(crate) fn of(request: &'a mut Request) -> Self {
+        let mut lines = LineIndex::default();
+        lines.begin(&request.head);
+        Self { request, lines }
+    }
+
+    /// Offers each value that may have been issued under `rule` to `choose`. What stays keeps its bytes.
+    pub(crate) fn each(&mut self, rule: &CarryRule, choose: &mut dyn FnMut(&[u8]) -> ValueChoice) {
+        let mut change = |value: &[u8]| match value {
+            [] => ValueChange::Keep,
+            value if value.len() > MAX_VALUE => ValueChange::Keep,
+            value => match choose(value) {
+                ValueChoice::Keep => ValueChange::Keep,
+                ValueChoice::Value(new) => ValueChange::Value(new),
+                ValueChoice::Remove => ValueChange::Remove,
+            },
+        };
+        for place in rule.into.iter().filter(|place| !place.is_in_body()) {
+            self.in_head(place, &mut change);
+        }
+        if rule.into.iter().any(ValuePlace::is_in_body) && self.request.body.len > 0 {
+            self.in_body(rule, &mut change);
+        }
+    }
+
+    fn in_head(&mut self, place: &ValuePlace, change: &mut Change<'_>) {
+        let Self { request, lines } = self;
+        let head = &mut request.head;
+        match place {
+            ValuePlace::Cookie(name) => {
+                cookies::edit(lines, head, name, &mut |value| safe(change(value), |byte| byte == b';'));
+            }
+            ValuePlace::Param(name) => {
+                query::edit(lines, head, name, change);
+            }
+            ValuePlace::Header(name, pattern) => {
+                lines.edit(head, name, |value| match safe(within(value, pattern.as_ref(), change), |_| false) {
+                    ValueChange::Value(value) => LineEdit::Value(value),
+                    ValueChange::Remove => LineEdit::Remove,
+                    _ => LineEdit::Keep,
+                });
+            }
+            ValuePlace::Json(_) | ValuePlace::Form(_) => {}
+        }
+    }
+
+    fn in_body(&mut self, rule: &CarryRule, change: &mut Change<'_>) {
+        let head = &self.request.head;
+        let Some(content) = self.request.body.content() else { return };
+        let Some(content) = coded::decoded(content, head.get_all("content-encoding")) else { return };
+        let kind = head.get("content-type").unwrap_or_default();
+        let mut now: Option<Vec<u8>> = None;
+        for place in &rule.into {
+            let before = now.as_deref().unwrap_or(&content);
+            let new = match place {
+                ValuePlace::Json(path) => in_json(before, path, change),
+                ValuePlace::Form(name) => in_form(kind, before, name, change),
+                _ => None,
+            };
+            now = new.or(now);
+        }
+        if let Some(new) = now {
+            drop(content);
+            self.set_body(new);
+        }
+    }
+
+    /// Gives the request this content, in its codings and its framing. A coding that can only be taken off goes.
+    fn set_body(&mut self, new: Vec<u8>) {
+        let Self { request, lines } = self;
+        let encoded = coded::encoded(new.clone(), request.head.get_all("content-encoding"));
+        let keeps = if encoded.is_some() { "content-encoding" } else { "" };
+        for name in OF_CODED_BODY.iter().filter(|name| **name != keeps) {
+            lines.edit(&mut request.head, name, |_| LineEdit::Remove);
+        }
+        body::put(&mut request.body, encoded.unwrap_or(new));
+        if matches!(request.body.framing, crate::exchange::Framing::Length(_)) {
+            let len = request.body.len.to_string();
+            lines.set(&mut request.head, "Content-Length", len.as_bytes());
+        }
+    }
+}
+
+/// A value that cannot break the message around it.
+fn safe(change: ValueChange, breaks: impl Fn(u8) -> bool) -> ValueChange {
+    match change {
+        ValueChange::Value(value) if value.iter().any(|byte| byte.is_ascii_control() || breaks(*byte)) => {
+            ValueChange::Keep
+        }
+        change => change,
+    }
+}
+
+/// Offers what the first group of `pattern` matches, or all of the value.
+fn within(value: &[u8], pattern: Option<&Regex>, change: &mut Change<'_>) -> ValueChange {
+    let Some(pattern) = pattern else { return change(value) };
+    let groups = pattern.captures(value);
+    let Some(found) = groups.as_ref().and_then(|groups| groups.get(1).or_else(|| groups.get(0))) else {
+        return ValueChange::Keep;
+    };
+    match change(found.as_bytes()) {
+        ValueChange::Value(new) => {
+            let (before, after) = (value.get(..found.start()), value.get(found.end()..));
+            ValueChange::Value([before.unwrap_or_default(), &new, after.unwrap_or_default()].concat())
+        }
+        other => other,
+    }
+}
+
+fn in_json(content: &[u8], path: &JsonPath, change: &mut Change<'_>) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(content).ok()?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if !text.trim_start().starts_with(['{', '[']) {
+        return None;
+    }
+    let new = json::replace(text, path, &mut |json| {
+        let Some(ValueChange::Value(new)) = json_value(json).map(|value| change(&value)) else { return None };
+        let new = String::from_utf8(new).ok()?;
+        // A number stays one, where the new value is one.
+        let is_number = !json.starts_with('"') && new.parse::<serde_json::Number>().is_ok();
+        Some(if is_number { new } else { serde_json::Value::String(new).to_string() })
+    });
+    new.ok().flatten().map(String::into_bytes)
+}
+
+fn in_form(kind: &[u8], content: &[u8], name: &str, change: &mut Change<'_>) -> Option<Vec<u8>> {
+    let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    match essence.as_slice() {
+        b"application/x-www-form-urlencoded" => in_pairs(content, name, change),
+        b"multipart/form-data" => {
+            let parts = FormParts { name, change: RefCell::new(change) };
+            multipart::redact(&parts, kind, content, 0).ok().flatten()
+        }
+        _ => None,
+    }
+}
+
+fn in_pairs(content: &[u8], name: &str, change: &mut Change<'_>) -> Option<Vec<u8>> {
+    let (mut out, mut is_changed) = (Vec::with_capacity(content.len()), false);
+    for (at, piece) in content.split(|byte| *byte == b'&').enumerate() {
+        if at > 0 {
+            out.push(b'&');
+        }
+        match query::value(piece, name).map(|value| change(&value)) {
+            Some(ValueChange::Value(new)) => {
+                query::piece_with_value(&mut out, piece, &new);
+                is_changed = true;
+            }
+            _ => out.extend_from_slice(piece),
+        }
+    }
+    is_changed.then_some(out)
+}
+
+/// The parts of a form of this name.
+struct FormParts<'a, 'b> {
+    name: &'a str,
+    change: RefCell<&'a mut Change<'b>>,
+}
+
+impl PartRedactor for FormParts<'_, '_> {
+    fn names(&self, name: &[u8]) -> bool {
+        name == self.name.as_bytes()
+    }
+
+    fn field(&self, value: &[u8]) -> ValueChange {
+        match (self.change.borrow_mut())(value) {
+            ValueChange::Remove => ValueChange::Keep,
+            change => change,
+        }
+    }
+
+    fn seeks_json(&self) -> bool {
+        false
+    }
+
+    fn nested(&self, _: Option<&[u8]>, _: &[u8], _: u8) -> Result<Option<Vec<u8>>, Unreadable> {
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{request, with_body};
+    use super::super::{CarryRule, UntilKnown, ValueSource};
+    use super::*;
+    use crate::content_coding;
+    use crate::exchange::Request;
+
+    fn rule(into: Vec<ValuePlace>) -> CarryRule {
+        let from = ValueSource::Header("x".to_owned());
+        CarryRule { name: "rule".to_owned(), from, into, until_known: UntilKnown::Send }
+    }
+
+    /// What becomes of a request where `old` is `new` from now on.
+    fn carried(into: ValuePlace, mut request: Request, new: &str) -> String {
+        let choose = &mut |value: &[u8]| match (value, new) {
+            (b"old", "-") => ValueChoice::Remove,
+            (b"old", new) => ValueChoice::Value(new.as_bytes().to_vec()),
+            _ => ValueChoice::Keep,
+        };
+        ValuePlaces::of(&mut request).each(&rule(vec![into]), choose);
+        let body = request.body.content().unwrap_or_default().into_owned();
+        String::from_utf8_lossy(&[request.head.as_bytes(), &body].concat()).into_owned()
+    }
+
+    #[test]
+    fn a_value_is_replaced_and_all_around_it_keeps_its_bytes() {
+        let get = |target: &str, lines: &str| format!("GET {target} HTTP/1.1\r\n{lines}\r\n");
+        let cookie = || ValuePlace::Cookie("sid".to_owned());
+        let token = || ValuePlace::Header("authorization".to_owned(), Some(Regex::new("^Bearer (.*)$").unwrap()));
+        let header = || ValuePlace::Header("X-Token".to_owned(), None);
+        let param = || ValuePlace::Param("code".to_owned());
+        for (into, before, new, after) in [
+            (
+                cookie(),
+                get("/", "COOKIE:  a=1;sid=old ; b=old\r\nX: old\r\n"),
+                "new",
+                get("/", "COOKIE:  a=1;sid=new; b=old\r\nX: old\r\n"),
+            ),
+            (cookie(), get("/", "Cookie: sid=older\r\n"), "new", get("/", "Cookie: sid=older\r\n")),
+            (cookie(), get("/", "Cookie: sid=old; b=2\r\n"), "-", get("/", "Cookie: b=2\r\n")),
+            (cookie(), get("/", "Cookie: sid=old\r\n"), "a;b", get("/", "Cookie: sid=old\r\n")),
+            (token(), get("/", "Authorization: Bearer old\r\n"), "new", get("/", "Authorization: Bearer new\r\n")),
+            (token(), get("/", "Authorization: Basic old\r\n"), "new", get("/", "Authorization: Basic old\r\n")),
+            (header(), get("/", "x-token:old\r\n"), "new", get("/", "x-token:new\r\n")),
+            (header(), get("/", "x-token:old\r\n"), "a\r\nEvil: 1", get("/", "x-token:old\r\n")),
+            (param(), get("/a?x=old&code=old&y", ""), "n/w", get("/a?x=old&code=n%2Fw&y", "")),
+            (param(), get("/a?code=%6fld", ""), "new", get("/a?code=new", "")),
+        ] {
+            assert_eq!(carried(into, request(1, &before), new), after, "{before}");
+        }
+    }
+
+    #[test]
+    fn values_in_bodies_are_replaced_and_the_length_said_anew() {
+        let json = || ValuePlace::Json(JsonPath::parse("$.token").unwrap());
+        let form = || ValuePlace::Form("csrf".to_owned());
+        let post = |kind: &str, body: &str| {
+            let head = format!("POST / HTTP/1.1\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
+            with_body(&head, body)
+        };
+        let multi = "multipart/form-data; boundary=b";
+        let part =
+            |value: &str| format!("--b\r\nContent-Disposition: form-data; name=\"csrf\"\r\n\r\n{value}\r\n--b--\r\n");
+        for (into, kind, before, after) in [
+            (json(), "application/json", "{\"a\": 1.0, \"token\":\"old\"}", "{\"a\": 1.0, \"token\":\"n\\\"ew\"}"),
+            (json(), "text/plain", "{\"token\":\"old\"}", "{\"token\":\"n\\\"ew\"}"),
+            (json(), "application/json", "{\"token\":\"old\"", "{\"token\":\"old\""),
+            (form(), "application/x-www-form-urlencoded", "a=%20old&csrf=old", "a=%20old&csrf=n%22ew"),
+            (form(), "text/plain", "csrf=old", "csrf=old"),
+            (form(), multi, &part("old"), &part("n\"ew")),
+            (form(), multi, &part("older"), &part("older")),
+        ] {
+            let now = carried(into, post(kind, before), "n\"ew");
+            let len = format!("Content-Length: {}\r\n\r\n{after}", after.len());
+            assert!(now.ends_with(&len), "{before}: {now}");
+        }
+    }
+
+    #[test]
+    fn a_coded_body_is_changed_within_its_coding() {
+        let json = br#"{"token":"old"}"#;
+        for coding in ["gzip", "deflate", "zstd"] {
+            let body = content_coding::encode(coding.as_bytes(), json).unwrap();
+            let mut request = request(1, &format!("POST / HTTP/1.1\r\nContent-Encoding: {coding}\r\n\r\n"));
+            request.body.len = body.len() as u64;
+            request.body.framing = crate::exchange::Framing::Length(request.body.len);
+            request.body.wire = Some(body.into());
+            let rule = rule(vec![ValuePlace::Json(JsonPath::parse("$.token").unwrap())]);
+            ValuePlaces::of(&mut request).each(&rule, &mut |_| ValueChoice::Value(b"new".to_vec()));
+            let wire = request.body.wire.clone().unwrap();
+            assert_eq!(content_coding::decode(coding.as_bytes(), &wire, 100).unwrap(), br#"{"token":"new"}"#);
+            assert_eq!(request.head.get("content-length"), Some(wire.len().to_string().as_bytes()), "{coding}");
+        }
+    }
+}

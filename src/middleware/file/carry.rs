@@ -1,0 +1,146 @@
+//! The `carry` link: where values are issued, where they come back, and what happens until one is known.
+
+use super::super::carry::{CarryRule, UntilKnown, ValuePlace, ValueSource};
+use super::super::edit::FieldKind;
+use super::super::json::JsonPath;
+use super::super::spec::FilterAction;
+use super::edits;
+use super::links::time;
+use super::reader::{Located, TomlReader, TomlTable};
+
+/// Keys beside `carry`, `name` and `when`.
+const KEYS: [&str; 3] = ["from", "into", "until-known"];
+/// What `from` knows.
+const SOURCES: [&str; 5] = ["set-cookie", "header", "json", "body", "location-param"];
+/// What an entry of `into` knows.
+const PLACES: [&str; 6] = ["cookie", "header", "pattern", "param", "json", "form"];
+
+/// `carry = "session"`, with `from`, `into` and `until-known` beside it.
+pub(super) fn carry(
+    value: &Located<'_>,
+    name: Option<&str>,
+    mut table: TomlTable<'_>,
+    reader: &mut TomlReader<'_>,
+) -> Option<FilterAction> {
+    let [from, into, until_known] = KEYS.map(|key| table.take(key));
+    table.finish(reader, "in a carry link", &KEYS);
+    if name.is_some() {
+        reader.wrong(value.span(), "a carry link has its name already, the one behind `carry`: leave `name` out");
+    }
+    let name = super::links::rule_name(value, reader);
+    let Some(from) = from else {
+        reader.wrong(value.span(), "say where the value is issued, such as from = { set-cookie = \"PHPSESSID\" }");
+        return None;
+    };
+    let source = source(from, reader);
+    let places: Option<Vec<ValuePlace>> = match (into, &source) {
+        (Some(into), _) => places(into, reader),
+        (None, Some(source)) => {
+            let place = source.default_place();
+            if place.is_none() {
+                let message = "say where it comes back, such as into = [{ form = \"csrf\" }]: a page does not tell";
+                reader.wrong(from.span(), message);
+            }
+            place.map(|place| vec![place])
+        }
+        (None, None) => None,
+    };
+    let until_known = match until_known {
+        Some(value) => self::until_known(value, reader)?,
+        None => UntilKnown::default(),
+    };
+    Some(FilterAction::Carry(CarryRule { name: name?, from: source?, into: places?, until_known }))
+}
+
+/// `{ set-cookie = "PHPSESSID" }`.
+fn source(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<ValueSource> {
+    let mut table = reader.table(value)?;
+    let taken = SOURCES.map(|key| table.take(key));
+    table.finish(reader, "in `from`", &SOURCES);
+    if taken.iter().flatten().count() != 1 {
+        reader.wrong(value.span(), format!("`from` names one place: {}", SOURCES.join(", ")));
+        return None;
+    }
+    let field = |reader: &mut TomlReader<'_>, value: &Located<'_>, kind| {
+        let text = reader.text(value)?;
+        reader.keep(value.span(), edits::name(kind, text))
+    };
+    match taken {
+        [Some(name), ..] => field(reader, name, FieldKind::Cookie).map(ValueSource::SetCookie),
+        [_, Some(name), ..] => field(reader, name, FieldKind::Header).map(ValueSource::Header),
+        [_, _, Some(path), ..] => json_path(path, reader).map(ValueSource::Json),
+        [_, _, _, Some(regex), _] => reader.regex(regex).map(ValueSource::Body),
+        [.., Some(name)] => field(reader, name, FieldKind::Param).map(ValueSource::LocationParam),
+        _ => None,
+    }
+}
+
+fn json_path(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<JsonPath> {
+    let text = reader.text(value)?;
+    reader.keep(value.span(), JsonPath::parse(text))
+}
+
+/// `[{ cookie = "PHPSESSID" }, { header = "authorization", pattern = "Bearer (.*)" }]`, or one of them alone.
+fn places(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Vec<ValuePlace>> {
+    let each: Vec<&Located<'_>> = match value.get_ref().as_array() {
+        Some(all) => all.iter().collect(),
+        None => vec![value],
+    };
+    if each.is_empty() {
+        reader.wrong(value.span(), "an empty list carries nothing: name a place, or leave `into` out");
+        return None;
+    }
+    // Every mistake in them is told.
+    let found: Vec<Option<ValuePlace>> = each.into_iter().map(|value| place(value, reader)).collect();
+    found.into_iter().collect()
+}
+
+fn place(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<ValuePlace> {
+    let mut table = reader.table(value)?;
+    let [cookie, header, pattern, param, json, form] = PLACES.map(|key| table.take(key));
+    table.finish(reader, "in `into`", &PLACES);
+    let named = [cookie, header, param, json, form];
+    if named.iter().flatten().count() != 1 {
+        reader.wrong(value.span(), "each entry of `into` names one place: cookie, header, param, json or form");
+        return None;
+    }
+    if let (Some(pattern), None) = (pattern, header) {
+        reader.wrong(pattern.span(), "a pattern says which part of a header the value is: it stands beside `header`");
+        return None;
+    }
+    let field = |reader: &mut TomlReader<'_>, value: &Located<'_>, kind| {
+        let text = reader.text(value)?;
+        reader.keep(value.span(), edits::name(kind, text))
+    };
+    match named {
+        [Some(name), ..] => field(reader, name, FieldKind::Cookie).map(ValuePlace::Cookie),
+        [_, Some(name), ..] => {
+            let pattern = match pattern {
+                Some(pattern) => Some(reader.regex(pattern)?),
+                None => None,
+            };
+            field(reader, name, FieldKind::Header).map(|name| ValuePlace::Header(name, pattern))
+        }
+        [_, _, Some(name), ..] => field(reader, name, FieldKind::Param).map(ValuePlace::Param),
+        [_, _, _, Some(path), _] => json_path(path, reader).map(ValuePlace::Json),
+        [.., Some(name)] => field(reader, name, FieldKind::Param).map(ValuePlace::Form),
+        _ => None,
+    }
+}
+
+/// `"wait 2s"`, `"send"` or `"drop"`.
+fn until_known(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<UntilKnown> {
+    let text = reader.text(value)?;
+    let known = match text.trim() {
+        "send" => Ok(UntilKnown::Send),
+        "drop" => Ok(UntilKnown::Drop),
+        other => match other.strip_prefix("wait ").map(|span| time(span.trim())) {
+            Some(Ok(span)) => Ok(UntilKnown::Wait(span)),
+            Some(Err(why)) => Err(why),
+            None => {
+                Err(format!("`{text}` is nothing to do with a value that is not known; write wait 2s, send or drop"))
+            }
+        },
+    };
+    reader.keep(value.span(), known)
+}

@@ -1,0 +1,192 @@
+//! Values that targets issued go into later requests, in the place of those that production issued.
+//!
+//! Production's response and a target's response to one request come in, in whatever order; values of both that were
+//! issued under one rule belong together. A request that is about to be sent has its values replaced. Where the
+//! counterpart of one is still on its way, the request waits for it.
+
+mod values;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::exchange::{ExchangeId, Outcome, Request};
+use crate::middleware::carry::{CarryRule, CarrySet, Issued, IssuedResponse, UntilKnown, ValueChoice, ValuePlaces};
+use crate::replay::{BeforeSend, Delivery, Destination, Prepared, RetainedResponse, TargetId};
+use crate::report::TargetSet;
+use crate::report::schema::carry::CarrySummary;
+
+use values::{CarriedValues, Known, Seen, ValueKey};
+
+/// Bytes of a body, as it is coded, in which values are looked for; a longer one issues none.
+const MAX_READ_BODY: usize = 1 << 20;
+
+/// The rules of a run, and the values that are known at each destination.
+#[derive(Debug)]
+pub(super) struct Carry {
+    rules: Vec<CarryRule>,
+    /// Of each target, and of the baseline after them.
+    values: Vec<Mutex<CarriedValues>>,
+}
+
+/// What a response issues, by rule.
+pub(super) type IssuedByRule = Vec<(usize, Vec<Issued>)>;
+
+impl Carry {
+    /// For these rules and so many targets; `None` where there are no rules.
+    pub(super) fn new(rules: Vec<CarryRule>, targets: usize) -> Option<Self> {
+        if rules.is_empty() || targets == 0 {
+            return None;
+        }
+        let values = (0..=targets).map(|_| Mutex::new(CarriedValues::new(rules.len()))).collect();
+        Some(Self { rules, values })
+    }
+
+    /// Bytes of a response's body that the rules read: none, where all of them read heads.
+    pub(super) fn bytes_read(&self) -> usize {
+        if self.rules.iter().any(|rule| rule.from.is_in_body()) { MAX_READ_BODY } else { 0 }
+    }
+
+    /// Production's response to a request of this client; `None` where there is none, or it is damaged.
+    pub(super) fn production(
+        &self,
+        of: ExchangeId,
+        (client, rules): (IpAddr, CarrySet),
+        destinations: impl Iterator<Item = Destination>,
+        response: Option<&IssuedResponse<'_>>,
+    ) {
+        let issued = response.map(|response| self.issued(rules, response)).unwrap_or_default();
+        for destination in destinations {
+            if let Some(values) = self.learns_from(destination) {
+                lock(values).production(of, client, &issued);
+            }
+        }
+    }
+
+    /// These targets, and the baseline.
+    pub(super) fn destinations(targets: TargetSet, baseline: bool) -> impl Iterator<Item = Destination> {
+        let targets = targets.iter().map(|target| Destination::Target(TargetId::at(target)));
+        targets.chain(baseline.then_some(Destination::Baseline))
+    }
+
+    /// The response of a destination.
+    pub(super) fn answered(
+        &self,
+        from: Destination,
+        of: ExchangeId,
+        rules: CarrySet,
+        response: Option<&RetainedResponse>,
+    ) {
+        let Some(values) = self.learns_from(from) else { return };
+        let response = response.map(|kept| IssuedResponse::new(&kept.head, kept.body.as_deref().map(Cow::Borrowed)));
+        let issued = response.map(|response| self.issued(rules, &response)).unwrap_or_default();
+        lock(values).answered(of, issued);
+    }
+
+    /// The end of a delivery: what had no response issues nothing.
+    pub(super) fn ended(&self, delivery: &Delivery) {
+        if delivery.answer.is_none()
+            && let Some(values) = self.learns_from(delivery.destination)
+        {
+            lock(values).answered(delivery.id, Vec::new());
+        }
+    }
+
+    /// What became of each rule at a destination so far.
+    pub(super) fn counts(&self, of: Destination) -> BTreeMap<String, CarrySummary> {
+        let Some(values) = self.learns_from(of) else { return BTreeMap::new() };
+        let counts = lock(values).counts();
+        self.rules.iter().map(|rule| rule.name.clone()).zip(counts).collect()
+    }
+
+    fn issued(&self, rules: CarrySet, response: &IssuedResponse<'_>) -> IssuedByRule {
+        let rules = rules.numbers().filter_map(|number| Some((number, self.rules.get(number)?)));
+        let issued = rules.map(|(number, rule)| (number, rule.issued(response)));
+        issued.filter(|(_, values)| !values.is_empty()).collect()
+    }
+
+    /// The values of a destination whose responses count: a second send to a target begins no session.
+    fn learns_from(&self, destination: Destination) -> Option<&Mutex<CarriedValues>> {
+        match destination {
+            Destination::Target(target) => self.values.get(target.index()),
+            Destination::Baseline => self.values.last(),
+            Destination::SelfCheck(_) => None,
+        }
+    }
+
+    /// The values of the rules that stand in `request`.
+    fn found(&self, request: &mut Request, rules: CarrySet) -> Vec<ValueKey> {
+        let id = request.id;
+        let mut found = Vec::new();
+        let mut places = ValuePlaces::of(request);
+        for number in rules.numbers() {
+            let Some(rule) = self.rules.get(number) else { continue };
+            places.each(rule, &mut |value| {
+                found.push(ValueKey::of(number, id, value));
+                ValueChoice::Keep
+            });
+        }
+        found
+    }
+}
+
+impl BeforeSend for Carry {
+    fn prepare(&self, to: Destination, request: &mut Request, rules: CarrySet, waited: Option<Duration>) -> Prepared {
+        let Some(values) = self.learns_from(to.of_first_send()) else { return Prepared::Ready };
+        let found = self.found(request, rules);
+        if found.is_empty() {
+            return Prepared::Ready;
+        }
+        let mut values = lock(values);
+        let seen: Vec<Seen> = found.iter().map(|key| values.look(key)).collect();
+        for (key, state) in found.iter().zip(&seen) {
+            let Some(rule) = self.rules.get(key.rule) else { continue };
+            match (state, rule.until_known) {
+                (Seen::Known(_), _) | (_, UntilKnown::Send) => {}
+                (Seen::Pending, UntilKnown::Wait(at_most)) => {
+                    let left = at_most.saturating_sub(waited.unwrap_or_default());
+                    if !left.is_zero()
+                        && let Some(changed) = values.wait_for(key)
+                    {
+                        return Prepared::Waits { changed, at_most: left };
+                    }
+                }
+                (Seen::Unknown, UntilKnown::Wait(_)) => {}
+                (Seen::Pending | Seen::Unknown, UntilKnown::Drop) => {
+                    values.count(&found, &seen, request.client.ip(), waited.is_some());
+                    return Prepared::Ended(Outcome::Filtered(rule.name.clone().into()));
+                }
+            }
+        }
+        values.count(&found, &seen, request.client.ip(), waited.is_some());
+        if to.is_first_send() {
+            values.carried(request.id, &found, &seen);
+        }
+        drop(values);
+        self.replace(request, rules, &found, &seen);
+        Prepared::Ready
+    }
+}
+
+impl Carry {
+    fn replace(&self, request: &mut Request, rules: CarrySet, found: &[ValueKey], seen: &[Seen]) {
+        let mut places = ValuePlaces::of(request);
+        for number in rules.numbers() {
+            let Some(rule) = self.rules.get(number) else { continue };
+            places.each(rule, &mut |value| {
+                let same = |(key, _): &(&ValueKey, &Seen)| key.rule == number && key.value == value;
+                match found.iter().zip(seen).find(same) {
+                    Some((_, Seen::Known(Known::Value(new)))) => ValueChoice::Value(new.to_vec()),
+                    Some((_, Seen::Known(Known::Deleted))) => ValueChoice::Remove,
+                    _ => ValueChoice::Keep,
+                }
+            });
+        }
+    }
+}
+
+fn lock(values: &Mutex<CarriedValues>) -> MutexGuard<'_, CarriedValues> {
+    values.lock().unwrap_or_else(PoisonError::into_inner)
+}

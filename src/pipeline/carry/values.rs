@@ -1,0 +1,454 @@
+//! The values that are known at one destination, within a bound.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use lru::LruCache;
+use tokio::sync::oneshot;
+
+use super::IssuedByRule;
+use crate::exchange::ExchangeId;
+use crate::middleware::carry::Issued;
+use crate::report::schema::carry::CarrySummary;
+
+/// Bytes that the values of one destination may take; past it those go that were not used for longest.
+const MAX_BYTES: usize = 16 << 20;
+/// Bytes that a value takes besides its own.
+const ENTRY: usize = 160;
+/// Exchanges of which one side has answered; past it the earliest is taken for one that nobody answers any more.
+const MAX_EXCHANGES: usize = 1 << 16;
+/// Values without a counterpart that are told apart, of each rule.
+const MAX_STRANGERS: usize = 1 << 16;
+
+/// A value that production issued, under one rule and in one copy of the traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ValueKey {
+    pub(super) rule: usize,
+    pass: u32,
+    copy: u32,
+    pub(super) value: Bytes,
+}
+
+impl ValueKey {
+    pub(super) fn of(rule: usize, id: ExchangeId, value: &[u8]) -> Self {
+        Self { rule, pass: id.pass, copy: id.copy, value: Bytes::copy_from_slice(value) }
+    }
+}
+
+/// What stands for a value at the destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    Value(Bytes),
+    /// The destination had the client forget it.
+    Deleted,
+}
+
+/// What is known of a value when a request brings it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Known(Known),
+    /// Production issued it, and the destination has not answered yet.
+    Pending,
+    /// Nobody issued it: it began before the capture, or its counterpart never came.
+    Unknown,
+}
+
+/// A value that production issued.
+#[derive(Debug)]
+struct Entry {
+    /// Client that it was issued to.
+    client: IpAddr,
+    state: EntryState,
+}
+
+#[derive(Debug)]
+enum EntryState {
+    Known(Known),
+    /// Awaited from the exchange; whoever waits is told by dropping these.
+    Pending {
+        from: ExchangeId,
+        waiting: Vec<oneshot::Sender<()>>,
+    },
+}
+
+/// The side of an exchange that answered first.
+#[derive(Debug)]
+enum FirstAnswer {
+    Production(IpAddr, IssuedByRule),
+    Destination(IssuedByRule),
+}
+
+/// The values of one destination.
+#[derive(Debug)]
+pub(super) struct CarriedValues {
+    known: LruCache<ValueKey, Entry>,
+    bytes: usize,
+    answers: LruCache<ExchangeId, FirstAnswer>,
+    /// The values that a request was sent with, until it is answered.
+    carried: LruCache<ExchangeId, Vec<ValueKey>>,
+    rules: Vec<RuleCounts>,
+}
+
+#[derive(Debug)]
+struct RuleCounts {
+    counts: CarrySummary,
+    /// Hashes of the values without a counterpart.
+    strangers: HashSet<u64>,
+}
+
+impl CarriedValues {
+    pub(super) fn new(rules: usize) -> Self {
+        let bounded = |_| RuleCounts { counts: CarrySummary::default(), strangers: HashSet::new() };
+        Self {
+            known: LruCache::unbounded(),
+            bytes: 0,
+            answers: LruCache::unbounded(),
+            carried: LruCache::unbounded(),
+            rules: (0..rules).map(bounded).collect(),
+        }
+    }
+
+    /// Production issued these to `client`.
+    pub(super) fn production(&mut self, of: ExchangeId, client: IpAddr, issued: &IssuedByRule) {
+        if let Some(first) = self.answers.pop(&of) {
+            match first {
+                FirstAnswer::Destination(new) => self.pair(of, client, issued, &new),
+                // It was told twice: what it said first stays.
+                first @ FirstAnswer::Production(..) => drop(self.answers.push(of, first)),
+            }
+            return;
+        }
+        for (rule, value) in values(issued) {
+            let key = ValueKey::of(rule, of, value);
+            if self.known.peek(&key).is_none() {
+                let state = EntryState::Pending { from: of, waiting: Vec::new() };
+                self.put(key, Entry { client, state });
+            }
+        }
+        self.remember(of, FirstAnswer::Production(client, issued.clone()));
+    }
+
+    /// The destination issued these.
+    pub(super) fn answered(&mut self, of: ExchangeId, issued: IssuedByRule) {
+        match self.answers.pop(&of) {
+            Some(FirstAnswer::Production(client, old)) => self.pair(of, client, &old, &issued),
+            Some(first @ FirstAnswer::Destination(_)) => drop(self.answers.push(of, first)),
+            None => self.remember(of, FirstAnswer::Destination(issued)),
+        }
+    }
+
+    fn remember(&mut self, of: ExchangeId, answer: FirstAnswer) {
+        self.answers.push(of, answer);
+        if self.answers.len() > MAX_EXCHANGES
+            && let Some((of, FirstAnswer::Production(_, issued))) = self.answers.pop_lru()
+        {
+            self.give_up(of, &issued);
+        }
+    }
+
+    /// Both have answered.
+    fn pair(&mut self, of: ExchangeId, client: IpAddr, old: &IssuedByRule, new: &IssuedByRule) {
+        let carried = self.carried.pop(&of).unwrap_or_default();
+        for rule in 0..self.rules.len() {
+            let under = |issued: &IssuedByRule| {
+                issued.iter().find(|(number, _)| *number == rule).map(|(_, values)| values.clone()).unwrap_or_default()
+            };
+            let (old, new) = (under(old), under(new));
+            if old.is_empty() {
+                let mut carried = carried.iter().filter(|key| key.rule == rule);
+                // The destination alone gave another value to the session that the request came with.
+                if let ([issued], Some(key), None) = (new.as_slice(), carried.next(), carried.next()) {
+                    self.renew(key, issued);
+                }
+            } else if old.len() == new.len() {
+                for (old, new) in old.iter().zip(new) {
+                    if let Issued::Value(old) = old {
+                        self.learn(ValueKey::of(rule, of, old), client, known(new));
+                    }
+                }
+            }
+        }
+        self.give_up(of, old);
+    }
+
+    fn learn(&mut self, key: ValueKey, client: IpAddr, known: Known) {
+        if let Some(rule) = self.rules.get_mut(key.rule) {
+            rule.counts.learnt += 1;
+        }
+        self.put(key, Entry { client, state: EntryState::Known(known) });
+    }
+
+    fn renew(&mut self, key: &ValueKey, issued: &Issued) {
+        if let Some(client) = self.known.peek(key).map(|entry| entry.client) {
+            self.learn(key.clone(), client, known(issued.clone()));
+        }
+    }
+
+    /// What is still awaited from this exchange never comes.
+    fn give_up(&mut self, of: ExchangeId, issued: &IssuedByRule) {
+        for (rule, value) in values(issued) {
+            let key = ValueKey::of(rule, of, value);
+            let awaited = |entry: &Entry| matches!(&entry.state, EntryState::Pending { from, .. } if *from == of);
+            if self.known.peek(&key).is_some_and(awaited) {
+                self.known.pop(&key);
+                self.bytes -= size(&key, None);
+                if let Some(rule) = self.rules.get_mut(rule) {
+                    rule.counts.not_issued += 1;
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, key: ValueKey, entry: Entry) {
+        self.bytes += size(&key, Some(&entry));
+        if let Some((key, old)) = self.known.push(key, entry) {
+            self.bytes -= size(&key, Some(&old));
+        }
+        while self.bytes > MAX_BYTES
+            && let Some((key, old)) = self.known.pop_lru()
+        {
+            self.bytes -= size(&key, Some(&old));
+            if let Some(rule) = self.rules.get_mut(key.rule) {
+                rule.counts.evicted += 1;
+            }
+        }
+    }
+
+    /// What is known of a value that is about to be sent.
+    pub(super) fn look(&mut self, key: &ValueKey) -> Seen {
+        match self.known.get(key).map(|entry| &entry.state) {
+            Some(EntryState::Known(known)) => Seen::Known(known.clone()),
+            Some(EntryState::Pending { .. }) => Seen::Pending,
+            None => Seen::Unknown,
+        }
+    }
+
+    /// Tells when what is known of a pending value changes.
+    pub(super) fn wait_for(&mut self, key: &ValueKey) -> Option<oneshot::Receiver<()>> {
+        let EntryState::Pending { waiting, .. } = &mut self.known.get_mut(key)?.state else { return None };
+        let (told, changed) = oneshot::channel();
+        waiting.retain(|told| !told.is_closed());
+        waiting.push(told);
+        Some(changed)
+    }
+
+    /// Counts a request that goes on with these values, or is kept back for them.
+    pub(super) fn count(&mut self, found: &[ValueKey], seen: &[Seen], client: IpAddr, waited: bool) {
+        for (number, rule) in self.rules.iter_mut().enumerate() {
+            let of_rule = || found.iter().zip(seen).filter(move |(key, _)| key.rule == number);
+            let some = |wanted: fn(&Seen) -> bool| of_rule().any(|(_, seen)| wanted(seen));
+            let counts = &mut rule.counts;
+            counts.carried += u64::from(some(|seen| matches!(seen, Seen::Known(_))));
+            counts.gave_up += u64::from(some(|seen| matches!(seen, Seen::Pending)));
+            counts.unknown += u64::from(some(|seen| matches!(seen, Seen::Unknown)));
+            counts.waited += u64::from(waited && of_rule().next().is_some());
+            let foreign = |key: &ValueKey| self.known.peek(key).is_some_and(|entry| entry.client != client);
+            counts.foreign += u64::from(of_rule().any(|(key, _)| foreign(key)));
+            for (key, _) in of_rule().filter(|(_, seen)| matches!(seen, Seen::Unknown)) {
+                if rule.strangers.len() < MAX_STRANGERS && rule.strangers.insert(fingerprint(&key.value)) {
+                    counts.unknown_values += 1;
+                }
+            }
+        }
+    }
+
+    /// Takes note of the values that a request was sent with.
+    pub(super) fn carried(&mut self, id: ExchangeId, found: &[ValueKey], seen: &[Seen]) {
+        let known = found.iter().zip(seen).filter(|(_, seen)| matches!(seen, Seen::Known(_)));
+        let known: Vec<ValueKey> = known.map(|(key, _)| key.clone()).collect();
+        if known.is_empty() {
+            return;
+        }
+        self.carried.push(id, known);
+        if self.carried.len() > MAX_EXCHANGES {
+            self.carried.pop_lru();
+        }
+    }
+
+    pub(super) fn counts(&self) -> Vec<CarrySummary> {
+        self.rules.iter().map(|rule| rule.counts.clone()).collect()
+    }
+}
+
+fn known(issued: Issued) -> Known {
+    match issued {
+        Issued::Value(value) => Known::Value(value),
+        Issued::Deleted => Known::Deleted,
+    }
+}
+
+/// The values among what was issued, with their rules.
+fn values(issued: &IssuedByRule) -> impl Iterator<Item = (usize, &Bytes)> {
+    issued.iter().flat_map(|(rule, issued)| {
+        issued.iter().filter_map(move |issued| match issued {
+            Issued::Value(value) => Some((*rule, value)),
+            Issued::Deleted => None,
+        })
+    })
+}
+
+/// Bytes that an entry takes.
+fn size(key: &ValueKey, entry: Option<&Entry>) -> usize {
+    let known = match entry.map(|entry| &entry.state) {
+        Some(EntryState::Known(Known::Value(value))) => value.len(),
+        _ => 0,
+    };
+    ENTRY + key.value.len() + known
+}
+
+/// A short stand-in for a value that is only to be told apart from others.
+fn fingerprint(value: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::ConnectionId;
+
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+
+    fn id(index: u32) -> ExchangeId {
+        ExchangeId::new(ConnectionId(1), index)
+    }
+
+    fn issued(values: &[&str]) -> IssuedByRule {
+        let value = |text: &&str| match *text {
+            "-" => Issued::Deleted,
+            text => Issued::Value(Bytes::copy_from_slice(text.as_bytes())),
+        };
+        if values.is_empty() { Vec::new() } else { vec![(0, values.iter().map(value).collect())] }
+    }
+
+    fn key(value: &str) -> ValueKey {
+        ValueKey::of(0, id(1), value.as_bytes())
+    }
+
+    fn look(values: &mut CarriedValues, value: &str) -> String {
+        match values.look(&key(value)) {
+            Seen::Known(Known::Value(new)) => String::from_utf8(new.to_vec()).unwrap(),
+            Seen::Known(Known::Deleted) => "(deleted)".to_owned(),
+            Seen::Pending => "(pending)".to_owned(),
+            Seen::Unknown => "(unknown)".to_owned(),
+        }
+    }
+
+    /// One exchange after another: what production issued, and the target.
+    fn after(exchanges: &[(&[&str], &[&str])]) -> CarriedValues {
+        let mut values = CarriedValues::new(1);
+        for (index, (old, new)) in (1..).zip(exchanges) {
+            values.production(id(index), CLIENT, &issued(old));
+            values.answered(id(index), issued(new));
+        }
+        values
+    }
+
+    #[test]
+    fn values_of_one_exchange_belong_together_whoever_answers_first() {
+        let mut values = after(&[(&["a"], &["A"])]);
+        assert_eq!(look(&mut values, "a"), "A");
+        values.answered(id(2), issued(&["B"]));
+        assert_eq!(look(&mut values, "b"), "(unknown)");
+        values.production(id(2), CLIENT, &issued(&["b"]));
+        assert_eq!(look(&mut values, "b"), "B");
+        assert_eq!(values.counts()[0].learnt, 2);
+    }
+
+    #[test]
+    fn a_value_is_pending_until_the_destination_has_answered_with_one_or_without() {
+        let mut values = CarriedValues::new(1);
+        values.production(id(1), CLIENT, &issued(&["a"]));
+        values.production(id(2), CLIENT, &issued(&["b"]));
+        assert_eq!((look(&mut values, "a"), look(&mut values, "b")), ("(pending)".into(), "(pending)".into()));
+        let (mut first, mut second) = (values.wait_for(&key("a")).unwrap(), values.wait_for(&key("b")).unwrap());
+        assert!(first.try_recv() == Err(oneshot::error::TryRecvError::Empty));
+        values.answered(id(1), issued(&["A"]));
+        values.answered(id(2), Vec::new());
+        assert_eq!((look(&mut values, "a"), look(&mut values, "b")), ("A".into(), "(unknown)".into()));
+        for told in [&mut first, &mut second] {
+            assert!(told.try_recv() == Err(oneshot::error::TryRecvError::Closed), "it was told");
+        }
+        assert_eq!((values.counts()[0].learnt, values.counts()[0].not_issued), (1, 1));
+        assert!(values.wait_for(&key("a")).is_none());
+    }
+
+    #[test]
+    fn rotation_deletion_and_renewal_are_followed() {
+        let mut values = after(&[(&["a"], &["A"]), (&["b"], &["B"]), (&["c"], &["-"]), (&["-"], &["-"])]);
+        let seen = ["a", "b", "c"].map(|value| look(&mut values, value));
+        assert_eq!(seen, ["A", "B", "(deleted)"]);
+        // The target alone renews the session that a request came with.
+        values.carried(id(5), &[key("a")], &[Seen::Known(Known::Value("A".into()))]);
+        values.production(id(5), CLIENT, &issued(&[]));
+        values.answered(id(5), issued(&["A2"]));
+        assert_eq!(look(&mut values, "a"), "A2");
+        // With two sessions in one request nobody can tell which one.
+        let known = Seen::Known(Known::Value("x".into()));
+        values.carried(id(6), &[key("a"), key("b")], &[known.clone(), known]);
+        values.production(id(6), CLIENT, &issued(&[]));
+        values.answered(id(6), issued(&["A3"]));
+        assert_eq!((look(&mut values, "a"), look(&mut values, "b")), ("A2".into(), "B".into()));
+    }
+
+    #[test]
+    fn values_are_paired_in_order_or_not_at_all() {
+        let mut values = after(&[(&["a", "b"], &["A", "B"]), (&["c", "d"], &["C"])]);
+        let seen = ["a", "b", "c", "d"].map(|value| look(&mut values, value));
+        assert_eq!(seen, ["A", "B", "(unknown)", "(unknown)"]);
+        assert_eq!(values.counts()[0].not_issued, 2);
+    }
+
+    #[test]
+    fn copies_and_passes_have_values_of_their_own() {
+        let mut values = after(&[(&["a"], &["A"])]);
+        let copy = ValueKey::of(0, ExchangeId { copy: 1, ..id(9) }, b"a");
+        let pass = ValueKey::of(0, ExchangeId { pass: 2, ..id(9) }, b"a");
+        assert_eq!((values.look(&copy), values.look(&pass)), (Seen::Unknown, Seen::Unknown));
+    }
+
+    #[test]
+    fn what_a_request_carries_is_counted_once_for_each_rule() {
+        let mut values = after(&[(&["a"], &["A"]), (&["b"], &["B"])]);
+        let keys = [key("a"), key("b"), key("x"), key("x")];
+        let seen: Vec<Seen> = keys.iter().map(|key| values.look(key)).collect();
+        values.count(&keys, &seen, OTHER, true);
+        values.count(&keys[2..], &seen[2..], CLIENT, false);
+        let counts = CarrySummary {
+            learnt: 2,
+            carried: 1,
+            waited: 1,
+            unknown: 2,
+            unknown_values: 1,
+            foreign: 1,
+            ..CarrySummary::default()
+        };
+        assert_eq!(values.counts(), [counts]);
+    }
+
+    #[test]
+    fn values_past_the_bound_go_the_oldest_first_and_are_counted() {
+        let mut values = CarriedValues::new(1);
+        let long = "v".repeat(10_000);
+        for index in 1..=4_000 {
+            values.production(id(index), CLIENT, &issued(&[&format!("{index}")]));
+            values.answered(id(index), issued(&[&long]));
+        }
+        let counts = values.counts()[0].clone();
+        assert!(values.bytes <= MAX_BYTES && counts.evicted > 2_000, "{} {counts:?}", values.bytes);
+        assert_eq!((look(&mut values, "1"), look(&mut values, "4000")), ("(unknown)".into(), long));
+        let held: usize = values.known.iter().map(|(key, entry)| size(key, Some(entry))).sum();
+        assert_eq!(held, values.bytes);
+    }
+
+    #[test]
+    fn exchanges_that_one_side_never_answers_are_given_up_at_a_bound() {
+        let mut values = CarriedValues::new(1);
+        for index in 1..=u32::try_from(MAX_EXCHANGES).unwrap() + 10 {
+            values.production(id(index), CLIENT, &issued(&[&format!("{index}")]));
+        }
+        assert_eq!(values.answers.len(), MAX_EXCHANGES);
+        assert_eq!((look(&mut values, "1"), look(&mut values, "11")), ("(unknown)".into(), "(pending)".into()));
+    }
+}

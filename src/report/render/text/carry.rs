@@ -1,0 +1,84 @@
+//! Values that went from responses into later requests, rule by rule.
+
+use std::fmt::Write as _;
+
+use super::{LABEL, Severity, TextReport, spread};
+use crate::report::schema::carry::CarrySummary;
+use crate::report::schema::target::TargetSummary;
+use crate::report::units::{counted, number};
+
+/// A line for each rule, and one for how long requests waited.
+pub(super) fn carry(page: &mut TextReport, target: &TargetSummary) {
+    for (name, counts) in &target.carry {
+        page.wrapped(&format!("Carried      {}", rule(name, counts)), LABEL, Severity::Plain);
+    }
+    if let Some(waits) = &target.carry_wait_us {
+        page.wrapped(
+            &format!("Carry wait   {}; it is in no latency and no lag", spread(waits)),
+            LABEL,
+            Severity::Plain,
+        );
+    }
+}
+
+fn rule(name: &str, counts: &CarrySummary) -> String {
+    let requests = |count: u64| counted(count, "request");
+    let values = |count: u64| counted(count, "value");
+    let mut text = format!(
+        "{name}: {} went out with one of {} that the target issued",
+        requests(counts.carried),
+        values(counts.learnt)
+    );
+    if counts.waited > 0 {
+        write!(text, ", {} after a wait", number(counts.waited)).ok();
+    }
+    for (count, words) in [
+        (counts.gave_up, format!("{} waited in vain", requests(counts.gave_up))),
+        (
+            counts.unknown,
+            format!(
+                "{} had {} without a counterpart: issued before the capture, or never by the target",
+                requests(counts.unknown),
+                values(counts.unknown_values)
+            ),
+        ),
+        (counts.not_issued, format!("{} of production had none from the target", values(counts.not_issued))),
+        (counts.foreign, format!("{} had a value that was issued to another client address", requests(counts.foreign))),
+        (counts.evicted, format!("{} forgotten for want of room", values(counts.evicted))),
+    ] {
+        if count > 0 {
+            write!(text, "; {words}").ok();
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_says_what_became_of_it_and_nothing_of_what_did_not_happen() {
+        let counts = CarrySummary { learnt: 1, carried: 20_000, ..CarrySummary::default() };
+        let all_right = "session: 20,000 requests went out with one of 1 value that the target issued";
+        assert_eq!(rule("session", &counts), all_right);
+        let counts = CarrySummary {
+            learnt: 1_000,
+            carried: 3,
+            waited: 2,
+            gave_up: 1,
+            unknown: 5,
+            unknown_values: 2,
+            not_issued: 4,
+            foreign: 1,
+            evicted: 7,
+        };
+        assert_eq!(
+            rule("session", &counts),
+            "session: 3 requests went out with one of 1,000 values that the target issued, 2 after a wait; 1 request \
+             waited in vain; 5 requests had 2 values without a counterpart: issued before the capture, or never by the \
+             target; 4 values of production had none from the target; 1 request had a value that was issued to another \
+             client address; 7 values forgotten for want of room"
+        );
+    }
+}

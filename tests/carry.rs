@@ -1,0 +1,171 @@
+//! Sessions go on at a target with a session store of its own: what it issues goes into the requests that follow.
+#![allow(dead_code, reason = "the packet builder is shared with other tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
+
+#[path = "support/packets.rs"]
+mod packets;
+#[path = "support/runs.rs"]
+mod runs;
+#[path = "support/server.rs"]
+mod server;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use packets::{Capture, Talk};
+use runs::{of, run, target};
+use server::{Server, Step, answer, send};
+use shadowtap::middleware::file::Environment;
+use shadowtap::middleware::{ChainFile, ChainSettings};
+use shadowtap::pipeline::Run;
+use shadowtap::report::schema::target::TargetSummary;
+
+const SESSION: &str = "[[link]]\ncarry = \"session\"\nfrom = { set-cookie = \"sid\" }\nuntil-known = \"wait 1m\"\n";
+
+fn chain(toml: &str) -> ChainSettings {
+    let file = ChainFile::parse(toml, Path::new("carry.toml"), &Environment::default()).unwrap();
+    ChainSettings { files: vec![file], allow_writes: true, ..ChainSettings::default() }
+}
+
+fn replay(capture: &Capture, server: &Server, toml: &str) -> Run {
+    Run {
+        middleware: chain(toml),
+        targets: vec![target(&server.url("http"), "max")],
+        ..Run::of_files(Box::new(capture.source()))
+    }
+}
+
+/// A user who logs in over a connection of their own, and then asks `times` for pages with the cookie that came.
+fn user(number: usize, times: usize) -> Capture {
+    let talk = Talk::open().between(&format!("10.1.{}.{}:5000", number / 250, number % 250), "10.0.0.1:80");
+    let talk = talk
+        .client(format!("GET /login?user={number} HTTP/1.1\r\nHost: h\r\n\r\n"))
+        .server(format!("HTTP/1.1 200 OK\r\nSet-Cookie: sid=old-{number}; Path=/\r\nContent-Length: 2\r\n\r\nok"));
+    let page = format!("GET /page/{number} HTTP/1.1\r\nHost: h\r\nCookie: a=1; sid=old-{number}; b=2\r\n\r\n");
+    let pages =
+        (0..times).fold(talk, |talk, _| talk.client(&page).server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    pages.capture()
+}
+
+/// A store of sessions that begins empty: logins take a moment, and pages are there for the right session only.
+fn store(strangers: Arc<AtomicU64>) -> impl Fn(&str) -> Vec<Step> + Send + Sync {
+    move |request: &str| {
+        let target = request.split(' ').nth(1).unwrap();
+        if let Some(user) = target.strip_prefix("/login?user=") {
+            let line = format!("Set-Cookie: sid=new-{user}; Path=/");
+            let response = send(format!("HTTP/1.1 200 OK\r\n{line}\r\nContent-Length: 2\r\n\r\nok"));
+            return [vec![Step::Wait; 5], vec![response]].concat();
+        }
+        let user = target.strip_prefix("/page/").unwrap();
+        if request.contains(&format!("\r\nCookie: a=1; sid=new-{user}; b=2\r\n")) {
+            return vec![answer("200 OK", "ok")];
+        }
+        strangers.fetch_add(1, Ordering::Relaxed);
+        vec![answer("401 Unauthorized", "")]
+    }
+}
+
+async fn replayed(users: usize, times: usize, toml: &str) -> (TargetSummary, u64) {
+    let strangers = Arc::default();
+    let server = Server::start(store(Arc::clone(&strangers))).await;
+    // In one capture all of them log in at once.
+    let capture = (0..users).map(|number| user(number, times)).reduce(Capture::with).unwrap();
+    let (summary, lines) = run(replay(&capture, &server, toml)).await;
+    let target = of(&summary, &server).clone();
+    let waited = lines.iter().filter(|line| line["carry_wait_us"].as_u64().is_some()).count() as u64;
+    assert_eq!(waited, target.carry_wait_us.as_ref().map_or(0, |waits| waits.count), "each wait has its line");
+    assert!(!format!("{summary:?}{lines:?}").contains("new-"), "no value is in what a run writes");
+    (target, strangers.load(Ordering::Relaxed))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_carries_the_session_of_its_own_user_at_full_speed() {
+    let (target, strangers) = replayed(1_000, 20, SESSION).await;
+    let session = &target.carry["session"];
+    assert_eq!(strangers, 0, "{target:#?}");
+    assert_eq!(target.statuses.get("200"), Some(&21_000));
+    assert_eq!((session.learnt, session.carried, session.foreign), (1_000, 20_000, 0));
+    assert_eq!((session.gave_up, session.unknown, session.not_issued), (0, 0, 0));
+    assert!(session.waited > 0, "some came before their session was known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_it_no_page_is_there() {
+    let (target, strangers) = replayed(10, 3, "").await;
+    assert_eq!((strangers, target.statuses.get("401").copied()), (30, Some(30)));
+    assert!(target.carry.is_empty() && target.carry_wait_us.is_none());
+}
+
+/// Pages of a session that began before the capture.
+fn without_login() -> Capture {
+    let page = "GET /page/7 HTTP/1.1\r\nHost: h\r\nCookie: a=1; sid=old-7; b=2\r\n\r\n";
+    let talk = (0..3).fold(Talk::open(), |talk, _| talk.client(page).server("HTTP/1.1 204 No Content\r\n\r\n"));
+    talk.capture()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_began_before_the_capture_is_told_and_sent_or_kept_back() {
+    for (until_known, sent, kept_back) in [("wait 1m", 3, 0), ("send", 3, 0), ("drop", 0, 3)] {
+        let server = Server::start(store(Arc::default())).await;
+        let toml = SESSION.replace("wait 1m", until_known);
+        let (summary, _) = run(replay(&without_login(), &server, &toml)).await;
+        let target = of(&summary, &server);
+        let session = &target.carry["session"];
+        assert_eq!(
+            (target.ended.sent, target.ended.filtered.get("session").copied().unwrap_or_default()),
+            (sent, kept_back)
+        );
+        assert_eq!((session.unknown, session.unknown_values, session.carried), (3, 1, 0), "{until_known}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_fails_at_the_target_holds_nobody_up() {
+    let server = Server::start(|request| match request.contains("/login") {
+        true => vec![Step::Wait, answer("500 Internal Server Error", "")],
+        false => vec![answer("401 Unauthorized", "")],
+    })
+    .await;
+    let (summary, _) = run(replay(&user(1, 5), &server, SESSION)).await;
+    let session = &of(&summary, &server).carry["session"];
+    assert_eq!((session.learnt, session.not_issued, session.carried, session.gave_up), (0, 1, 0, 0));
+    assert_eq!((session.unknown, session.unknown_values), (5, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_in_vain_goes_out_with_the_old_value_and_takes_no_place() {
+    let server = Server::start(|request| match request.contains("/login") {
+        true => vec![Step::Wait, Step::Wait, Step::Wait, send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")],
+        false => vec![answer("200 OK", "")],
+    })
+    .await;
+    let toml = SESSION.replace("wait 1m", "wait 50ms");
+    let mut replay = replay(&user(1, 5), &server, &toml);
+    // The login has one place, and all others the second one.
+    replay.targets[0].max_in_flight = 2;
+    let (summary, lines) = run(replay).await;
+    let target = of(&summary, &server);
+    let session = &target.carry["session"];
+    assert_eq!((session.gave_up, session.waited, session.carried, session.not_issued), (5, 5, 0, 1));
+    let waits: Vec<u64> = lines.iter().filter_map(|line| line["carry_wait_us"].as_u64()).collect();
+    assert!(waits.len() == 5 && waits.iter().all(|wait| *wait >= 50_000), "{waits:?}");
+    let responses = |line: &serde_json::Value| line["response_us"].as_u64().zip(line["carry_wait_us"].as_u64());
+    assert!(lines.iter().filter_map(responses).all(|(response, wait)| response < wait), "no wait is in a latency");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_target_and_each_copy_has_sessions_of_its_own() {
+    let strangers = [Arc::default(), Arc::default()];
+    let servers =
+        [Server::start(store(Arc::clone(&strangers[0]))).await, Server::start(store(Arc::clone(&strangers[1]))).await];
+    let mut replay = replay(&user(1, 4), &servers[0], SESSION);
+    replay.targets.push(target(&servers[1].url("http"), "max"));
+    replay.targets[0].connections = shadowtap::replay::ConnectionMode::Mirrored;
+    let (summary, _) = run(replay).await;
+    for (server, strangers) in servers.iter().zip(strangers) {
+        let target = of(&summary, server);
+        assert_eq!((strangers.load(Ordering::Relaxed), target.statuses.get("200").copied()), (0, Some(5)));
+        assert_eq!((target.carry["session"].learnt, target.carry["session"].carried), (1, 4));
+    }
+}
