@@ -122,9 +122,12 @@ async fn a_session_that_began_before_the_capture_is_told_and_sent_or_kept_back()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_fails_at_the_target_holds_nobody_up() {
-    let server = Server::start(|request| match request.contains("/login") {
-        true => vec![Step::Wait, answer("500 Internal Server Error", "")],
-        false => vec![answer("401 Unauthorized", "")],
+    let server = Server::start(|request| {
+        if request.contains("/login") {
+            vec![Step::Wait, answer("500 Internal Server Error", "")]
+        } else {
+            vec![answer("401 Unauthorized", "")]
+        }
     })
     .await;
     let (summary, _) = run(replay(&user(1, 5), &server, SESSION)).await;
@@ -135,9 +138,12 @@ async fn a_login_that_fails_at_the_target_holds_nobody_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_in_vain_goes_out_with_the_old_value_and_takes_no_place() {
-    let server = Server::start(|request| match request.contains("/login") {
-        true => vec![Step::Wait, Step::Wait, Step::Wait, send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")],
-        false => vec![answer("200 OK", "")],
+    let server = Server::start(|request| {
+        if request.contains("/login") {
+            vec![Step::Wait, Step::Wait, Step::Wait, send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]
+        } else {
+            vec![answer("200 OK", "")]
+        }
     })
     .await;
     let toml = SESSION.replace("wait 1m", "wait 50ms");

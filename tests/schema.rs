@@ -230,9 +230,11 @@ async fn unended(folder: &Path) -> (Value, Vec<Value>) {
 
 /// A run whose second request waits for the session that the first one begins: its summary, and its results.
 async fn carried(folder: &Path) -> (Value, Vec<Value>) {
-    let target = Server::start(|request| match request.contains("/login") {
-        true => vec![Step::Wait, send("HTTP/1.1 200 OK\r\nSet-Cookie: sid=new\r\nContent-Length: 0\r\n\r\n")],
-        false => vec![answer("200 OK", "ok")],
+    let target = Server::start(|request| {
+        if request.contains("/login") {
+            return vec![Step::Wait, send("HTTP/1.1 200 OK\r\nSet-Cookie: sid=new\r\nContent-Length: 0\r\n\r\n")];
+        }
+        vec![answer("200 OK", "ok")]
     })
     .await;
     let talk = Talk::open().client("GET /login HTTP/1.1\r\nHost: h\r\n\r\n");

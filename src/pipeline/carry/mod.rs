@@ -22,6 +22,8 @@ use values::{CarriedValues, Known, Seen, ValueKey};
 
 /// Bytes of a body, as it is coded, in which values are looked for; a longer one issues none.
 const MAX_READ_BODY: usize = 1 << 20;
+/// Values of one response that are kept under one rule.
+const MOST: usize = 2;
 
 /// The rules of a run, and the values that are known at each destination.
 #[derive(Debug)]
@@ -103,7 +105,9 @@ impl Carry {
 
     fn issued(&self, rules: CarrySet, response: &IssuedResponse<'_>) -> IssuedByRule {
         let rules = rules.numbers().filter_map(|number| Some((number, self.rules.get(number)?)));
-        let issued = rules.map(|(number, rule)| (number, rule.issued(response)));
+        // More than two are as good as two: of several nobody can say which is which.
+        let issued =
+            rules.map(|(number, rule)| (number, rule.issued(response).into_iter().take(MOST).collect::<Vec<_>>()));
         issued.filter(|(_, values)| !values.is_empty()).collect()
     }
 
@@ -140,29 +144,31 @@ impl BeforeSend for Carry {
             return Prepared::Ready;
         }
         let mut values = lock(values);
-        let seen: Vec<Seen> = found.iter().map(|key| values.look(key)).collect();
+        let (id, client) = (request.id, request.client.ip());
+        let seen: Vec<Seen> = found.iter().map(|key| values.look(key, id, client)).collect();
         for (key, state) in found.iter().zip(&seen) {
             let Some(rule) = self.rules.get(key.rule) else { continue };
             match (state, rule.until_known) {
-                (Seen::Known(_), _) | (_, UntilKnown::Send) => {}
+                (Seen::Known(_), _) | (_, UntilKnown::Send) | (Seen::Unknown, UntilKnown::Wait(_)) => {}
                 (Seen::Pending, UntilKnown::Wait(at_most)) => {
                     let left = at_most.saturating_sub(waited.unwrap_or_default());
                     if !left.is_zero()
-                        && let Some(changed) = values.wait_for(key)
+                        && let Some(changed) = values.wait_for(key, client)
                     {
                         return Prepared::Waits { changed, at_most: left };
                     }
                 }
-                (Seen::Unknown, UntilKnown::Wait(_)) => {}
                 (Seen::Pending | Seen::Unknown, UntilKnown::Drop) => {
-                    values.count(&found, &seen, request.client.ip(), waited.is_some());
+                    if to.is_first_send() {
+                        values.count(&found, &seen, client, waited.is_some());
+                    }
                     return Prepared::Ended(Outcome::Filtered(rule.name.clone().into()));
                 }
             }
         }
-        values.count(&found, &seen, request.client.ip(), waited.is_some());
         if to.is_first_send() {
-            values.carried(request.id, &found, &seen);
+            values.count(&found, &seen, client, waited.is_some());
+            values.carried(id, client, &found, &seen);
         }
         drop(values);
         self.replace(request, rules, &found, &seen);

@@ -25,6 +25,8 @@ const MAX_STRANGERS: usize = 1 << 16;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ValueKey {
     pub(super) rule: usize,
+    /// The client that it was issued to, where the same value had been issued to another one before.
+    client: Option<IpAddr>,
     pass: u32,
     copy: u32,
     pub(super) value: Bytes,
@@ -32,7 +34,11 @@ pub(super) struct ValueKey {
 
 impl ValueKey {
     pub(super) fn of(rule: usize, id: ExchangeId, value: &[u8]) -> Self {
-        Self { rule, pass: id.pass, copy: id.copy, value: Bytes::copy_from_slice(value) }
+        Self { rule, client: None, pass: id.pass, copy: id.copy, value: Bytes::copy_from_slice(value) }
+    }
+
+    fn of_client(&self, client: IpAddr) -> Self {
+        Self { client: Some(client), ..self.clone() }
     }
 }
 
@@ -79,12 +85,21 @@ enum FirstAnswer {
     Destination(IssuedByRule),
 }
 
+impl FirstAnswer {
+    /// Bytes that it takes.
+    fn size(&self) -> usize {
+        let (Self::Production(_, issued) | Self::Destination(issued)) = self;
+        ENTRY + values(issued).map(|(_, value)| ENTRY + value.len()).sum::<usize>()
+    }
+}
+
 /// The values of one destination.
 #[derive(Debug)]
 pub(super) struct CarriedValues {
     known: LruCache<ValueKey, Entry>,
     bytes: usize,
     answers: LruCache<ExchangeId, FirstAnswer>,
+    answer_bytes: usize,
     /// The values that a request was sent with, until it is answered.
     carried: LruCache<ExchangeId, Vec<ValueKey>>,
     rules: Vec<RuleCounts>,
@@ -104,6 +119,7 @@ impl CarriedValues {
             known: LruCache::unbounded(),
             bytes: 0,
             answers: LruCache::unbounded(),
+            answer_bytes: 0,
             carried: LruCache::unbounded(),
             rules: (0..rules).map(bounded).collect(),
         }
@@ -111,16 +127,14 @@ impl CarriedValues {
 
     /// Production issued these to `client`.
     pub(super) fn production(&mut self, of: ExchangeId, client: IpAddr, issued: &IssuedByRule) {
-        if let Some(first) = self.answers.pop(&of) {
-            match first {
-                FirstAnswer::Destination(new) => self.pair(of, client, issued, &new),
-                // It was told twice: what it said first stays.
-                first @ FirstAnswer::Production(..) => drop(self.answers.push(of, first)),
-            }
-            return;
+        match self.first_answer(of) {
+            Some(FirstAnswer::Destination(new)) => return self.pair(of, client, issued, &new),
+            // It was told twice: what it said first stays.
+            Some(first @ FirstAnswer::Production(..)) => return self.remember(of, first),
+            None => {}
         }
         for (rule, value) in values(issued) {
-            let key = ValueKey::of(rule, of, value);
+            let key = self.slot(ValueKey::of(rule, of, value), client);
             if self.known.peek(&key).is_none() {
                 let state = EntryState::Pending { from: of, waiting: Vec::new() };
                 self.put(key, Entry { client, state });
@@ -131,19 +145,28 @@ impl CarriedValues {
 
     /// The destination issued these.
     pub(super) fn answered(&mut self, of: ExchangeId, issued: IssuedByRule) {
-        match self.answers.pop(&of) {
+        match self.first_answer(of) {
             Some(FirstAnswer::Production(client, old)) => self.pair(of, client, &old, &issued),
-            Some(first @ FirstAnswer::Destination(_)) => drop(self.answers.push(of, first)),
+            Some(first @ FirstAnswer::Destination(_)) => self.remember(of, first),
             None => self.remember(of, FirstAnswer::Destination(issued)),
         }
     }
 
+    fn first_answer(&mut self, of: ExchangeId) -> Option<FirstAnswer> {
+        let first = self.answers.pop(&of)?;
+        self.answer_bytes -= first.size();
+        Some(first)
+    }
+
     fn remember(&mut self, of: ExchangeId, answer: FirstAnswer) {
+        self.answer_bytes += answer.size();
         self.answers.push(of, answer);
-        if self.answers.len() > MAX_EXCHANGES
-            && let Some((of, FirstAnswer::Production(_, issued))) = self.answers.pop_lru()
-        {
-            self.give_up(of, &issued);
+        while self.answers.len() > MAX_EXCHANGES || self.answer_bytes > MAX_BYTES {
+            let Some((of, oldest)) = self.answers.pop_lru() else { break };
+            self.answer_bytes -= oldest.size();
+            if let FirstAnswer::Production(client, issued) = oldest {
+                self.give_up(of, client, &issued);
+            }
         }
     }
 
@@ -161,34 +184,49 @@ impl CarriedValues {
                 if let ([issued], Some(key), None) = (new.as_slice(), carried.next(), carried.next()) {
                     self.renew(key, issued);
                 }
-            } else if old.len() == new.len() {
-                for (old, new) in old.iter().zip(new) {
-                    if let Issued::Value(old) = old {
-                        self.learn(ValueKey::of(rule, of, old), client, known(new));
-                    }
-                }
+            } else if let ([Issued::Value(old)], [new]) = (old.as_slice(), new.as_slice()) {
+                // Of several nobody can say which stands for which.
+                let key = self.slot(ValueKey::of(rule, of, old), client);
+                self.learn(key, client, known(new.clone()));
             }
         }
-        self.give_up(of, old);
+        self.give_up(of, client, old);
+    }
+
+    /// Where a value is kept that was issued to this client: a value that others were given, too, once for each.
+    fn slot(&self, key: ValueKey, client: IpAddr) -> ValueKey {
+        let is_of_another = self.known.peek(&key).is_some_and(|entry| entry.client != client);
+        if is_of_another { key.of_client(client) } else { key }
+    }
+
+    /// Where a value is found that this client brings back.
+    fn found(&self, key: &ValueKey, client: IpAddr) -> ValueKey {
+        let own = key.of_client(client);
+        if self.known.contains(&own) { own } else { key.clone() }
     }
 
     fn learn(&mut self, key: ValueKey, client: IpAddr, known: Known) {
+        let other = |entry: &Entry| matches!(&entry.state, EntryState::Known(before) if *before != known);
+        let is_reissued = self.known.peek(&key).is_some_and(other);
         if let Some(rule) = self.rules.get_mut(key.rule) {
             rule.counts.learnt += 1;
+            rule.counts.reissued += u64::from(is_reissued);
         }
         self.put(key, Entry { client, state: EntryState::Known(known) });
     }
 
     fn renew(&mut self, key: &ValueKey, issued: &Issued) {
-        if let Some(client) = self.known.peek(key).map(|entry| entry.client) {
-            self.learn(key.clone(), client, known(issued.clone()));
+        if let Some(entry) = self.known.get_mut(key) {
+            let before = size(key, Some(entry));
+            entry.state = EntryState::Known(known(issued.clone()));
+            self.bytes = self.bytes + size(key, Some(entry)) - before;
         }
     }
 
     /// What is still awaited from this exchange never comes.
-    fn give_up(&mut self, of: ExchangeId, issued: &IssuedByRule) {
+    fn give_up(&mut self, of: ExchangeId, client: IpAddr, issued: &IssuedByRule) {
         for (rule, value) in values(issued) {
-            let key = ValueKey::of(rule, of, value);
+            let key = self.found(&ValueKey::of(rule, of, value), client);
             let awaited = |entry: &Entry| matches!(&entry.state, EntryState::Pending { from, .. } if *from == of);
             if self.known.peek(&key).is_some_and(awaited) {
                 self.known.pop(&key);
@@ -215,17 +253,22 @@ impl CarriedValues {
         }
     }
 
-    /// What is known of a value that is about to be sent.
-    pub(super) fn look(&mut self, key: &ValueKey) -> Seen {
-        match self.known.get(key).map(|entry| &entry.state) {
+    /// What is known of a value that is about to be sent in this exchange, by this client.
+    pub(super) fn look(&mut self, key: &ValueKey, by: ExchangeId, client: IpAddr) -> Seen {
+        let key = self.found(key, client);
+        // What is issued in this exchange or after it is no answer to it.
+        let is_later =
+            |from: &ExchangeId| from.connection == by.connection && from.index >= by.index && from.pass == by.pass;
+        match self.known.get(&key).map(|entry| &entry.state) {
             Some(EntryState::Known(known)) => Seen::Known(known.clone()),
-            Some(EntryState::Pending { .. }) => Seen::Pending,
-            None => Seen::Unknown,
+            Some(EntryState::Pending { from, .. }) if !is_later(from) => Seen::Pending,
+            _ => Seen::Unknown,
         }
     }
 
     /// Tells when what is known of a pending value changes.
-    pub(super) fn wait_for(&mut self, key: &ValueKey) -> Option<oneshot::Receiver<()>> {
+    pub(super) fn wait_for(&mut self, key: &ValueKey, client: IpAddr) -> Option<oneshot::Receiver<()>> {
+        let key = &self.found(key, client);
         let EntryState::Pending { waiting, .. } = &mut self.known.get_mut(key)?.state else { return None };
         let (told, changed) = oneshot::channel();
         waiting.retain(|told| !told.is_closed());
@@ -240,10 +283,14 @@ impl CarriedValues {
             let some = |wanted: fn(&Seen) -> bool| of_rule().any(|(_, seen)| wanted(seen));
             let counts = &mut rule.counts;
             counts.carried += u64::from(some(|seen| matches!(seen, Seen::Known(_))));
-            counts.gave_up += u64::from(some(|seen| matches!(seen, Seen::Pending)));
-            counts.unknown += u64::from(some(|seen| matches!(seen, Seen::Unknown)));
+            let is_pending = some(|seen| matches!(seen, Seen::Pending));
+            counts.gave_up += u64::from(is_pending && waited);
+            counts.unknown += u64::from(some(|seen| matches!(seen, Seen::Unknown)) || (is_pending && !waited));
             counts.waited += u64::from(waited && of_rule().next().is_some());
-            let foreign = |key: &ValueKey| self.known.peek(key).is_some_and(|entry| entry.client != client);
+            let foreign = |key: &ValueKey| {
+                let of_client = self.known.contains(&key.of_client(client));
+                !of_client && self.known.peek(key).is_some_and(|entry| entry.client != client)
+            };
             counts.foreign += u64::from(of_rule().any(|(key, _)| foreign(key)));
             for (key, _) in of_rule().filter(|(_, seen)| matches!(seen, Seen::Unknown)) {
                 if rule.strangers.len() < MAX_STRANGERS && rule.strangers.insert(fingerprint(&key.value)) {
@@ -254,9 +301,9 @@ impl CarriedValues {
     }
 
     /// Takes note of the values that a request was sent with.
-    pub(super) fn carried(&mut self, id: ExchangeId, found: &[ValueKey], seen: &[Seen]) {
+    pub(super) fn carried(&mut self, id: ExchangeId, client: IpAddr, found: &[ValueKey], seen: &[Seen]) {
         let known = found.iter().zip(seen).filter(|(_, seen)| matches!(seen, Seen::Known(_)));
-        let known: Vec<ValueKey> = known.map(|(key, _)| key.clone()).collect();
+        let known: Vec<ValueKey> = known.map(|(key, _)| self.found(key, client)).collect();
         if known.is_empty() {
             return;
         }
@@ -327,7 +374,7 @@ mod tests {
     }
 
     fn look(values: &mut CarriedValues, value: &str) -> String {
-        match values.look(&key(value)) {
+        match values.look(&key(value), id(1_000), CLIENT) {
             Seen::Known(Known::Value(new)) => String::from_utf8(new.to_vec()).unwrap(),
             Seen::Known(Known::Deleted) => "(deleted)".to_owned(),
             Seen::Pending => "(pending)".to_owned(),
@@ -362,7 +409,8 @@ mod tests {
         values.production(id(1), CLIENT, &issued(&["a"]));
         values.production(id(2), CLIENT, &issued(&["b"]));
         assert_eq!((look(&mut values, "a"), look(&mut values, "b")), ("(pending)".into(), "(pending)".into()));
-        let (mut first, mut second) = (values.wait_for(&key("a")).unwrap(), values.wait_for(&key("b")).unwrap());
+        let (mut first, mut second) =
+            (values.wait_for(&key("a"), CLIENT).unwrap(), values.wait_for(&key("b"), CLIENT).unwrap());
         assert!(first.try_recv() == Err(oneshot::error::TryRecvError::Empty));
         values.answered(id(1), issued(&["A"]));
         values.answered(id(2), Vec::new());
@@ -371,7 +419,7 @@ mod tests {
             assert!(told.try_recv() == Err(oneshot::error::TryRecvError::Closed), "it was told");
         }
         assert_eq!((values.counts()[0].learnt, values.counts()[0].not_issued), (1, 1));
-        assert!(values.wait_for(&key("a")).is_none());
+        assert!(values.wait_for(&key("a"), CLIENT).is_none());
     }
 
     #[test]
@@ -380,24 +428,49 @@ mod tests {
         let seen = ["a", "b", "c"].map(|value| look(&mut values, value));
         assert_eq!(seen, ["A", "B", "(deleted)"]);
         // The target alone renews the session that a request came with.
-        values.carried(id(5), &[key("a")], &[Seen::Known(Known::Value("A".into()))]);
+        values.carried(id(5), CLIENT, &[key("a")], &[Seen::Known(Known::Value("A".into()))]);
         values.production(id(5), CLIENT, &issued(&[]));
         values.answered(id(5), issued(&["A2"]));
         assert_eq!(look(&mut values, "a"), "A2");
         // With two sessions in one request nobody can tell which one.
         let known = Seen::Known(Known::Value("x".into()));
-        values.carried(id(6), &[key("a"), key("b")], &[known.clone(), known]);
+        values.carried(id(6), CLIENT, &[key("a"), key("b")], &[known.clone(), known]);
         values.production(id(6), CLIENT, &issued(&[]));
         values.answered(id(6), issued(&["A3"]));
         assert_eq!((look(&mut values, "a"), look(&mut values, "b")), ("A2".into(), "B".into()));
     }
 
     #[test]
-    fn values_are_paired_in_order_or_not_at_all() {
+    fn of_several_values_none_is_carried_since_nobody_knows_which_stands_for_which() {
         let mut values = after(&[(&["a", "b"], &["A", "B"]), (&["c", "d"], &["C"])]);
         let seen = ["a", "b", "c", "d"].map(|value| look(&mut values, value));
-        assert_eq!(seen, ["A", "B", "(unknown)", "(unknown)"]);
-        assert_eq!(values.counts()[0].not_issued, 2);
+        assert_eq!(seen, ["(unknown)"; 4]);
+        assert_eq!(values.counts()[0].not_issued, 4);
+    }
+
+    #[test]
+    fn a_value_that_two_clients_were_given_is_kept_for_each() {
+        let mut values = after(&[(&["guest"], &["A"])]);
+        values.production(id(2), OTHER, &issued(&["guest"]));
+        let by = |values: &mut CarriedValues, client| values.look(&key("guest"), id(9), client);
+        assert_eq!(by(&mut values, OTHER), Seen::Pending, "it is not that of the other one");
+        values.answered(id(2), issued(&["B"]));
+        let value = |text: &'static str| Seen::Known(Known::Value(text.into()));
+        assert_eq!((by(&mut values, CLIENT), by(&mut values, OTHER)), (value("A"), value("B")));
+        values.count(&[key("guest")], &[value("B")], OTHER, false);
+        assert_eq!((values.counts()[0].foreign, values.counts()[0].reissued), (0, 0));
+        // From behind one address nobody can tell who is who: that is counted.
+        values.production(id(3), CLIENT, &issued(&["guest"]));
+        values.answered(id(3), issued(&["C"]));
+        assert_eq!((by(&mut values, CLIENT), values.counts()[0].reissued), (value("C"), 1));
+    }
+
+    #[test]
+    fn no_request_waits_for_what_its_own_response_issues_or_a_later_one() {
+        let mut values = CarriedValues::new(1);
+        values.production(id(3), CLIENT, &issued(&["a"]));
+        let seen = [2, 3, 4].map(|index| values.look(&key("a"), id(index), CLIENT));
+        assert_eq!(seen, [Seen::Unknown, Seen::Unknown, Seen::Pending]);
     }
 
     #[test]
@@ -405,14 +478,17 @@ mod tests {
         let mut values = after(&[(&["a"], &["A"])]);
         let copy = ValueKey::of(0, ExchangeId { copy: 1, ..id(9) }, b"a");
         let pass = ValueKey::of(0, ExchangeId { pass: 2, ..id(9) }, b"a");
-        assert_eq!((values.look(&copy), values.look(&pass)), (Seen::Unknown, Seen::Unknown));
+        assert_eq!(
+            (values.look(&copy, id(9), CLIENT), values.look(&pass, id(9), CLIENT)),
+            (Seen::Unknown, Seen::Unknown)
+        );
     }
 
     #[test]
     fn what_a_request_carries_is_counted_once_for_each_rule() {
         let mut values = after(&[(&["a"], &["A"]), (&["b"], &["B"])]);
         let keys = [key("a"), key("b"), key("x"), key("x")];
-        let seen: Vec<Seen> = keys.iter().map(|key| values.look(key)).collect();
+        let seen: Vec<Seen> = keys.iter().map(|key| values.look(key, id(9), OTHER)).collect();
         values.count(&keys, &seen, OTHER, true);
         values.count(&keys[2..], &seen[2..], CLIENT, false);
         let counts = CarrySummary {
@@ -439,7 +515,7 @@ mod tests {
         assert!(values.bytes <= MAX_BYTES && counts.evicted > 2_000, "{} {counts:?}", values.bytes);
         assert_eq!((look(&mut values, "1"), look(&mut values, "4000")), ("(unknown)".into(), long));
         let held: usize = values.known.iter().map(|(key, entry)| size(key, Some(entry))).sum();
-        assert_eq!(held, values.bytes);
+        assert_eq!((held, values.answer_bytes), (values.bytes, 0));
     }
 
     #[test]
@@ -448,7 +524,8 @@ mod tests {
         for index in 1..=u32::try_from(MAX_EXCHANGES).unwrap() + 10 {
             values.production(id(index), CLIENT, &issued(&[&format!("{index}")]));
         }
-        assert_eq!(values.answers.len(), MAX_EXCHANGES);
-        assert_eq!((look(&mut values, "1"), look(&mut values, "11")), ("(unknown)".into(), "(pending)".into()));
+        assert!(values.answers.len() <= MAX_EXCHANGES && values.answer_bytes <= MAX_BYTES);
+        let last = format!("{}", MAX_EXCHANGES + 10);
+        assert_eq!((look(&mut values, "1"), look(&mut values, &last)), ("(unknown)".into(), "(pending)".into()));
     }
 }

@@ -29,7 +29,7 @@ use waits::{ReusableTimeout, StopWait, WatchedSend};
 pub(crate) const MAX_IN_FLIGHT: usize = 1 << 20;
 
 /// Most requests of a target that wait for values beside those in flight; past it they wait among them.
-const MAX_ASIDE: usize = 1 << 14;
+const MAX_ASIDE: u32 = 1 << 14;
 
 /// Statistics of a target's queue at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ where
     let (deliveries, links) = (deliveries.into(), links.into());
     let (places, streams) = (limits.max_in_flight.clamp(1, MAX_IN_FLIGHT), limits.max_streams.min(MAX_IN_FLIGHT));
     let semaphore = Arc::new(Semaphore::new(places));
-    let aside = Arc::new(Semaphore::new(MAX_ASIDE));
+    let aside = Arc::new(Semaphore::new(MAX_ASIDE as usize));
     let beside = Arc::new(Semaphore::new(streams));
     let queue = Arc::new(TargetQueue(Mutex::new(Some(jobs))));
     let stop_for_tasks = stop.clone();
@@ -140,9 +140,10 @@ where
             report(&deliveries, shed(destination, &job)).await;
         }
     }
-    // Every task gives its place back when it has ended: all places are free when all have. Those who wait aside take an
-    // ordinary place before they give theirs back.
-    for (semaphore, all) in [(aside, MAX_ASIDE), (semaphore, places), (beside, streams)] {
+    // From here on nobody steps aside any more. Those who wait there take an ordinary place before they give theirs back.
+    let _aside = aside.acquire_many(MAX_ASIDE).await;
+    // Every task gives its place back when it has ended: all places are free when all have.
+    for (semaphore, all) in [(semaphore, places), (beside, streams)] {
         drop(semaphore.acquire_many(u32::try_from(all).unwrap_or(u32::MAX)).await);
     }
     QueueStats { peak_in_flight: links.in_flight.peak() }
@@ -220,8 +221,8 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         let (mut alarm, mut stopped) = (ReusableTimeout(alarm), StopWait { stopped, at: None });
         let mut next = Some(first);
         while let Some(mut job) = next {
-            let told = match self.prepare(&mut job) {
-                Prepared::Ready => Some(self.deliver(job, &mut place, &mut alarm, &mut stopped).await),
+            let told = match self.prepare_early(&mut job) {
+                Prepared::Ready => Some(self.deliver(job, &mut place, (&mut alarm, &mut stopped), &stop).await),
                 Prepared::Ended(outcome) => Some(self.unsent(&job, outcome)),
                 // The others go on meanwhile, unless very many wait.
                 Prepared::Waits { changed, at_most } => match Arc::clone(&self.aside).try_acquire_owned() {
@@ -229,10 +230,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
                         tokio::spawn(self.another().wait_aside(job, (changed, at_most), aside, stop.clone()));
                         None
                     }
-                    Err(_) => match self.wait_for_values(&mut job, (changed, at_most), stop.clone()).await {
-                        Some(outcome) => Some(self.unsent(&job, outcome)),
-                        None => Some(self.deliver(job, &mut place, &mut alarm, &mut stopped).await),
-                    },
+                    Err(_) => Some(self.deliver(job, &mut place, (&mut alarm, &mut stopped), &stop).await),
                 },
             };
             if let Some(told) = told {
@@ -266,6 +264,11 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         Delivery { carry_wait, ..Delivery::unsent(job.job.request.id, self.destination, outcome) }
     }
 
+    /// Prepares a request whose turn it is. Others are prepared when it is: what comes before them may issue their values.
+    fn prepare_early(&self, job: &mut PreparedJob) -> Prepared {
+        if job.job.turn.is_free() { self.prepare(job) } else { Prepared::Ready }
+    }
+
     /// Prepares a request for this destination, or says what it has to wait for.
     fn prepare(&self, job: &mut PreparedJob) -> Prepared {
         let PreparedJob { job, is_prepared, waits_since, carry_wait } = job;
@@ -275,9 +278,10 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         };
         let waited = waits_since.map(|since| since.elapsed());
         let prepared = before_send.prepare(self.destination, &mut job.request, rules, waited);
-        match prepared {
-            Prepared::Waits { .. } => drop(waits_since.get_or_insert_with(Instant::now)),
-            _ => (*is_prepared, *carry_wait) = (true, waited),
+        if matches!(prepared, Prepared::Waits { .. }) {
+            waits_since.get_or_insert_with(Instant::now);
+        } else {
+            (*is_prepared, *carry_wait) = (true, waited);
         }
         prepared
     }
@@ -316,29 +320,42 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
                 report(&self.deliveries, self.unsent(&job, outcome)).await;
                 return;
             }
-            if let Ok(place) = Arc::clone(&self.ordinary).acquire_owned().await {
-                drop(aside);
-                self.run(job, SendPlace::Ordinary(place), stop).await;
+            let mut stopped = stop.clone();
+            match unless_stopped(&mut stopped, Arc::clone(&self.ordinary).acquire_owned()).await {
+                Some(Ok(place)) => {
+                    drop(aside);
+                    self.run(job, SendPlace::Ordinary(place), stop).await;
+                }
+                _ => report(&self.deliveries, self.unsent(&job, Outcome::Shed(Shed::Stopped))).await,
             }
         })
     }
 
-    /// Sends a request when it is its turn.
+    /// Sends a request when it is its turn and its values are known.
     async fn deliver(
         &self,
-        job: PreparedJob,
+        mut job: PreparedJob,
         place: &mut SendPlace,
-        alarm: &mut ReusableTimeout<'_>,
-        stop: &mut StopWait<'_, impl Future<Output = ()>>,
+        (alarm, stopped): (&mut ReusableTimeout<'_>, &mut StopWait<'_, impl Future<Output = ()>>),
+        stop: &watch::Receiver<bool>,
     ) -> Delivery {
+        if let Some(outcome) = self.held_back(&mut job.job, alarm, stopped).await {
+            return self.unsent(&job, outcome);
+        }
+        let ended = match self.prepare(&mut job) {
+            Prepared::Ready => None,
+            Prepared::Ended(outcome) => Some(outcome),
+            Prepared::Waits { changed, at_most } => {
+                self.wait_for_values(&mut job, (changed, at_most), stop.clone()).await
+            }
+        };
+        if let Some(outcome) = ended {
+            return self.unsent(&job, outcome);
+        }
         let PreparedJob { mut job, carry_wait, .. } = job;
         // The wait for values is no lag, and nothing that users would feel.
         job.due = job.due.map(|due| due + carry_wait.unwrap_or_default());
-        let delivery = match self.held_back(&mut job, alarm, stop).await {
-            Some(outcome) => Delivery::unsent(job.request.id, self.destination, outcome),
-            None => self.send(job, place, alarm, stop).await,
-        };
-        Delivery { carry_wait, ..delivery }
+        Delivery { carry_wait, ..self.send(job, place, alarm, stopped).await }
     }
 
     /// Waits for the request's turn; how it ended, where it may not be sent or has waited for too long.

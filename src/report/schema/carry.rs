@@ -20,6 +20,9 @@ pub struct CarrySummary {
     pub unknown_values: u64,
     /// Values that production issued and the target did not, in the same exchange.
     pub not_issued: u64,
+    /// Values that were issued again, to the same client address, with another counterpart: of those behind one address
+    /// nobody can say whose is whose.
+    pub reissued: u64,
     /// Requests with a value that had been issued to another client address.
     pub foreign: u64,
     /// Values that were forgotten for want of room.

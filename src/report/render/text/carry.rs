@@ -43,6 +43,7 @@ fn rule(name: &str, counts: &CarrySummary) -> String {
             ),
         ),
         (counts.not_issued, format!("{} of production had none from the target", values(counts.not_issued))),
+        (counts.reissued, format!("{} issued again behind one address, for another session", values(counts.reissued))),
         (counts.foreign, format!("{} had a value that was issued to another client address", requests(counts.foreign))),
         (counts.evicted, format!("{} forgotten for want of room", values(counts.evicted))),
     ] {
@@ -70,6 +71,7 @@ mod tests {
             unknown: 5,
             unknown_values: 2,
             not_issued: 4,
+            reissued: 2,
             foreign: 1,
             evicted: 7,
         };
@@ -77,7 +79,8 @@ mod tests {
             rule("session", &counts),
             "session: 3 requests went out with one of 1,000 values that the target issued, 2 after a wait; 1 request \
              waited in vain; 5 requests had 2 values without a counterpart: issued before the capture, or never by the \
-             target; 4 values of production had none from the target; 1 request had a value that was issued to another \
+             target; 4 values of production had none from the target; 2 values \
+             issued again behind one address, for another session; 1 request had a value that was issued to another \
              client address; 7 values forgotten for want of room"
         );
     }
