@@ -396,7 +396,8 @@ fn has_bare_cr(raw: &[u8]) -> bool {
     memchr::memchr_iter(b'\r', raw).any(|at| raw.get(at + 1) != Some(&b'\n'))
 }
 
-/// A target with blanks or control bytes is refused by some servers and cut by others (RFC 9112, 3.2).
+/// A target with blanks or control bytes is refused by some servers and cut by others (RFC 9112, 3.2); none at all asks for
+/// nothing.
 fn bad_request_line(raw: &[u8]) -> Option<Malformed> {
     let line_end = memchr::memchr(b'\n', raw).unwrap_or(raw.len());
     let line = raw.get(..line_end).unwrap_or_default();
@@ -407,7 +408,7 @@ fn bad_request_line(raw: &[u8]) -> Option<Malformed> {
     let odd = target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f);
     let is_version = matches!(version, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit());
     let is_method = !method.is_empty() && method.iter().all(|byte| is_token(*byte));
-    (odd || !plain || !is_version || !is_method).then_some(Malformed::RequestLine)
+    (odd || target.is_empty() || !plain || !is_version || !is_method).then_some(Malformed::RequestLine)
 }
 
 #[cfg(test)]

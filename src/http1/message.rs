@@ -113,6 +113,7 @@ mod tests {
         for (message, why) in [
             ("", Malformed::RequestLine),
             ("hello\r\n\r\n", Malformed::RequestLine),
+            ("GET  HTTP/1.1\r\n\r\n", Malformed::RequestLine),
             ("GET / HTTP/1.1\r\nHost: h\r\n", Malformed::HeaderLine),
             ("GET / HTTP/1.1\r\nno colon\r\n\r\n", Malformed::HeaderLine),
             ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nhello", Malformed::BadChunk),

@@ -78,6 +78,14 @@ fn a_target_with_blanks_is_malformed_and_found() {
     one(get("/a b"), ok("a"), "GET /a b [malformed: request line] -> 200 \"a\"");
 }
 
+/// RFC 9112, 3: a request line has a target; without one nothing is asked for, and nothing may be sent.
+#[test]
+fn a_request_line_without_a_target_is_malformed() {
+    let bad = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    let talk = Talk::open().client(get("/a")).server(ok("a")).client("GET  HTTP/1.1\r\nHost: h\r\n\r\n").server(bad);
+    check(&talk.close().capture(), &["GET /a -> 200 \"a\"", "GET  [malformed: request line] -> 400"]);
+}
+
 /// RFC 9112, 3: request lines of 8,000 octets at the least are to be supported.
 #[test]
 fn a_target_of_100_kb() {
