@@ -10,6 +10,7 @@ mod conversation;
 mod framing_fields;
 mod head;
 mod message;
+mod methods;
 pub(crate) mod one_shot;
 mod pairing;
 mod plain_head;

@@ -1,7 +1,7 @@
 //! One side's stream: where in which message it is.
 
 use super::body::BodyReader;
-use super::head;
+use super::{head, methods};
 use crate::exchange::{Damage, ExchangeId, Head, Incomplete, Malformed, Timestamp};
 use crate::flow::Stretch;
 
@@ -281,12 +281,12 @@ pub(super) fn find(bytes: &[u8], is_request: bool, lost: bool, is_known: bool) -
     let begin = if is_request { head::request_begins(bytes) } else { head::response_begins(bytes) };
     match begin {
         // Never to be passed off as a request that was whole.
-        head::StartCheck::Yes if lost && is_request && head::is_rest_of_method(bytes) => Boundary::Nothing,
+        head::StartCheck::Yes if lost && is_request && methods::is_rest_of_method(bytes) => Boundary::Nothing,
         head::StartCheck::Yes => match head::end(bytes, 0) {
             Some(len) => Boundary::Head(len),
             None => Boundary::Partial { recognized: true },
         },
-        head::StartCheck::Maybe if lost && is_request && !head::has_known_method(bytes) => Boundary::Nothing,
+        head::StartCheck::Maybe if lost && is_request && !methods::has_known_method(bytes) => Boundary::Nothing,
         head::StartCheck::Maybe => Boundary::Partial { recognized: false },
         // Where a request has to begin, a first line that is none is the client's mistake: the server answers it.
         head::StartCheck::No if is_known && is_request && !lost && head::is_bad_request_line(bytes) => {

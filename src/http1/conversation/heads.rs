@@ -6,6 +6,7 @@ use crate::flow::Stretch;
 use crate::head::HeadContents;
 use crate::http1::body::BodyReader;
 use crate::http1::head::{self, HeadFacts, Method, RequestFacts, ResponseFacts};
+use crate::http1::methods;
 use crate::http1::stream::{
     Boundary, MessageKind, MessageStart, PartialHead, Position, Preface, StreamPiece, StreamState, find,
 };
@@ -86,7 +87,7 @@ impl Conversation {
             Some(StreamState::Body(message)) => message.body.has_begun(),
             _ => false,
         };
-        let suffices = head::is_safe(piece.bytes) && self.pairing.has_received_more(piece.received);
+        let suffices = methods::is_safe(piece.bytes) && self.pairing.has_received_more(piece.received);
         !goes_on && (suffices || self.pairing.is_answered(piece.offset, piece.received))
     }
 

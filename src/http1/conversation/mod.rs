@@ -4,12 +4,12 @@ mod heads;
 mod messages;
 
 use super::body::GapEffect;
-use super::head;
 use super::pairing::Pairing;
 use super::stream::{
     MessageKind, MessageStart, PartialHead, Position, Preface, StreamPiece, StreamState, are_tls_records,
 };
 use super::{BodyPolicies, ConnectionStart, Protocol};
+use super::{head, methods};
 use crate::decode::Endpoint;
 use crate::exchange::{Close, ConnectionId, Damage, Event, Incomplete, Malformed, RequestState, Timestamp};
 use crate::flow::{GapReason, Side};
@@ -280,7 +280,7 @@ impl Conversation {
         if head::response_begins(bytes) == head::StartCheck::Yes {
             self.server = Some((side, false));
         } else if head::request_begins(bytes) == head::StartCheck::Yes
-            || (self.server.is_none() && (head::has_known_method(bytes) || Preface::identifies_client(bytes)))
+            || (self.server.is_none() && (methods::has_known_method(bytes) || Preface::identifies_client(bytes)))
         {
             self.server = Some((side.other(), false));
         }

@@ -1,0 +1,323 @@
+//! One place among the requests in flight, and the requests that are sent in it one after another.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::time::Instant;
+
+use super::waits::{ReusableTimeout, StopWait, WatchedSend};
+use super::{Deliveries, TargetLinks, TargetQueue, report, stopped, unless_stopped};
+use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
+use crate::replay::response_watch::ResponseWatch;
+use crate::replay::{
+    Client, Delivery, Destination, Job, Prepared, Reason, ResponseProgress, SendError, TargetLimits, TargetResponse,
+};
+
+/// A request's place among those that the target may have in flight.
+pub(super) enum SendPlace {
+    /// One of those.
+    Ordinary(#[expect(dead_code, reason = "it is held, and given back when it is dropped")] OwnedSemaphorePermit),
+    /// One beside them, for a stream.
+    Beside(#[expect(dead_code, reason = "it is held, and given back when it is dropped")] OwnedSemaphorePermit),
+}
+
+/// One place among the requests in flight, and all that a request in it needs. Where another one waits when that has
+/// ended, it takes that as well: a new task for each would cost more than to send it.
+pub(super) struct SendWorker<C, D> {
+    pub(super) destination: Destination,
+    pub(super) client: Arc<C>,
+    pub(super) limits: TargetLimits,
+    pub(super) queue: Arc<TargetQueue>,
+    pub(super) deliveries: Deliveries<D>,
+    pub(super) links: TargetLinks,
+    /// Places for streams.
+    pub(super) beside: Arc<Semaphore>,
+    /// Places for ordinary requests.
+    pub(super) ordinary: Arc<Semaphore>,
+    /// Places for those who wait for a value.
+    pub(super) aside: Arc<Semaphore>,
+}
+
+/// A job, and whether it has been prepared for its destination.
+pub(super) struct PreparedJob {
+    job: Job,
+    is_prepared: bool,
+    /// Since when it waits for values that it is to carry.
+    waits_since: Option<Instant>,
+    carry_wait: Option<Duration>,
+}
+
+impl PreparedJob {
+    pub(super) const fn new(job: Job) -> Self {
+        Self { job, is_prepared: false, waits_since: None, carry_wait: None }
+    }
+}
+
+impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
+    pub(super) async fn run(self, first: PreparedJob, mut place: SendPlace, stop: watch::Receiver<bool>) {
+        let alarm = pin!(tokio::time::sleep(self.limits.timeout));
+        let mut watched = stop.clone();
+        let stopped = pin!(stopped(&mut watched));
+        let (mut alarm, mut stopped) = (ReusableTimeout(alarm), StopWait { stopped, at: None });
+        let mut next = Some(first);
+        while let Some(mut job) = next {
+            let told = match self.prepare_early(&mut job) {
+                Prepared::Ready => Some(self.deliver(job, &mut place, (&mut alarm, &mut stopped), &stop).await),
+                Prepared::Ended(outcome) => Some(self.unsent(&job, outcome)),
+                // The others go on meanwhile, unless very many wait.
+                Prepared::Waits { changed, at_most } => match Arc::clone(&self.aside).try_acquire_owned() {
+                    Ok(aside) => {
+                        tokio::spawn(self.another().wait_aside(job, (changed, at_most), aside, stop.clone()));
+                        None
+                    }
+                    Err(_) => Some(self.deliver(job, &mut place, (&mut alarm, &mut stopped), &stop).await),
+                },
+            };
+            if let Some(told) = told {
+                report(&self.deliveries, told).await;
+            }
+            // The place of a stream is for streams: whoever waits for an ordinary one has got it.
+            next = match place {
+                SendPlace::Ordinary(_) => self.queue.at_hand().map(PreparedJob::new),
+                SendPlace::Beside(_) => None,
+            };
+        }
+    }
+
+    /// A worker of the same target.
+    fn another(&self) -> Self {
+        Self {
+            destination: self.destination,
+            client: Arc::clone(&self.client),
+            limits: self.limits,
+            queue: Arc::clone(&self.queue),
+            deliveries: self.deliveries.clone(),
+            links: self.links.clone(),
+            beside: Arc::clone(&self.beside),
+            ordinary: Arc::clone(&self.ordinary),
+            aside: Arc::clone(&self.aside),
+        }
+    }
+
+    fn unsent(&self, job: &PreparedJob, outcome: Outcome) -> Delivery {
+        let carry_wait = job.carry_wait;
+        Delivery { carry_wait, ..Delivery::unsent(job.job.request.id, self.destination, outcome) }
+    }
+
+    /// Prepares a request whose turn it is. Others are prepared when it is: what comes before them may issue their values.
+    fn prepare_early(&self, job: &mut PreparedJob) -> Prepared {
+        if job.job.turn.is_free() { self.prepare(job) } else { Prepared::Ready }
+    }
+
+    /// Prepares a request for this destination, or says what it has to wait for.
+    fn prepare(&self, job: &mut PreparedJob) -> Prepared {
+        let PreparedJob { job, is_prepared, waits_since, carry_wait } = job;
+        let rules = job.wanted.carried;
+        let Some(before_send) = self.links.before_send.as_ref().filter(|_| !*is_prepared && !rules.is_empty()) else {
+            return Prepared::Ready;
+        };
+        let waited = waits_since.map(|since| since.elapsed());
+        let prepared = before_send.prepare(self.destination, &mut job.request, rules, waited);
+        if matches!(prepared, Prepared::Waits { .. }) {
+            waits_since.get_or_insert_with(Instant::now);
+        } else {
+            (*is_prepared, *carry_wait) = (true, waited);
+        }
+        prepared
+    }
+
+    /// Waits until a request has its values, or has waited for long enough; how it ended, where it may not be sent.
+    async fn wait_for_values(
+        &self,
+        job: &mut PreparedJob,
+        mut wait: (oneshot::Receiver<()>, Duration),
+        mut stop: watch::Receiver<bool>,
+    ) -> Option<Outcome> {
+        loop {
+            let (changed, at_most) = wait;
+            let known = tokio::time::timeout(at_most, changed);
+            if unless_stopped(&mut stop, known).await.is_none() {
+                return Some(Outcome::Shed(Shed::Stopped));
+            }
+            match self.prepare(job) {
+                Prepared::Ready => return None,
+                Prepared::Ended(outcome) => return Some(outcome),
+                Prepared::Waits { changed, at_most } => wait = (changed, at_most),
+            }
+        }
+    }
+
+    /// Waits beside the requests in flight, and takes a place among them then.
+    fn wait_aside(
+        self,
+        mut job: PreparedJob,
+        wait: (oneshot::Receiver<()>, Duration),
+        aside: OwnedSemaphorePermit,
+        stop: watch::Receiver<bool>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            if let Some(outcome) = self.wait_for_values(&mut job, wait, stop.clone()).await {
+                report(&self.deliveries, self.unsent(&job, outcome)).await;
+                return;
+            }
+            let mut stopped = stop.clone();
+            match unless_stopped(&mut stopped, Arc::clone(&self.ordinary).acquire_owned()).await {
+                Some(Ok(place)) => {
+                    drop(aside);
+                    self.run(job, SendPlace::Ordinary(place), stop).await;
+                }
+                _ => report(&self.deliveries, self.unsent(&job, Outcome::Shed(Shed::Stopped))).await,
+            }
+        })
+    }
+
+    /// Sends a request when it is its turn and its values are known.
+    async fn deliver(
+        &self,
+        mut job: PreparedJob,
+        place: &mut SendPlace,
+        (alarm, stopped): (&mut ReusableTimeout<'_>, &mut StopWait<'_, impl Future<Output = ()>>),
+        stop: &watch::Receiver<bool>,
+    ) -> Delivery {
+        if let Some(outcome) = self.held_back(&mut job.job, alarm, stopped).await {
+            return self.unsent(&job, outcome);
+        }
+        let ended = match self.prepare(&mut job) {
+            Prepared::Ready => None,
+            Prepared::Ended(outcome) => Some(outcome),
+            Prepared::Waits { changed, at_most } => {
+                self.wait_for_values(&mut job, (changed, at_most), stop.clone()).await
+            }
+        };
+        if let Some(outcome) = ended {
+            return self.unsent(&job, outcome);
+        }
+        let PreparedJob { mut job, carry_wait, .. } = job;
+        // The wait for values is no lag, and nothing that users would feel.
+        job.due = job.due.map(|due| due + carry_wait.unwrap_or_default());
+        Delivery { carry_wait, ..self.send(job, place, alarm, stopped).await }
+    }
+
+    /// Waits for the request's turn; how it ended, where it may not be sent or has waited for too long.
+    async fn held_back(
+        &self,
+        job: &mut Job,
+        alarm: &mut ReusableTimeout<'_>,
+        stop: &mut StopWait<'_, impl Future<Output = ()>>,
+    ) -> Option<Outcome> {
+        if let Some(rule) = self.client.refuses(&job.request) {
+            return Some(Outcome::filtered(rule));
+        }
+        if job.turn.is_free() {
+            return None;
+        }
+        let until = Instant::now() + self.limits.timeout;
+        let mut turn = pin!(job.turn.ready());
+        std::future::poll_fn(|cx| {
+            if turn.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            if alarm.poll_until(until, cx).is_ready() {
+                return Poll::Ready(Some(Outcome::Shed(Shed::Connections)));
+            }
+            stop.poll(cx).map_or(Poll::Pending, |_| Poll::Ready(Some(Outcome::Shed(Shed::Stopped))))
+        })
+        .await
+    }
+
+    async fn send(
+        &self,
+        job: Job,
+        place: &mut SendPlace,
+        alarm: &mut ReusableTimeout<'_>,
+        stop: &mut StopWait<'_, impl Future<Output = ()>>,
+    ) -> Delivery {
+        let (id, due) = (job.request.id, job.due);
+        let sent = Instant::now();
+        let in_flight = self.links.in_flight.enter();
+        let progress = ResponseProgress::default();
+        let mut watched =
+            WatchedSend { watch: ResponseWatch::new(&self.limits, sent), links: &self.links, id, asked: None };
+        let mut sending = pin!(attempt(&*self.client, job, &progress));
+        let result = std::future::poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(result) = sending.as_mut().poll(cx) {
+                    return Poll::Ready(result);
+                }
+                if self.steps_aside(&progress, place) {
+                    // The client is to know that.
+                    continue;
+                }
+                match ready!(watched.poll(&progress, alarm, stop, cx)) {
+                    Ok(why) if progress.closing().is_none() => progress.close(why),
+                    Ok(_) => return Poll::Ready(Err(SendError::failed(FailureKind::Timeout, NOT_CLOSED))),
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+        })
+        .await;
+        drop(in_flight);
+        delivery(self.destination, id, due, sent, result)
+    }
+
+    /// Gives the place of a stream to ordinary requests, where there is one beside them; says whether it just did.
+    fn steps_aside(&self, progress: &ResponseProgress, place: &mut SendPlace) -> bool {
+        if !progress.begun().is_some_and(|begun| begun.is_stream) || matches!(place, SendPlace::Beside(_)) {
+            return false;
+        }
+        let Ok(beside) = Arc::clone(&self.beside).try_acquire_owned() else { return false };
+        *place = SendPlace::Beside(beside);
+        progress.step_aside();
+        true
+    }
+}
+
+/// A client that goes on with a response that it was to close.
+const NOT_CLOSED: Reason = Reason::new("the response could not be closed");
+
+/// One send; a panic in it is this request's failure and nobody else's.
+async fn attempt<C: Client>(client: &C, job: Job, progress: &ResponseProgress) -> Result<TargetResponse, SendError> {
+    let id = job.request.id;
+    let send = async { client.send(job.turn, job.request, job.wanted, progress).await };
+    AssertUnwindSafe(send).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!("the client panicked over request {id}, which is counted as failed");
+        Err(SendError::failed(FailureKind::Protocol, Reason::new("the client panicked, which is a fault of shadowtap")))
+    })
+}
+
+fn delivery(
+    destination: Destination,
+    id: ExchangeId,
+    due: Option<Instant>,
+    sent: Instant,
+    result: Result<TargetResponse, SendError>,
+) -> Delivery {
+    let lag = due.map(|due| sent.saturating_duration_since(due));
+    let none = Delivery { lag, ..Delivery::unsent(id, destination, Outcome::Sent) };
+    match result {
+        Ok(answer) => Delivery {
+            service: Some(answer.first_byte.saturating_duration_since(answer.written)),
+            response: Some(answer.first_byte.saturating_duration_since(due.unwrap_or(sent))),
+            answer: Some(answer),
+            ..none
+        },
+        Err(error) => {
+            let (outcome, reason) = error.into_outcome();
+            // It took as long as it was waited for, at least: percentiles are not those of survivors.
+            let waited = |since: Instant| Instant::now().saturating_duration_since(since);
+            let is_late = matches!(outcome, Outcome::Failed(FailureKind::Timeout | FailureKind::ConnectTimeout));
+            Delivery {
+                outcome,
+                reason,
+                service: is_late.then(|| waited(sent)),
+                response: is_late.then(|| waited(due.unwrap_or(sent))),
+                ..none
+            }
+        }
+    }
+}
