@@ -374,7 +374,7 @@ mod tests {
     }
 
     fn look(values: &mut CarriedValues, value: &str) -> String {
-        match values.look(&key(value), id(1_000), CLIENT) {
+        match values.look(&key(value), id(u32::MAX), CLIENT) {
             Seen::Known(Known::Value(new)) => String::from_utf8(new.to_vec()).unwrap(),
             Seen::Known(Known::Deleted) => "(deleted)".to_owned(),
             Seen::Pending => "(pending)".to_owned(),
