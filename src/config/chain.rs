@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::middleware::carry;
+use crate::middleware::carry_set;
 use crate::middleware::file::Environment;
 use crate::middleware::limit::PerSecond;
 use crate::middleware::patterns::PatternBudget;
@@ -180,8 +180,9 @@ fn carry_links(settings: &ChainSettings, mistakes: &mut ConfigMistakes) {
             mistakes.add("--filters", why);
         }
     }
-    if rules.len() > carry::MAX_RULES {
-        mistakes.add("--filters", format!("there are {} carry links; {} are possible", rules.len(), carry::MAX_RULES));
+    if rules.len() > carry_set::MAX_RULES {
+        mistakes
+            .add("--filters", format!("there are {} carry links; {} are possible", rules.len(), carry_set::MAX_RULES));
     }
     let of_target = |file: &ChainFile| file.links.iter().any(FilterSpec::carries);
     if let Some((_, file)) = settings.for_targets.iter().find(|(_, file)| of_target(file)) {

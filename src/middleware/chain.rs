@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::carry::CarrySet;
+use super::carry_set::CarrySet;
 use super::condition::Condition;
 use super::context::ResponseFilter;
 use super::context::{BODY_SEARCH, BodyCounts, Context};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
-use super::carry::CarrySet;
+use super::carry_set::CarrySet;
 use super::lines::LineIndex;
 use super::unreadable::{OnUnknown, Unreadable};
 use crate::exchange::{Head, LineEdit, Request, Response, Timestamp, path_and_query};

@@ -12,6 +12,7 @@ use crate::exchange::{Outcome, Request};
 pub(crate) mod allow_deny;
 pub mod body;
 pub mod carry;
+pub(crate) mod carry_set;
 pub mod chain;
 pub mod condition;
 pub mod context;

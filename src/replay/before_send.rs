@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Destination;
 use crate::exchange::{Outcome, Request};
-use crate::middleware::carry::CarrySet;
+use crate::middleware::carry_set::CarrySet;
 
 /// Prepares requests for a destination. It is asked on the threads that send, so it must not block.
 pub(crate) trait BeforeSend: Debug + Send + Sync {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::exchange::{ConnectionId, Digest, ExchangeId, Head, Outcome, Request, digest_of_whole};
-use crate::middleware::carry::CarrySet;
+use crate::middleware::carry_set::CarrySet;
 
 mod address;
 mod any_client;

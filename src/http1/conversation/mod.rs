@@ -99,7 +99,9 @@ impl Conversation {
     pub(super) fn data(&mut self, side: Side, mut piece: StreamPiece<'_>, sink: Sink<'_>) {
         if matches!(self.speaks, Protocol::Nothing | Protocol::Unknown) {
             // Of a connection that was open before the capture no hello is seen. A request that comes all the same is read.
-            self.speaks = if are_tls_records(piece.bytes) { Protocol::Tls } else { Protocol::Unknown };
+            let began_before = matches!(side.of(&self.streams), StreamState::Joined | StreamState::Resync);
+            let is_tls = began_before && are_tls_records(piece.bytes);
+            self.speaks = if is_tls { Protocol::Tls } else { Protocol::Unknown };
         }
         let Some(is_request) = self.role(side, piece.bytes) else {
             if matches!(side.of(&self.streams), StreamState::Joined) {

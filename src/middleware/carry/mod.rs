@@ -19,8 +19,6 @@ use crate::exchange::{Outcome, Request};
 pub(crate) use issued::{Issued, IssuedResponse};
 pub(crate) use places::{ValueChoice, ValuePlaces};
 
-/// Most rules of a run: each is a bit of a [`CarrySet`].
-pub(crate) const MAX_RULES: usize = 64;
 /// Longest value that is carried, in bytes. A longer one is no session and no token.
 pub(crate) const MAX_VALUE: usize = 16 << 10;
 /// How long a request waits for a value whose counterpart is on its way, unless said otherwise.
@@ -105,31 +103,6 @@ impl ValueSource {
     /// Returns whether it stands in a body.
     pub(crate) const fn is_in_body(&self) -> bool {
         matches!(self, Self::Json(_) | Self::Body(_))
-    }
-}
-
-/// Rules by number: those that a request came by on its way through the chain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CarrySet(u64);
-
-impl CarrySet {
-    /// No rule.
-    pub(crate) const NONE: Self = Self(0);
-
-    /// Returns whether there are none.
-    pub(crate) const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    pub(crate) const fn add(&mut self, number: usize) {
-        if number < MAX_RULES {
-            self.0 |= 1 << number;
-        }
-    }
-
-    /// The numbers in it, smallest first.
-    pub(crate) fn numbers(self) -> impl Iterator<Item = usize> {
-        (0..MAX_RULES).filter(move |number| self.0 & (1 << number) != 0)
     }
 }
 

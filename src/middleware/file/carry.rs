@@ -5,8 +5,8 @@ use super::super::edit::FieldKind;
 use super::super::json::JsonPath;
 use super::super::spec::FilterAction;
 use super::edits;
-use super::links::time;
 use super::reader::{Located, TomlReader, TomlTable};
+use super::words::{rule_name, time};
 
 /// Keys beside `carry`, `name` and `when`.
 const KEYS: [&str; 3] = ["from", "into", "until-known"];
@@ -27,7 +27,7 @@ pub(super) fn carry(
     if name.is_some() {
         reader.wrong(value.span(), "a carry link has its name already, the one behind `carry`: leave `name` out");
     }
-    let name = super::links::rule_name(value, reader);
+    let name = rule_name(value, reader);
     let Some(from) = from else {
         reader.wrong(value.span(), "say where the value is issued, such as from = { set-cookie = \"PHPSESSID\" }");
         return None;

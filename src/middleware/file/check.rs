@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::super::carry::{CarryRule, CarrySet, Issued, IssuedResponse, ValueChoice, ValuePlaces};
+use super::super::carry::{CarryRule, Issued, IssuedResponse, ValueChoice, ValuePlaces};
+use super::super::carry_set::CarrySet;
 use super::super::{Chain, ChainSettings, Context, RunIdentity};
 use super::cases::{Case, IssuingResponse, written};
 use super::{ChainFile, ChainMistake};

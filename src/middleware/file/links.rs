@@ -19,6 +19,7 @@ use super::conditions::{condition, optional};
 use super::credentials::{basic, bearer, optional_secret};
 use super::edits::{self, replacement};
 use super::reader::{Located, TomlEntry, TomlReader, TomlTable};
+use super::words::{rule_name, time};
 
 /// Every verb, in the order of the documentation.
 pub const VERBS: [&str; 29] = [
@@ -97,15 +98,6 @@ pub(super) fn link(mut table: TomlTable<'_>, reader: &mut TomlReader<'_>) -> Opt
         }
         (None, _) => None,
     }
-}
-
-/// The name under which a request ends: a word that can be a key in the summary.
-pub(super) fn rule_name(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<String> {
-    let name = reader.text(value)?;
-    let is_word =
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-    let message = format!("`{name}` is no name for a rule; write letters, digits and hyphens, such as no-payments");
-    reader.keep(value.span(), if is_word { Ok(name.to_owned()) } else { Err(message) })
 }
 
 fn action(entry: &TomlEntry<'_>, reader: &mut TomlReader<'_>) -> Option<FilterAction> {
@@ -197,16 +189,6 @@ fn limit(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<LimitSpec> 
 fn span_of_time(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Duration> {
     let text = reader.text(value)?;
     reader.keep(value.span(), time(text))
-}
-
-/// `500ms`, `2s`, `1m`.
-pub(super) fn time(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1000), ("m", 60_000)];
-    let millis = units
-        .into_iter()
-        .find_map(|(unit, millis)| text.strip_suffix(unit)?.parse::<u32>().ok().map(|n| u64::from(n) * millis));
-    let time = millis.filter(|millis| *millis > 0).map(Duration::from_millis);
-    time.ok_or_else(|| format!("`{text}` is no length of time; write 500ms, 2s or 1m"))
 }
 
 fn replace_path(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<ReplacePath> {

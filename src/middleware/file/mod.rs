@@ -35,6 +35,7 @@ mod links;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use cases::Case;
 pub use check::Failure;

@@ -13,7 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::exchange::{ExchangeId, Outcome, Request};
-use crate::middleware::carry::{CarryRule, CarrySet, Issued, IssuedResponse, UntilKnown, ValueChoice, ValuePlaces};
+use crate::middleware::carry::{CarryRule, Issued, IssuedResponse, UntilKnown, ValueChoice, ValuePlaces};
+use crate::middleware::carry_set::CarrySet;
 use crate::replay::{BeforeSend, Delivery, Destination, Prepared, RetainedResponse, TargetId};
 use crate::report::TargetSet;
 use crate::report::schema::carry::CarrySummary;
