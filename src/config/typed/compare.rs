@@ -1,4 +1,8 @@
 //! Arguments that define a difference.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments are the help of the command line, where a path is plain text"
+)]
 
 use std::path::PathBuf;
 
