@@ -1,5 +1,6 @@
 //! Content codings (RFC 9110, 8.4): gzip, deflate, br and zstd taken off a body, each within a limit, and all but br put on.
 
+use std::borrow::Cow;
 use std::io::{Read, Write};
 
 use flate2::Compression;
@@ -35,6 +36,23 @@ pub(crate) fn codings<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<&'a [u8
 /// Takes one coding off `body`; what comes of it has `most` bytes at most.
 pub(crate) fn decode(coding: &[u8], body: &[u8], most: usize) -> Result<Vec<u8>, DecodeError> {
     decode_by(coding, body, |from| bounded(from, most))
+}
+
+/// Takes all `codings` off, the last one first; what comes of each has `most` bytes at most.
+pub(crate) fn decode_all<'a>(
+    content: Cow<'a, [u8]>,
+    codings: &[&[u8]],
+    most: usize,
+) -> Result<Cow<'a, [u8]>, DecodeError> {
+    if codings.len() > MAX_CODINGS {
+        return Err(DecodeError::Opaque);
+    }
+    codings.iter().rev().try_fold(content, |content, coding| decode(coding, &content, most).map(Cow::Owned))
+}
+
+/// Puts all `codings` on, in their order; `None` where one of them can only be taken off, or is not known.
+pub(crate) fn encode_all(content: Vec<u8>, codings: &[&[u8]]) -> Option<Vec<u8>> {
+    codings.iter().try_fold(content, |content, coding| encode(coding, &content))
 }
 
 /// Puts one coding on `body`; `None` where it can only be taken off, or is not known.

@@ -42,7 +42,7 @@ pub mod share;
 pub(crate) mod spec;
 pub(crate) mod template;
 pub mod unreadable;
-mod value_change;
+pub(crate) mod value_change;
 
 pub(crate) use allow_deny::AllowDeny;
 pub use chain::{Chain, SampledShare};

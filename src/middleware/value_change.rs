@@ -2,7 +2,7 @@
 
 /// Change to a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ValueChange {
+pub(crate) enum ValueChange {
     Keep,
     Value(Vec<u8>),
     Name(String),

@@ -128,15 +128,7 @@ impl Stages {
     fn response(&mut self, of: ExchangeId, mut response: Box<Response>) {
         let Some(at) = self.asked.remove(&of) else { return };
         let kept = self.retention.as_ref().map(|retention| Box::new(retention.production(&mut response, false)));
-        let production = Production {
-            status: response.status,
-            body_len: response.body.len,
-            body_sha256: response.body.sha256,
-            damage: response.damage,
-            left: response.left,
-            latency: response.latency(at),
-            kept,
-        };
+        let production = Production::of(&response, at, kept);
         self.reporter.take(ReportEvent::Production { of, production: Ok(production) });
     }
 }

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::super::json::{self, JsonPath};
+use super::super::redact::MAX_DECODED;
 use super::super::{cookies, query};
-use super::coded;
-use super::{CarryRule, MAX_VALUE, ValueSource};
+use super::{CarryRule, MAX_VALUE, ValueSource, first_group, json_text};
+use crate::content_coding;
 use crate::exchange::Head;
 
 /// A value in a response.
@@ -25,7 +26,7 @@ pub(crate) enum Issued {
 pub(crate) struct IssuedResponse<'a> {
     head: &'a Head,
     content: Option<Cow<'a, [u8]>>,
-    decoded: OnceCell<Option<Cow<'a, [u8]>>>,
+    decoded: OnceCell<Option<Vec<u8>>>,
 }
 
 impl<'a> IssuedResponse<'a> {
@@ -38,8 +39,9 @@ impl<'a> IssuedResponse<'a> {
     fn body(&self) -> Option<&[u8]> {
         let decode = || {
             let content = self.content.as_deref()?;
-            coded::decoded(Cow::Borrowed(content), self.head.get_all("content-encoding"))
-                .map(|content| Cow::Owned(content.into_owned()))
+            let codings = content_coding::codings(self.head.get_all("content-encoding"));
+            let decoded = content_coding::decode_all(Cow::Borrowed(content), &codings, MAX_DECODED).ok()?;
+            Some(decoded.into_owned())
         };
         match self.head.get("content-encoding") {
             None => self.content.as_deref(),
@@ -60,8 +62,7 @@ impl CarryRule {
             }
             ValueSource::Json(path) => response.body().map(|body| json_values(body, path)).unwrap_or_default(),
             ValueSource::Body(regex) => {
-                let found = response.body().and_then(|body| regex.captures(body));
-                let found = found.and_then(|groups| groups.get(1).or_else(|| groups.get(0)));
+                let found = response.body().and_then(|body| first_group(regex, body));
                 found.and_then(|found| value(found.as_bytes())).into_iter().collect()
             }
         };
@@ -122,11 +123,7 @@ fn location_param(head: &Head, name: &str) -> Option<Vec<u8>> {
 
 /// The values that stand at `path`: of a string its content, of a number its digits.
 fn json_values(body: &[u8], path: &JsonPath) -> Vec<Issued> {
-    let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let Ok(text) = std::str::from_utf8(text) else { return Vec::new() };
-    if !text.trim_start().starts_with(['{', '[']) {
-        return Vec::new();
-    }
+    let Some(text) = json_text(body) else { return Vec::new() };
     // A text that breaks off has no values, however many came before the break.
     let found = json::values(text, path).unwrap_or_default();
     found.into_iter().filter_map(|json| json_value(json).and_then(|bytes| value(&bytes))).collect()

@@ -4,20 +4,19 @@
 //! sides of a run issue values of their own: what production issued is to be replaced by what the target issued in
 //! the same exchange. Which value stands for which is not known here; nothing waits, and nothing is counted.
 
-mod coded;
 mod issued;
 mod places;
 
 use std::time::Duration;
 
-use regex::bytes::Regex;
+use regex::bytes::{Match, Regex};
 
 use super::json::JsonPath;
 use super::{Context, Filter};
 use crate::exchange::{Outcome, Request};
 
 pub(crate) use issued::{Issued, IssuedResponse};
-pub(crate) use places::{ValueChoice, ValuePlaces};
+pub(crate) use places::ValuePlaces;
 
 /// Longest value that is carried, in bytes. A longer one is no session and no token.
 pub(crate) const MAX_VALUE: usize = 16 << 10;
@@ -32,6 +31,19 @@ pub struct CarryRule {
     pub(crate) from: ValueSource,
     pub(crate) into: Vec<ValuePlace>,
     pub(crate) until_known: UntilKnown,
+}
+
+/// What the first group of `regex` matches in `text`, or all of the match where there is no group.
+fn first_group<'t>(regex: &Regex, text: &'t [u8]) -> Option<Match<'t>> {
+    let groups = regex.captures(text)?;
+    groups.get(1).or_else(|| groups.get(0))
+}
+
+/// A text that begins as a JSON object or array does, without a byte order mark.
+fn json_text(content: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(content).ok()?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.trim_start().starts_with(['{', '[']).then_some(text)
 }
 
 /// Where a response issues a value.

@@ -4,32 +4,23 @@ use std::cell::RefCell;
 
 use regex::bytes::Regex;
 
+use super::super::carry_set::CarrySet;
 use super::super::json::{self, JsonPath};
 use super::super::lines::LineIndex;
-use super::super::redact::OF_CODED_BODY;
 use super::super::redact::multipart::{self, PartRedactor};
+use super::super::redact::{MAX_DECODED, OF_CODED_BODY};
 use super::super::unreadable::Unreadable;
 use super::super::value_change::ValueChange;
 use super::super::{body, cookies, query};
 use super::issued::json_value;
-use super::{CarryRule, MAX_VALUE, ValuePlace, coded};
+use super::{CarryRule, MAX_VALUE, ValuePlace, first_group, json_text};
+use crate::content_coding;
 use crate::exchange::{LineEdit, Request};
 
 /// A request whose values are looked for and replaced.
 pub(crate) struct ValuePlaces<'a> {
     request: &'a mut Request,
     lines: LineIndex,
-}
-
-/// What becomes of a value in a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ValueChoice {
-    /// It stays.
-    Keep,
-    /// It is this from now on.
-    Value(Vec<u8>),
-    /// It goes, with its name, where it can: within a body it stays.
-    Remove,
 }
 
 /// Offers a value, and says what becomes of it.
@@ -42,22 +33,25 @@ impl<'a> ValuePlaces<'a> {
         Self { request, lines }
     }
 
-    /// Offers each value that may have been issued under `rule` to `choose`. What stays keeps its bytes.
-    pub(crate) fn each(&mut self, rule: &CarryRule, choose: &mut dyn FnMut(&[u8]) -> ValueChoice) {
-        let mut change = |value: &[u8]| match value {
-            [] => ValueChange::Keep,
-            value if value.len() > MAX_VALUE => ValueChange::Keep,
-            value => match choose(value) {
-                ValueChoice::Keep => ValueChange::Keep,
-                ValueChoice::Value(new) => ValueChange::Value(new),
-                ValueChoice::Remove => ValueChange::Remove,
-            },
-        };
-        for place in rule.into.iter().filter(|place| !place.is_in_body()) {
-            self.in_head(place, &mut change);
-        }
-        if rule.into.iter().any(ValuePlace::is_in_body) && self.request.body.len > 0 {
-            self.in_body(rule, &mut change);
+    /// Offers each value that may have been issued under one of `rules` that applies to `choose`, with the number of the
+    /// rule. What stays keeps its bytes; what is to be removed within a body stays as well.
+    pub(crate) fn each(
+        &mut self,
+        rules: &[CarryRule],
+        apply: CarrySet,
+        choose: &mut dyn FnMut(usize, &[u8]) -> ValueChange,
+    ) {
+        for (number, rule) in apply.numbers().filter_map(|number| Some((number, rules.get(number)?))) {
+            let mut change = |value: &[u8]| {
+                let is_value = !value.is_empty() && value.len() <= MAX_VALUE;
+                if is_value { choose(number, value) } else { ValueChange::Keep }
+            };
+            for place in rule.into.iter().filter(|place| !place.is_in_body()) {
+                self.in_head(place, &mut change);
+            }
+            if rule.into.iter().any(ValuePlace::is_in_body) && self.request.body.len > 0 {
+                self.in_body(rule, &mut change);
+            }
         }
     }
 
@@ -85,7 +79,8 @@ impl<'a> ValuePlaces<'a> {
     fn in_body(&mut self, rule: &CarryRule, change: &mut Change<'_>) {
         let head = &self.request.head;
         let Some(content) = self.request.body.content() else { return };
-        let Some(content) = coded::decoded(content, head.get_all("content-encoding")) else { return };
+        let codings = content_coding::codings(head.get_all("content-encoding"));
+        let Ok(content) = content_coding::decode_all(content, &codings, MAX_DECODED) else { return };
         let kind = head.get("content-type").unwrap_or_default();
         let mut now: Option<Vec<u8>> = None;
         for place in &rule.into {
@@ -106,7 +101,8 @@ impl<'a> ValuePlaces<'a> {
     /// Gives the request this content, in its codings and its framing. A coding that can only be taken off goes.
     fn set_body(&mut self, new: Vec<u8>) {
         let Self { request, lines } = self;
-        let encoded = coded::encoded(new.clone(), request.head.get_all("content-encoding"));
+        let codings = content_coding::codings(request.head.get_all("content-encoding"));
+        let encoded = content_coding::encode_all(new.clone(), &codings);
         let keeps = if encoded.is_some() { "content-encoding" } else { "" };
         for name in OF_CODED_BODY.iter().filter(|name| **name != keeps) {
             lines.edit(&mut request.head, name, |_| LineEdit::Remove);
@@ -132,10 +128,7 @@ fn safe(change: ValueChange, breaks: impl Fn(u8) -> bool) -> ValueChange {
 /// Offers what the first group of `pattern` matches, or all of the value.
 fn within(value: &[u8], pattern: Option<&Regex>, change: &mut Change<'_>) -> ValueChange {
     let Some(pattern) = pattern else { return change(value) };
-    let groups = pattern.captures(value);
-    let Some(found) = groups.as_ref().and_then(|groups| groups.get(1).or_else(|| groups.get(0))) else {
-        return ValueChange::Keep;
-    };
+    let Some(found) = first_group(pattern, value) else { return ValueChange::Keep };
     match change(found.as_bytes()) {
         ValueChange::Value(new) => {
             let (before, after) = (value.get(..found.start()), value.get(found.end()..));
@@ -146,12 +139,7 @@ fn within(value: &[u8], pattern: Option<&Regex>, change: &mut Change<'_>) -> Val
 }
 
 fn in_json(content: &[u8], path: &JsonPath, change: &mut Change<'_>) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(content).ok()?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if !text.trim_start().starts_with(['{', '[']) {
-        return None;
-    }
-    let new = json::replace(text, path, &mut |json| {
+    let new = json::replace(json_text(content)?, path, &mut |json| {
         let Some(ValueChange::Value(new)) = json_value(json).map(|value| change(&value)) else { return None };
         let new = String::from_utf8(new).ok()?;
         // A number stays one, where the new value is one.
@@ -230,14 +218,21 @@ mod tests {
         CarryRule { name: "rule".to_owned(), from, into, until_known: UntilKnown::Send }
     }
 
+    /// The first rule alone.
+    fn first() -> CarrySet {
+        let mut set = CarrySet::NONE;
+        set.add(0);
+        set
+    }
+
     /// What becomes of a request where `old` is `new` from now on.
     fn carried(into: ValuePlace, mut request: Request, new: &str) -> String {
-        let choose = &mut |value: &[u8]| match (value, new) {
-            (b"old", "-") => ValueChoice::Remove,
-            (b"old", new) => ValueChoice::Value(new.as_bytes().to_vec()),
-            _ => ValueChoice::Keep,
+        let choose = &mut |_: usize, value: &[u8]| match (value, new) {
+            (b"old", "-") => ValueChange::Remove,
+            (b"old", new) => ValueChange::Value(new.as_bytes().to_vec()),
+            _ => ValueChange::Keep,
         };
-        ValuePlaces::of(&mut request).each(&rule(vec![into]), choose);
+        ValuePlaces::of(&mut request).each(&[rule(vec![into])], first(), choose);
         let body = request.body.content().unwrap_or_default().into_owned();
         String::from_utf8_lossy(&[request.head.as_bytes(), &body].concat()).into_owned()
     }
@@ -306,7 +301,7 @@ mod tests {
             request.body.framing = crate::exchange::Framing::Length(request.body.len);
             request.body.wire = Some(body.into());
             let rule = rule(vec![ValuePlace::Json(JsonPath::parse("$.token").unwrap())]);
-            ValuePlaces::of(&mut request).each(&rule, &mut |_| ValueChoice::Value(b"new".to_vec()));
+            ValuePlaces::of(&mut request).each(&[rule], first(), &mut |_, _| ValueChange::Value(b"new".to_vec()));
             let wire = request.body.wire.clone().unwrap();
             assert_eq!(content_coding::decode(coding.as_bytes(), &wire, 100).unwrap(), br#"{"token":"new"}"#);
             assert_eq!(request.head.get("content-length"), Some(wire.len().to_string().as_bytes()), "{coding}");

@@ -61,18 +61,20 @@ fn source(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<ValueSourc
         reader.wrong(value.span(), format!("`from` names one place: {}", SOURCES.join(", ")));
         return None;
     }
-    let field = |reader: &mut TomlReader<'_>, value: &Located<'_>, kind| {
-        let text = reader.text(value)?;
-        reader.keep(value.span(), edits::name(kind, text))
-    };
     match taken {
-        [Some(name), ..] => field(reader, name, FieldKind::Cookie).map(ValueSource::SetCookie),
-        [_, Some(name), ..] => field(reader, name, FieldKind::Header).map(ValueSource::Header),
+        [Some(name), ..] => field(FieldKind::Cookie, name, reader).map(ValueSource::SetCookie),
+        [_, Some(name), ..] => field(FieldKind::Header, name, reader).map(ValueSource::Header),
         [_, _, Some(path), ..] => json_path(path, reader).map(ValueSource::Json),
         [_, _, _, Some(regex), _] => reader.regex(regex).map(ValueSource::Body),
-        [.., Some(name)] => field(reader, name, FieldKind::Param).map(ValueSource::LocationParam),
+        [.., Some(name)] => field(FieldKind::Param, name, reader).map(ValueSource::LocationParam),
         _ => None,
     }
+}
+
+/// A name that can stand at this place.
+fn field(kind: FieldKind, value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<String> {
+    let text = reader.text(value)?;
+    reader.keep(value.span(), edits::name(kind, text))
 }
 
 fn json_path(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<JsonPath> {
@@ -108,22 +110,18 @@ fn place(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<ValuePlace>
         reader.wrong(pattern.span(), "a pattern says which part of a header the value is: it stands beside `header`");
         return None;
     }
-    let field = |reader: &mut TomlReader<'_>, value: &Located<'_>, kind| {
-        let text = reader.text(value)?;
-        reader.keep(value.span(), edits::name(kind, text))
-    };
     match named {
-        [Some(name), ..] => field(reader, name, FieldKind::Cookie).map(ValuePlace::Cookie),
+        [Some(name), ..] => field(FieldKind::Cookie, name, reader).map(ValuePlace::Cookie),
         [_, Some(name), ..] => {
             let pattern = match pattern {
                 Some(pattern) => Some(reader.regex(pattern)?),
                 None => None,
             };
-            field(reader, name, FieldKind::Header).map(|name| ValuePlace::Header(name, pattern))
+            field(FieldKind::Header, name, reader).map(|name| ValuePlace::Header(name, pattern))
         }
-        [_, _, Some(name), ..] => field(reader, name, FieldKind::Param).map(ValuePlace::Param),
+        [_, _, Some(name), ..] => field(FieldKind::Param, name, reader).map(ValuePlace::Param),
         [_, _, _, Some(path), _] => json_path(path, reader).map(ValuePlace::Json),
-        [.., Some(name)] => field(reader, name, FieldKind::Param).map(ValuePlace::Form),
+        [.., Some(name)] => field(FieldKind::Param, name, reader).map(ValuePlace::Form),
         _ => None,
     }
 }

@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::super::carry::{CarryRule, Issued, IssuedResponse, ValueChoice, ValuePlaces};
+use bytes::Bytes;
+
+use super::super::carry::{CarryRule, Issued, IssuedResponse, ValuePlaces};
 use super::super::carry_set::CarrySet;
+use super::super::value_change::ValueChange;
 use super::super::{Chain, ChainSettings, Context, RunIdentity};
 use super::cases::{Case, IssuingResponse, written};
 use super::{ChainFile, ChainMistake};
@@ -87,22 +90,19 @@ fn carry(request: &mut Request, rules: &[CarryRule], apply: CarrySet, [productio
     let issued = |rule: &CarryRule, (head, content): &IssuingResponse| {
         rule.issued(&IssuedResponse::new(head, Some(Cow::Borrowed(content.as_slice()))))
     };
-    let mut places = ValuePlaces::of(request);
-    for rule in apply.numbers().filter_map(|number| rules.get(number)) {
-        let (old, new) = (issued(rule, production), issued(rule, target));
-        if old.len() != new.len() {
-            continue;
-        }
-        let pairs: Vec<(Issued, Issued)> = old.into_iter().zip(new).collect();
-        places.each(rule, &mut |value| {
-            let same = |(old, _): &&(Issued, Issued)| matches!(old, Issued::Value(old) if old == value);
-            match pairs.iter().find(same) {
-                Some((_, Issued::Value(new))) => ValueChoice::Value(new.to_vec()),
-                Some((_, Issued::Deleted)) => ValueChoice::Remove,
-                None => ValueChoice::Keep,
-            }
-        });
-    }
+    // Of several values nobody can say which stands for which.
+    let counterpart = |rule: &CarryRule| match (issued(rule, production).as_slice(), issued(rule, target).as_slice()) {
+        ([Issued::Value(old)], [new]) => Some((old.clone(), new.clone())),
+        _ => None,
+    };
+    let pairs: Vec<Option<(Bytes, Issued)>> = rules.iter().map(counterpart).collect();
+    ValuePlaces::of(request).each(rules, apply, &mut |number, value| match pairs.get(number) {
+        Some(Some((old, new))) if old == value => match new {
+            Issued::Value(new) => ValueChange::Value(new.to_vec()),
+            Issued::Deleted => ValueChange::Remove,
+        },
+        _ => ValueChange::Keep,
+    });
 }
 
 /// The first line that is another one.

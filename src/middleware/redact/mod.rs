@@ -18,7 +18,7 @@ use super::secret::Secret;
 use super::unreadable::{OnUnknown, Unreadable};
 use super::value_change::ValueChange;
 use super::{Context, Filter, RunIdentity, body, cookies};
-use crate::content_coding::{self, DecodeError, MAX_CODINGS};
+use crate::content_coding::{self, DecodeError};
 use crate::exchange::{Body, Framing, Head, LineEdit, Outcome, Request, Response};
 
 mod content;
@@ -309,18 +309,10 @@ fn transfer_codings(head: &Head) -> impl Iterator<Item = &[u8]> {
 
 /// Takes all codings off.
 fn decoded<'a>(content: Cow<'a, [u8]>, codings: &[&[u8]]) -> Result<Cow<'a, [u8]>, Unreadable> {
-    if codings.len() > MAX_CODINGS {
-        return Err(Unreadable::Coding);
-    }
-    let mut content = content;
-    for coding in codings.iter().rev() {
-        let decoded = content_coding::decode(coding, &content, MAX_DECODED).map_err(|why| match why {
-            DecodeError::Opaque => Unreadable::Coding,
-            DecodeError::TooLong => Unreadable::TooLong,
-        })?;
-        content = Cow::Owned(decoded);
-    }
-    Ok(content)
+    content_coding::decode_all(content, codings, MAX_DECODED).map_err(|why| match why {
+        DecodeError::Opaque => Unreadable::Coding,
+        DecodeError::TooLong => Unreadable::TooLong,
+    })
 }
 
 /// HMAC-SHA256 (RFC 2104), cut.

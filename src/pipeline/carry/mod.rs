@@ -13,8 +13,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::exchange::{ExchangeId, Outcome, Request};
-use crate::middleware::carry::{CarryRule, Issued, IssuedResponse, UntilKnown, ValueChoice, ValuePlaces};
+use crate::middleware::carry::{CarryRule, Issued, IssuedResponse, UntilKnown, ValuePlaces};
 use crate::middleware::carry_set::CarrySet;
+use crate::middleware::value_change::ValueChange;
 use crate::replay::{BeforeSend, Delivery, Destination, Prepared, RetainedResponse, TargetId};
 use crate::report::TargetSet;
 use crate::report::schema::carry::CarrySummary;
@@ -125,15 +126,23 @@ impl Carry {
     fn found(&self, request: &mut Request, rules: CarrySet) -> Vec<ValueKey> {
         let id = request.id;
         let mut found = Vec::new();
-        let mut places = ValuePlaces::of(request);
-        for number in rules.numbers() {
-            let Some(rule) = self.rules.get(number) else { continue };
-            places.each(rule, &mut |value| {
-                found.push(ValueKey::of(number, id, value));
-                ValueChoice::Keep
-            });
-        }
+        ValuePlaces::of(request).each(&self.rules, rules, &mut |number, value| {
+            found.push(ValueKey::of(number, id, value));
+            ValueChange::Keep
+        });
         found
+    }
+
+    /// Puts what is known in the place of the values that were found.
+    fn replace(&self, request: &mut Request, rules: CarrySet, found: &[ValueKey], seen: &[Seen]) {
+        ValuePlaces::of(request).each(&self.rules, rules, &mut |number, value| {
+            let same = |(key, _): &(&ValueKey, &Seen)| key.rule == number && key.value == value;
+            match found.iter().zip(seen).find(same) {
+                Some((_, Seen::Known(Known::Value(new)))) => ValueChange::Value(new.to_vec()),
+                Some((_, Seen::Known(Known::Deleted))) => ValueChange::Remove,
+                _ => ValueChange::Keep,
+            }
+        });
     }
 }
 
@@ -174,23 +183,6 @@ impl BeforeSend for Carry {
         drop(values);
         self.replace(request, rules, &found, &seen);
         Prepared::Ready
-    }
-}
-
-impl Carry {
-    fn replace(&self, request: &mut Request, rules: CarrySet, found: &[ValueKey], seen: &[Seen]) {
-        let mut places = ValuePlaces::of(request);
-        for number in rules.numbers() {
-            let Some(rule) = self.rules.get(number) else { continue };
-            places.each(rule, &mut |value| {
-                let same = |(key, _): &(&ValueKey, &Seen)| key.rule == number && key.value == value;
-                match found.iter().zip(seen).find(same) {
-                    Some((_, Seen::Known(Known::Value(new)))) => ValueChoice::Value(new.to_vec()),
-                    Some((_, Seen::Known(Known::Deleted))) => ValueChoice::Remove,
-                    _ => ValueChoice::Keep,
-                }
-            });
-        }
     }
 }
 

@@ -67,15 +67,7 @@ impl Pacer {
         let goes_on = asked.recorded || self.settings.mode.external().is_some();
         let kept =
             self.settings.retention.as_ref().map(|retention| Box::new(retention.production(&mut response, goes_on)));
-        let production = Production {
-            status: response.status,
-            body_len: response.body.len,
-            body_sha256: response.body.sha256,
-            damage: response.damage,
-            left: response.left,
-            latency: response.latency(asked.at),
-            kept,
-        };
+        let production = Production::of(&response, asked.at, kept);
         let is_recordable = self.settings.chains.all.filter_response(&asked.response_filters, &mut response);
         self.notice();
         if !is_recordable {

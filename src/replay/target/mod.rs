@@ -101,27 +101,26 @@ where
 {
     let (deliveries, links) = (deliveries.into(), links.into());
     let (places, streams) = (limits.max_in_flight.clamp(1, MAX_IN_FLIGHT), limits.max_streams.min(MAX_IN_FLIGHT));
-    let semaphore = Arc::new(Semaphore::new(places));
-    let aside = Arc::new(Semaphore::new(MAX_ASIDE as usize));
-    let beside = Arc::new(Semaphore::new(streams));
-    let queue = Arc::new(TargetQueue(Mutex::new(Some(jobs))));
+    let worker = Arc::new(SendWorker {
+        destination,
+        client,
+        limits,
+        queue: TargetQueue(Mutex::new(Some(jobs))),
+        deliveries,
+        links,
+        ordinary: Arc::new(Semaphore::new(places)),
+        beside: Arc::new(Semaphore::new(streams)),
+        aside: Arc::new(Semaphore::new(MAX_ASIDE as usize)),
+    });
+    let SendWorker { queue, deliveries, links, ordinary, beside, aside, .. } = &*worker;
     let stop_for_tasks = stop.clone();
     let spawn = |job, place| {
-        let sending = SendWorker {
-            destination,
-            client: Arc::clone(&client),
-            limits,
-            queue: Arc::clone(&queue),
-            deliveries: deliveries.clone(),
-            links: links.clone(),
-            beside: Arc::clone(&beside),
-            ordinary: Arc::clone(&semaphore),
-            aside: Arc::clone(&aside),
-        };
-        tokio::spawn(sending.run(PreparedJob::new(job), SendPlace::Ordinary(place), stop_for_tasks.clone()));
+        let sending =
+            Arc::clone(&worker).run(PreparedJob::new(job), SendPlace::Ordinary(place), stop_for_tasks.clone());
+        tokio::spawn(sending);
     };
     // The place first: a job that was taken must not wait while others that came later are sent.
-    while let Some(Ok(place)) = unless_stopped(&mut stop, Arc::clone(&semaphore).acquire_owned()).await
+    while let Some(Ok(place)) = unless_stopped(&mut stop, Arc::clone(ordinary).acquire_owned()).await
         && let Some(Some(job)) = unless_stopped(&mut stop, queue.next()).await
     {
         spawn(job, place);
@@ -129,13 +128,13 @@ where
     if let Some(mut jobs) = queue.end() {
         jobs.close();
         while let Some(job) = jobs.recv().await {
-            report(&deliveries, shed(destination, &job)).await;
+            report(deliveries, shed(destination, &job)).await;
         }
     }
     // From here on nobody steps aside any more. Those who wait there take an ordinary place before they give theirs back.
     let _aside = aside.acquire_many(MAX_ASIDE).await;
     // Every task gives its place back when it has ended: all places are free when all have.
-    for (semaphore, all) in [(semaphore, places), (beside, streams)] {
+    for (semaphore, all) in [(ordinary, places), (beside, streams)] {
         drop(semaphore.acquire_many(u32::try_from(all).unwrap_or(u32::MAX)).await);
     }
     QueueStats { peak_in_flight: links.in_flight.peak() }

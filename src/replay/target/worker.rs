@@ -26,13 +26,13 @@ pub(super) enum SendPlace {
     Beside(#[expect(dead_code, reason = "it is held, and given back when it is dropped")] OwnedSemaphorePermit),
 }
 
-/// One place among the requests in flight, and all that a request in it needs. Where another one waits when that has
-/// ended, it takes that as well: a new task for each would cost more than to send it.
+/// What all places among the requests in flight share, and what a request in one needs. Where another one waits when that
+/// has ended, its place takes that as well: a new task for each would cost more than to send it.
 pub(super) struct SendWorker<C, D> {
     pub(super) destination: Destination,
     pub(super) client: Arc<C>,
     pub(super) limits: TargetLimits,
-    pub(super) queue: Arc<TargetQueue>,
+    pub(super) queue: TargetQueue,
     pub(super) deliveries: Deliveries<D>,
     pub(super) links: TargetLinks,
     /// Places for streams.
@@ -59,7 +59,7 @@ impl PreparedJob {
 }
 
 impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
-    pub(super) async fn run(self, first: PreparedJob, mut place: SendPlace, stop: watch::Receiver<bool>) {
+    pub(super) async fn run(self: Arc<Self>, first: PreparedJob, mut place: SendPlace, stop: watch::Receiver<bool>) {
         let alarm = pin!(tokio::time::sleep(self.limits.timeout));
         let mut watched = stop.clone();
         let stopped = pin!(stopped(&mut watched));
@@ -72,7 +72,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
                 // The others go on meanwhile, unless very many wait.
                 Prepared::Waits { changed, at_most } => match Arc::clone(&self.aside).try_acquire_owned() {
                     Ok(aside) => {
-                        tokio::spawn(self.another().wait_aside(job, (changed, at_most), aside, stop.clone()));
+                        tokio::spawn(Arc::clone(&self).wait_aside(job, (changed, at_most), aside, stop.clone()));
                         None
                     }
                     Err(_) => Some(self.deliver(job, &mut place, (&mut alarm, &mut stopped), &stop).await),
@@ -86,21 +86,6 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
                 SendPlace::Ordinary(_) => self.queue.at_hand().map(PreparedJob::new),
                 SendPlace::Beside(_) => None,
             };
-        }
-    }
-
-    /// A worker of the same target.
-    fn another(&self) -> Self {
-        Self {
-            destination: self.destination,
-            client: Arc::clone(&self.client),
-            limits: self.limits,
-            queue: Arc::clone(&self.queue),
-            deliveries: self.deliveries.clone(),
-            links: self.links.clone(),
-            beside: Arc::clone(&self.beside),
-            ordinary: Arc::clone(&self.ordinary),
-            aside: Arc::clone(&self.aside),
         }
     }
 
@@ -154,7 +139,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
 
     /// Waits beside the requests in flight, and takes a place among them then.
     fn wait_aside(
-        self,
+        self: Arc<Self>,
         mut job: PreparedJob,
         wait: (oneshot::Receiver<()>, Duration),
         aside: OwnedSemaphorePermit,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::exchange::{Damage, Digest, ExchangeId, Timestamp, digest_of_whole};
+use crate::exchange::{Damage, Digest, ExchangeId, Response, Timestamp, digest_of_whole};
 use crate::middleware::context::UnreadableCounts;
 use crate::replay::{ConnNumber, RetainedResponse};
 use crate::report::schema::carry::CarrySummary;
@@ -92,6 +92,22 @@ pub struct Production {
     pub latency: Option<Duration>,
     /// Head and content, where they are to be compared.
     pub kept: Option<Box<RetainedResponse>>,
+}
+
+impl Production {
+    /// What is told of production's response to a request whose last byte came at `asked`.
+    #[must_use]
+    pub(crate) fn of(response: &Response, asked: Timestamp, kept: Option<Box<RetainedResponse>>) -> Self {
+        Self {
+            status: response.status,
+            body_len: response.body.len,
+            body_sha256: response.body.sha256,
+            damage: response.damage,
+            left: response.left,
+            latency: response.latency(asked),
+            kept,
+        }
+    }
 }
 
 /// Start of a run, on both clocks.
