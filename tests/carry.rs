@@ -137,6 +137,46 @@ async fn a_login_that_fails_at_the_target_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_goes_on_before_the_body_that_came_with_it_has_ended() {
+    let strangers = Arc::default();
+    let pages = store(Arc::clone(&strangers));
+    let server = Server::start(move |request| {
+        if request.contains("/login") {
+            let head = "HTTP/1.1 200 OK\r\nSet-Cookie: sid=new-1; Path=/\r\nContent-Length: 2\r\n\r\n";
+            return vec![send(head), Step::Stall];
+        }
+        pages(request)
+    })
+    .await;
+    let mut replay = replay(&user(1, 5), &server, SESSION);
+    replay.targets[0].timeout = std::time::Duration::from_millis(500);
+    let (summary, _) = run(replay).await;
+    let target = of(&summary, &server);
+    assert_eq!((strangers.load(Ordering::Relaxed), target.statuses.get("200").copied()), (0, Some(5)), "{target:#?}");
+    assert_eq!((target.carry["session"].learnt, target.carry["session"].carried), (1, 5));
+    assert_eq!(target.ended.failed.values().sum::<u64>(), 1, "the login never ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_cannot_stand_in_its_place_is_not_carried_and_counted() {
+    let server = Server::start(|request| match request.contains("/login") {
+        true => vec![send("HTTP/1.1 200 OK\r\nX-Token: a;b\r\nContent-Length: 0\r\n\r\n")],
+        false => vec![answer("401 Unauthorized", "")],
+    })
+    .await;
+    let talk = Talk::open()
+        .client("GET /login HTTP/1.1\r\nHost: h\r\n\r\n")
+        .server("HTTP/1.1 200 OK\r\nX-Token: old\r\nContent-Length: 0\r\n\r\n")
+        .client("GET / HTTP/1.1\r\nHost: h\r\nCookie: t=old\r\n\r\n")
+        .server("HTTP/1.1 204 No Content\r\n\r\n");
+    let toml = "[[link]]\ncarry = \"t\"\nfrom = { header = \"x-token\" }\ninto = { cookie = \"t\" }\n";
+    let (summary, _) = run(replay(&talk.capture(), &server, toml)).await;
+    let counts = &of(&summary, &server).carry["t"];
+    assert_eq!((counts.learnt, counts.carried, counts.unfit), (1, 0, 1));
+    assert!(server.requests()[1].contains("\r\nCookie: t=old\r\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_waits_in_vain_goes_out_with_the_old_value_and_takes_no_place() {
     let server = Server::start(|request| {
         if request.contains("/login") {

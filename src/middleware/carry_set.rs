@@ -22,8 +22,13 @@ impl CarrySet {
         }
     }
 
+    /// Returns whether it has this one.
+    pub(crate) const fn has(self, number: usize) -> bool {
+        number < MAX_RULES && self.0 & (1 << number) != 0
+    }
+
     /// The numbers in it, smallest first.
     pub(crate) fn numbers(self) -> impl Iterator<Item = usize> {
-        (0..MAX_RULES).filter(move |number| self.0 & (1 << number) != 0)
+        (0..MAX_RULES).filter(move |number| self.has(*number))
     }
 }

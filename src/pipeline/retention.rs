@@ -3,6 +3,7 @@
 //! Responses of both sides come in, and leave trimmed, each with its share of the memory for retained bodies. A body
 //! that finds no room is dropped without waiting: its hash alone then shows whether it differs.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use super::carry::Carry;
 use crate::compare::{self, CompareRules, MAX_COMPARED_HEAD};
 use crate::exchange::{Damage, Framing, Head, Request, Response, digest, digest_of_whole};
 use crate::http1::content;
+use crate::middleware::carry::{IssuedResponse, ResponsePart};
 use crate::replay::{
     Client, ConnCounters, ConnNumber, Destination, ResponseOptions, ResponseProgress, RetainedResponse, SendError,
     TargetResponse, Ticket,
@@ -123,6 +125,36 @@ pub(super) struct RetainingClient<C> {
     pub(super) carry: Option<(Arc<Carry>, Destination)>,
 }
 
+impl<C> RetainingClient<C> {
+    /// Keeps of a response what is compared.
+    fn retained(&self, answer: TargetResponse) -> TargetResponse {
+        match &self.retention {
+            Some(retention) => retention.of_target(answer),
+            None => answer,
+        }
+    }
+}
+
+/// Returns what `sending` yields; the response's head goes to `take` as soon as it has come, where the rest has not.
+async fn with_head<T>(
+    sending: impl Future<Output = T>,
+    progress: &ResponseProgress,
+    take: impl FnOnce(&Head),
+) -> T {
+    let (mut sending, mut take) = (std::pin::pin!(sending), Some(take));
+    std::future::poll_fn(|cx| {
+        let polled = sending.as_mut().poll(cx);
+        if polled.is_pending()
+            && let Some(head) = progress.head()
+            && let Some(take) = take.take()
+        {
+            take(head);
+        }
+        polled
+    })
+    .await
+}
+
 impl<C: Client> Client for RetainingClient<C> {
     fn refuses(&self, request: &Request) -> Option<&'static str> {
         self.client.refuses(request)
@@ -140,19 +172,25 @@ impl<C: Client> Client for RetainingClient<C> {
         let read = carry.map(|(carry, _)| carry.bytes_read());
         let (id, rules) = (request.id, wanted.carried);
         let wanted = ResponseOptions { kept: most.max(read).or(wanted.kept), ..wanted };
-        let mut answer = self.client.send(turn, request, wanted, progress).await?;
-        if let Some((carry, from)) = carry {
-            carry.answered(*from, id, rules, answer.kept.as_deref());
-            if answer.kept.as_ref().is_some_and(|kept| kept.body.as_ref().map(Bytes::len) > most) {
-                answer.drop_body();
-            }
+        let sending = self.client.send(turn, request, wanted, progress);
+        let Some((carry, from)) = carry else { return Ok(self.retained(sending.await?)) };
+        let mut parts = ResponsePart::ALL.as_slice();
+        let answered = with_head(sending, progress, |head| {
+            carry.answered_head(*from, id, rules, head);
+            parts = &[ResponsePart::Body];
+        });
+        let mut answer = answered.await?;
+        if let Some(kept) = &answer.kept {
+            let response = IssuedResponse::new(&kept.head, kept.body.as_deref().map(Cow::Borrowed));
+            carry.answered(*from, id, (rules, parts), &response);
         }
-        match &self.retention {
-            Some(retention) => answer = retention.of_target(answer),
-            None if carry.is_some() => answer.kept = None,
-            None => {}
+        if answer.kept.as_ref().is_some_and(|kept| kept.body.as_ref().map(Bytes::len) > most) {
+            answer.drop_body();
         }
-        Ok(answer)
+        if self.retention.is_none() {
+            answer.kept = None;
+        }
+        Ok(self.retained(answer))
     }
 
     fn connections(&self) -> ConnCounters {

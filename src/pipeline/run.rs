@@ -260,7 +260,7 @@ pub(super) fn interests(run: &Run) -> BodyPolicies {
         request_body: if recorded || sent { BodyPolicy::Keep } else { BodyPolicy::Count },
         response_body: match (recorded, sent) {
             (true, _) => BodyPolicy::Keep,
-            (false, true) if run.middleware.carry_rules().iter().any(|rule| rule.from.is_in_body()) => BodyPolicy::Keep,
+            (false, true) if run.middleware.carry_rules().iter().any(|rule| rule.is_in_bodies()) => BodyPolicy::Keep,
             (false, true) => RetentionRules::captured(&run.compare).map_or(BodyPolicy::Hash, BodyPolicy::Read),
             (false, false) => BodyPolicy::Count,
         },

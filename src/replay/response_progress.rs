@@ -8,6 +8,8 @@ use std::task::Poll;
 
 use tokio::time::Instant;
 
+use crate::exchange::Head;
+
 /// A response whose head has come, and whose body may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BegunResponse {
@@ -54,6 +56,8 @@ impl ClosedEarly {
 #[derive(Debug, Default)]
 pub struct ResponseProgress {
     begun: OnceLock<BegunResponse>,
+    /// Its head, where that is wanted before the body has ended.
+    head: OnceLock<Head>,
     received: AtomicU64,
     /// Why it is to be closed, as a number from 1; 0 while it may go on.
     closing: AtomicU8,
@@ -68,7 +72,18 @@ impl ResponseProgress {
         self.received.store(received, Ordering::Relaxed);
     }
 
-    /// The head, once it has come.
+    /// Notes the head of a response whose body is on its way.
+    pub(crate) fn note_head(&self, head: impl FnOnce() -> Head) {
+        self.head.get_or_init(head);
+    }
+
+    /// The head's lines, once they have come, where they were wanted early and the body takes longer.
+    #[must_use]
+    pub(crate) fn head(&self) -> Option<&Head> {
+        self.head.get()
+    }
+
+    /// How it began, once its head has come.
     #[must_use]
     pub fn begun(&self) -> Option<&BegunResponse> {
         self.begun.get()

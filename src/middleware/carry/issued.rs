@@ -9,6 +9,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use super::super::json::{self, JsonPath};
 use super::super::redact::MAX_DECODED;
 use super::super::{cookies, query};
+use super::coding::unescaped;
 use super::{CarryRule, MAX_VALUE, ValueSource, first_group, json_text};
 use crate::content_coding;
 use crate::exchange::Head;
@@ -63,7 +64,7 @@ impl CarryRule {
             ValueSource::Json(path) => response.body().map(|body| json_values(body, path)).unwrap_or_default(),
             ValueSource::Body(regex) => {
                 let found = response.body().and_then(|body| first_group(regex, body));
-                found.and_then(|found| value(found.as_bytes())).into_iter().collect()
+                found.and_then(|found| value(&unescaped(found.as_bytes()))).into_iter().collect()
             }
         };
         values.retain(|issued| !matches!(issued, Issued::Value(value) if value.len() > MAX_VALUE));
@@ -205,6 +206,7 @@ mod tests {
         assert!(issued(json(), "", b"\xff{}").is_empty());
         let page = || ValueSource::Body(Regex::new(r#"name="csrf" value="([^"]+)""#).unwrap());
         assert_eq!(issued(page(), "", br#"<input name="csrf" value="t0k"><input name="csrf" value="t1k">"#), ["t0k"]);
+        assert_eq!(issued(page(), "", br#"<input name="csrf" value="a&#43;b">"#), ["a+b"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! sides of a run issue values of their own: what production issued is to be replaced by what the target issued in
 //! the same exchange. Which value stands for which is not known here; nothing waits, and nothing is counted.
 
+pub(crate) mod coding;
 mod issued;
 mod places;
 
@@ -16,7 +17,7 @@ use super::{Context, Filter};
 use crate::exchange::{Outcome, Request};
 
 pub(crate) use issued::{Issued, IssuedResponse};
-pub(crate) use places::ValuePlaces;
+pub(crate) use places::{Placed, ValuePlaces};
 
 /// Longest value that is carried, in bytes. A longer one is no session and no token.
 pub(crate) const MAX_VALUE: usize = 16 << 10;
@@ -31,6 +32,13 @@ pub struct CarryRule {
     pub(crate) from: ValueSource,
     pub(crate) into: Vec<ValuePlace>,
     pub(crate) until_known: UntilKnown,
+}
+
+impl CarryRule {
+    /// Returns whether its values are in the bodies of responses.
+    pub(crate) fn is_in_bodies(&self) -> bool {
+        self.from.part() == ResponsePart::Body
+    }
 }
 
 /// What the first group of `regex` matches in `text`, or all of the match where there is no group.
@@ -59,6 +67,17 @@ pub(crate) enum ValueSource {
     Body(Regex),
     /// A parameter in the query or the fragment of `Location`.
     LocationParam(String),
+}
+
+/// Part of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResponsePart {
+    Head,
+    Body,
+}
+
+impl ResponsePart {
+    pub(crate) const ALL: [Self; 2] = [Self::Head, Self::Body];
 }
 
 /// Where a request brings a value back.
@@ -112,9 +131,12 @@ impl ValueSource {
         }
     }
 
-    /// Returns whether it stands in a body.
-    pub(crate) const fn is_in_body(&self) -> bool {
-        matches!(self, Self::Json(_) | Self::Body(_))
+    /// The part of a response that it is in.
+    pub(crate) const fn part(&self) -> ResponsePart {
+        match self {
+            Self::Json(_) | Self::Body(_) => ResponsePart::Body,
+            Self::SetCookie(_) | Self::Header(_) | Self::LocationParam(_) => ResponsePart::Head,
+        }
     }
 }
 

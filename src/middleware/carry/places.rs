@@ -23,6 +23,15 @@ pub(crate) struct ValuePlaces<'a> {
     lines: LineIndex,
 }
 
+/// What came of the values that were offered, by rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Placed {
+    /// Rules under which a value is another one now.
+    pub(crate) changed: CarrySet,
+    /// Rules under which a value stayed, because the new one cannot stand in its place.
+    pub(crate) unfit: CarrySet,
+}
+
 /// Offers a value, and says what becomes of it.
 type Change<'a> = dyn FnMut(&[u8]) -> ValueChange + 'a;
 
@@ -34,68 +43,104 @@ impl<'a> ValuePlaces<'a> {
     }
 
     /// Offers each value that may have been issued under one of `rules` that applies to `choose`, with the number of the
-    /// rule. What stays keeps its bytes; what is to be removed within a body stays as well.
+    /// rule; returns what came of it. What stays keeps its bytes; what is to be removed within a body stays as well.
     pub(crate) fn each(
         &mut self,
         rules: &[CarryRule],
         apply: CarrySet,
         choose: &mut dyn FnMut(usize, &[u8]) -> ValueChange,
-    ) {
+    ) -> Placed {
+        let mut placed = Placed::default();
         for (number, rule) in apply.numbers().filter_map(|number| Some((number, rules.get(number)?))) {
+            let mut asked = 0;
             let mut change = |value: &[u8]| {
                 let is_value = !value.is_empty() && value.len() <= MAX_VALUE;
-                if is_value { choose(number, value) } else { ValueChange::Keep }
+                let change = if is_value { choose(number, value) } else { ValueChange::Keep };
+                asked += u64::from(change != ValueChange::Keep);
+                change
             };
+            let mut done = 0;
             for place in rule.into.iter().filter(|place| !place.is_in_body()) {
-                self.in_head(place, &mut change);
+                done += self.in_head(place, &mut change);
             }
             if rule.into.iter().any(ValuePlace::is_in_body) && self.request.body.len > 0 {
-                self.in_body(rule, &mut change);
+                done += self.in_body(rule, &mut change);
+            }
+            if done > 0 {
+                placed.changed.add(number);
+            }
+            if done < asked {
+                placed.unfit.add(number);
             }
         }
+        placed
     }
 
-    fn in_head(&mut self, place: &ValuePlace, change: &mut Change<'_>) {
+    /// Returns the number of values that are others now.
+    fn in_head(&mut self, place: &ValuePlace, change: &mut Change<'_>) -> u64 {
         let Self { request, lines } = self;
         let head = &mut request.head;
+        let mut done = 0;
+        let mut counted = |change: ValueChange| {
+            done += u64::from(change != ValueChange::Keep);
+            change
+        };
         match place {
             ValuePlace::Cookie(name) => {
-                cookies::edit(lines, head, name, &mut |value| safe(change(value), |byte| byte == b';'));
+                cookies::edit(lines, head, name, &mut |value| counted(safe(change(value), |byte| byte == b';')));
             }
             ValuePlace::Param(name) => {
-                query::edit(lines, head, name, change);
+                query::edit(lines, head, name, &mut |value| counted(change(value)));
             }
             ValuePlace::Header(name, pattern) => {
-                lines.edit(head, name, |value| match safe(within(value, pattern.as_ref(), change), |_| false) {
-                    ValueChange::Value(value) => LineEdit::Value(value),
-                    ValueChange::Remove => LineEdit::Remove,
-                    _ => LineEdit::Keep,
+                lines.edit(head, name, |value| {
+                    match counted(safe(within(value, pattern.as_ref(), change), |_| false)) {
+                        ValueChange::Value(value) => LineEdit::Value(value),
+                        ValueChange::Remove => LineEdit::Remove,
+                        _ => LineEdit::Keep,
+                    }
                 });
             }
             ValuePlace::Json(_) | ValuePlace::Form(_) => {}
         }
+        done
     }
 
-    fn in_body(&mut self, rule: &CarryRule, change: &mut Change<'_>) {
+    /// Returns the number of values that are others now, or stay though they were to be removed.
+    fn in_body(&mut self, rule: &CarryRule, change: &mut Change<'_>) -> u64 {
         let head = &self.request.head;
-        let Some(content) = self.request.body.content() else { return };
+        let Some(content) = self.request.body.content() else { return 0 };
         let codings = content_coding::codings(head.get_all("content-encoding"));
-        let Ok(content) = content_coding::decode_all(content, &codings, MAX_DECODED) else { return };
+        let Ok(content) = content_coding::decode_all(content, &codings, MAX_DECODED) else { return 0 };
         let kind = head.get("content-type").unwrap_or_default();
-        let mut now: Option<Vec<u8>> = None;
+        let (mut now, mut done) = (None::<Vec<u8>>, 0);
         for place in &rule.into {
+            let (mut changed, mut kept) = (0, 0);
+            let mut counted = |value: &[u8]| match change(value) {
+                ValueChange::Value(new) if place.takes(&new) => {
+                    changed += 1;
+                    ValueChange::Value(new)
+                }
+                ValueChange::Remove => {
+                    kept += 1;
+                    ValueChange::Keep
+                }
+                _ => ValueChange::Keep,
+            };
             let before = now.as_deref().unwrap_or(&content);
             let new = match place {
-                ValuePlace::Json(path) => in_json(before, path, change),
-                ValuePlace::Form(name) => in_form(kind, before, name, change),
+                ValuePlace::Json(path) => in_json(before, path, &mut counted),
+                ValuePlace::Form(name) => in_form(kind, before, name, &mut counted),
                 _ => None,
             };
+            done += kept + if new.is_some() { changed } else { 0 };
             now = new.or(now);
         }
         if let Some(new) = now {
             drop(content);
             self.set_body(new);
         }
+        done
     }
 
     /// Gives the request this content, in its codings and its framing. A coding that can only be taken off goes.
@@ -111,6 +156,16 @@ impl<'a> ValuePlaces<'a> {
         if matches!(request.body.framing, crate::exchange::Framing::Length(_)) {
             let len = request.body.len.to_string();
             lines.set(&mut request.head, "Content-Length", len.as_bytes());
+        }
+    }
+}
+
+impl ValuePlace {
+    /// Returns whether a value can stand in a body there. Forms in lines (`multipart/form-data`) have no coding.
+    fn takes(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Json(_) => std::str::from_utf8(value).is_ok(),
+            _ => !value.iter().any(|byte| matches!(byte, b'\r' | b'\n')),
         }
     }
 }
@@ -288,6 +343,39 @@ mod tests {
             let now = carried(into, post(kind, before), "n\"ew");
             let len = format!("Content-Length: {}\r\n\r\n{after}", after.len());
             assert!(now.ends_with(&len), "{before}: {now}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_cannot_stand_in_its_place_is_told() {
+        let cookie = || ValuePlace::Cookie("sid".to_owned());
+        let header = || ValuePlace::Header("X-Token".to_owned(), None);
+        let json = || ValuePlace::Json(JsonPath::parse("$.token").unwrap());
+        let param = || ValuePlace::Param("sid".to_owned());
+        let part = |name: &str, value: &str| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n--b--\r\n")
+        };
+        let multi = "Content-Type: multipart/form-data; boundary=b\r\n";
+        for (into, lines, body, new, is_changed, is_unfit) in [
+            (vec![cookie()], "Cookie: sid=old\r\n", String::new(), &b"new"[..], true, false),
+            (vec![cookie()], "Cookie: sid=old\r\n", String::new(), b"a;b", false, true),
+            (vec![cookie()], "Cookie: sid=other\r\n", String::new(), b"a;b", false, false),
+            (vec![cookie(), param()], "Cookie: sid=old\r\n", String::new(), b"a;b", true, true),
+            (vec![header()], "X-Token: old\r\n", String::new(), b"a\0", false, true),
+            (vec![json()], "", r#"{"token":"old"}"#.to_owned(), b"a\xff", false, true),
+            (vec![json()], "", r#"{"token":"old""#.to_owned(), b"new", false, false),
+            (vec![ValuePlace::Form("t".to_owned())], multi, part("t", "old"), b"a\r\n--b", false, true),
+            (vec![ValuePlace::Form("t".to_owned())], multi, part("t", "old"), b"a", true, false),
+        ] {
+            let mut request = with_body(&format!("POST /?sid=old HTTP/1.1\r\n{lines}\r\n"), &body);
+            let before = (request.head.clone(), request.body.wire.clone());
+            let choose = &mut |_: usize, value: &[u8]| match value {
+                b"old" => ValueChange::Value(new.to_vec()),
+                _ => ValueChange::Keep,
+            };
+            let placed = ValuePlaces::of(&mut request).each(&[rule(into)], first(), choose);
+            assert_eq!((placed.changed.has(0), placed.unfit.has(0)), (is_changed, is_unfit), "{lines}{body}");
+            assert_eq!((request.head, request.body.wire) == before, !is_changed, "{lines}{body}");
         }
     }
 

@@ -4,19 +4,21 @@
 //! issued under one rule belong together. A request that is about to be sent has its values replaced. Where the
 //! counterpart of one is still on its way, the request waits for it.
 
+mod exchanges;
 mod values;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::exchange::{ExchangeId, Outcome, Request};
-use crate::middleware::carry::{CarryRule, Issued, IssuedResponse, UntilKnown, ValuePlaces};
+use crate::exchange::{ExchangeId, Head, Outcome, Request};
+use crate::middleware::carry::{
+    CarryRule, Issued, IssuedResponse, Placed, ResponsePart, UntilKnown, ValuePlaces, coding,
+};
 use crate::middleware::carry_set::CarrySet;
 use crate::middleware::value_change::ValueChange;
-use crate::replay::{BeforeSend, Delivery, Destination, Prepared, RetainedResponse, TargetId};
+use crate::replay::{BeforeSend, Delivery, Destination, Prepared, TargetId};
 use crate::report::TargetSet;
 use crate::report::schema::carry::CarrySummary;
 
@@ -44,13 +46,14 @@ impl Carry {
         if rules.is_empty() || targets == 0 {
             return None;
         }
-        let values = (0..=targets).map(|_| Mutex::new(CarriedValues::new(rules.len()))).collect();
+        let parts = || rules.iter().map(|rule| rule.from.part());
+        let values = (0..=targets).map(|_| Mutex::new(CarriedValues::new(parts()))).collect();
         Some(Self { rules, values })
     }
 
     /// Bytes of a response's body that the rules read: none, where all of them read heads.
     pub(super) fn bytes_read(&self) -> usize {
-        if self.rules.iter().any(|rule| rule.from.is_in_body()) { MAX_READ_BODY } else { 0 }
+        if self.rules.iter().any(CarryRule::is_in_bodies) { MAX_READ_BODY } else { 0 }
     }
 
     /// Production's response to a request of this client; `None` where there is none, or it is damaged.
@@ -61,7 +64,7 @@ impl Carry {
         destinations: impl Iterator<Item = Destination>,
         response: Option<&IssuedResponse<'_>>,
     ) {
-        let issued = response.map(|response| self.issued(rules, response)).unwrap_or_default();
+        let issued = response.map(|response| self.issued(rules, &ResponsePart::ALL, response)).unwrap_or_default();
         for destination in destinations {
             if let Some(values) = self.learns_from(destination) {
                 lock(values).production(of, client, &issued);
@@ -75,26 +78,30 @@ impl Carry {
         targets.chain(baseline.then_some(Destination::Baseline))
     }
 
-    /// The response of a destination.
+    /// The head of a destination's response has come; the body is still on its way.
+    pub(super) fn answered_head(&self, from: Destination, of: ExchangeId, rules: CarrySet, head: &Head) {
+        self.answered(from, of, (rules, &[ResponsePart::Head]), &IssuedResponse::new(head, None));
+    }
+
+    /// These parts of a destination's response have come.
     pub(super) fn answered(
         &self,
         from: Destination,
         of: ExchangeId,
-        rules: CarrySet,
-        response: Option<&RetainedResponse>,
+        (rules, parts): (CarrySet, &[ResponsePart]),
+        response: &IssuedResponse<'_>,
     ) {
         let Some(values) = self.learns_from(from) else { return };
-        let response = response.map(|kept| IssuedResponse::new(&kept.head, kept.body.as_deref().map(Cow::Borrowed)));
-        let issued = response.map(|response| self.issued(rules, &response)).unwrap_or_default();
-        lock(values).answered(of, issued);
+        let issued = self.issued(rules, parts, response);
+        lock(values).answered(of, parts, &issued);
     }
 
-    /// The end of a delivery: what had no response issues nothing.
+    /// The end of a delivery: what had no response issues nothing more.
     pub(super) fn ended(&self, delivery: &Delivery) {
         if delivery.answer.is_none()
             && let Some(values) = self.learns_from(delivery.destination)
         {
-            lock(values).answered(delivery.id, Vec::new());
+            lock(values).answered(delivery.id, &ResponsePart::ALL, &IssuedByRule::new());
         }
     }
 
@@ -105,8 +112,9 @@ impl Carry {
         self.rules.iter().map(|rule| rule.name.clone()).zip(counts).collect()
     }
 
-    fn issued(&self, rules: CarrySet, response: &IssuedResponse<'_>) -> IssuedByRule {
+    fn issued(&self, rules: CarrySet, parts: &[ResponsePart], response: &IssuedResponse<'_>) -> IssuedByRule {
         let rules = rules.numbers().filter_map(|number| Some((number, self.rules.get(number)?)));
+        let rules = rules.filter(|(_, rule)| parts.contains(&rule.from.part()));
         // More than two are as good as two: of several nobody can say which is which.
         let issued =
             rules.map(|(number, rule)| (number, rule.issued(response).into_iter().take(MOST).collect::<Vec<_>>()));
@@ -127,33 +135,36 @@ impl Carry {
         let id = request.id;
         let mut found = Vec::new();
         ValuePlaces::of(request).each(&self.rules, rules, &mut |number, value| {
-            found.push(ValueKey::of(number, id, value));
+            found.push(ValueKey::of(number, id, &coding::plain(value)));
             ValueChange::Keep
         });
         found
     }
 
     /// Puts what is known in the place of the values that were found.
-    fn replace(&self, request: &mut Request, rules: CarrySet, found: &[ValueKey], seen: &[Seen]) {
+    fn replace(&self, request: &mut Request, rules: CarrySet, found: &[ValueKey], seen: &[Seen]) -> Placed {
         ValuePlaces::of(request).each(&self.rules, rules, &mut |number, value| {
-            let same = |(key, _): &(&ValueKey, &Seen)| key.rule == number && key.value == value;
+            let plain = coding::plain(value);
+            let same = |(key, _): &(&ValueKey, &Seen)| key.rule == number && *key.value == *plain;
             match found.iter().zip(seen).find(same) {
-                Some((_, Seen::Known(Known::Value(new)))) => ValueChange::Value(new.to_vec()),
+                Some((_, Seen::Known(Known::Value { new, was_coded }))) => {
+                    ValueChange::Value(coding::in_place_of(value, *was_coded, new))
+                }
                 Some((_, Seen::Known(Known::Deleted))) => ValueChange::Remove,
                 _ => ValueChange::Keep,
             }
-        });
+        })
     }
 }
 
 impl BeforeSend for Carry {
     fn prepare(&self, to: Destination, request: &mut Request, rules: CarrySet, waited: Option<Duration>) -> Prepared {
-        let Some(values) = self.learns_from(to.of_first_send()) else { return Prepared::Ready };
+        let Some(of) = self.learns_from(to.of_first_send()) else { return Prepared::Ready };
         let found = self.found(request, rules);
         if found.is_empty() {
             return Prepared::Ready;
         }
-        let mut values = lock(values);
+        let mut values = lock(of);
         let (id, client) = (request.id, request.client.ip());
         let seen: Vec<Seen> = found.iter().map(|key| values.look(key, id, client)).collect();
         for (key, state) in found.iter().zip(&seen) {
@@ -170,18 +181,19 @@ impl BeforeSend for Carry {
                 }
                 (Seen::Pending | Seen::Unknown, UntilKnown::Drop) => {
                     if to.is_first_send() {
-                        values.count(&found, &seen, client, waited.is_some());
+                        values.count(&found, &seen, (client, waited.is_some()), Placed::default());
                     }
                     return Prepared::Ended(Outcome::Filtered(rule.name.clone().into()));
                 }
             }
         }
-        if to.is_first_send() {
-            values.count(&found, &seen, client, waited.is_some());
-            values.carried(id, client, &found, &seen);
-        }
         drop(values);
-        self.replace(request, rules, &found, &seen);
+        let placed = self.replace(request, rules, &found, &seen);
+        if to.is_first_send() {
+            let mut values = lock(of);
+            values.count(&found, &seen, (client, waited.is_some()), placed);
+            values.carried(id, client, &found, placed);
+        }
         Prepared::Ready
     }
 }

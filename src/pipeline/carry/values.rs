@@ -8,16 +8,13 @@ use lru::LruCache;
 use tokio::sync::oneshot;
 
 use super::IssuedByRule;
+use super::exchanges::{ENTRY, MAX_EXCHANGES, OpenExchange, OpenExchanges, values};
 use crate::exchange::ExchangeId;
-use crate::middleware::carry::Issued;
+use crate::middleware::carry::{Issued, Placed, ResponsePart, coding};
 use crate::report::schema::carry::CarrySummary;
 
 /// Bytes that the values of one destination may take; past it those go that were not used for longest.
 const MAX_BYTES: usize = 16 << 20;
-/// Bytes that a value takes besides its own.
-const ENTRY: usize = 160;
-/// Exchanges of which one side has answered; past it the earliest is taken for one that nobody answers any more.
-const MAX_EXCHANGES: usize = 1 << 16;
 /// Values without a counterpart that are told apart, of each rule.
 const MAX_STRANGERS: usize = 1 << 16;
 
@@ -33,8 +30,14 @@ pub(super) struct ValueKey {
 }
 
 impl ValueKey {
+    /// That of a value without percent coding.
     pub(super) fn of(rule: usize, id: ExchangeId, value: &[u8]) -> Self {
         Self { rule, client: None, pass: id.pass, copy: id.copy, value: Bytes::copy_from_slice(value) }
+    }
+
+    /// That of a value as it was issued.
+    fn issued(rule: usize, of: ExchangeId, value: &[u8]) -> Self {
+        Self::of(rule, of, &coding::plain(value))
     }
 
     fn of_client(&self, client: IpAddr) -> Self {
@@ -45,7 +48,11 @@ impl ValueKey {
 /// What stands for a value at the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Known {
-    Value(Bytes),
+    Value {
+        new: Bytes,
+        /// The old one was issued in percent coding.
+        was_coded: bool,
+    },
     /// The destination had the client forget it.
     Deleted,
 }
@@ -78,28 +85,12 @@ enum EntryState {
     },
 }
 
-/// The side of an exchange that answered first.
-#[derive(Debug)]
-enum FirstAnswer {
-    Production(IpAddr, IssuedByRule),
-    Destination(IssuedByRule),
-}
-
-impl FirstAnswer {
-    /// Bytes that it takes.
-    fn size(&self) -> usize {
-        let (Self::Production(_, issued) | Self::Destination(issued)) = self;
-        ENTRY + values(issued).map(|(_, value)| ENTRY + value.len()).sum::<usize>()
-    }
-}
-
 /// The values of one destination.
 #[derive(Debug)]
 pub(super) struct CarriedValues {
     known: LruCache<ValueKey, Entry>,
     bytes: usize,
-    answers: LruCache<ExchangeId, FirstAnswer>,
-    answer_bytes: usize,
+    open: OpenExchanges,
     /// The values that a request was sent with, until it is answered.
     carried: LruCache<ExchangeId, Vec<ValueKey>>,
     rules: Vec<RuleCounts>,
@@ -107,73 +98,92 @@ pub(super) struct CarriedValues {
 
 #[derive(Debug)]
 struct RuleCounts {
+    /// Where in a response its values are.
+    part: ResponsePart,
     counts: CarrySummary,
     /// Hashes of the values without a counterpart.
     strangers: HashSet<u64>,
 }
 
 impl CarriedValues {
-    pub(super) fn new(rules: usize) -> Self {
-        let bounded = |_| RuleCounts { counts: CarrySummary::default(), strangers: HashSet::new() };
+    /// No values yet, of rules that find theirs in these parts of a response.
+    pub(super) fn new(rules: impl IntoIterator<Item = ResponsePart>) -> Self {
+        let counted = |part| RuleCounts { part, counts: CarrySummary::default(), strangers: HashSet::new() };
         Self {
             known: LruCache::unbounded(),
             bytes: 0,
-            answers: LruCache::unbounded(),
-            answer_bytes: 0,
+            open: OpenExchanges::new(),
             carried: LruCache::unbounded(),
-            rules: (0..rules).map(bounded).collect(),
+            rules: rules.into_iter().map(counted).collect(),
         }
     }
 
     /// Production issued these to `client`.
     pub(super) fn production(&mut self, of: ExchangeId, client: IpAddr, issued: &IssuedByRule) {
-        match self.first_answer(of) {
-            Some(FirstAnswer::Destination(new)) => return self.pair(of, client, issued, &new),
-            // It was told twice: what it said first stays.
-            Some(first @ FirstAnswer::Production(..)) => return self.remember(of, first),
-            None => {}
+        let mut open = self.open.take(of);
+        // Where it was told twice, what it said first stays.
+        if open.production.is_none() {
+            for (rule, value) in values(issued) {
+                let key = self.slot(ValueKey::issued(rule, of, value), client);
+                if open.part(self.part(rule)).is_none() && self.known.peek(&key).is_none() {
+                    let state = EntryState::Pending { from: of, waiting: Vec::new() };
+                    self.put(key, Entry { client, state });
+                }
+            }
+            for part in ResponsePart::ALL {
+                if let Some(new) = open.part(part) {
+                    self.pair((of, part), client, issued, new);
+                }
+            }
+            open.production = Some((client, issued.clone()));
         }
-        for (rule, value) in values(issued) {
-            let key = self.slot(ValueKey::of(rule, of, value), client);
-            if self.known.peek(&key).is_none() {
-                let state = EntryState::Pending { from: of, waiting: Vec::new() };
-                self.put(key, Entry { client, state });
+        self.keep(of, open);
+    }
+
+    /// The destination issued these in these parts of its response.
+    pub(super) fn answered(&mut self, of: ExchangeId, parts: &[ResponsePart], issued: &IssuedByRule) {
+        let mut open = self.open.take(of);
+        for part in parts {
+            let is_in = |(rule, _): &&(usize, Vec<Issued>)| self.part(*rule) == *part;
+            let new: IssuedByRule = issued.iter().filter(is_in).cloned().collect();
+            if open.answer(*part, new)
+                && let (Some((client, old)), Some(new)) = (&open.production, open.part(*part))
+            {
+                self.pair((of, *part), *client, old, new);
             }
         }
-        self.remember(of, FirstAnswer::Production(client, issued.clone()));
+        self.keep(of, open);
     }
 
-    /// The destination issued these.
-    pub(super) fn answered(&mut self, of: ExchangeId, issued: IssuedByRule) {
-        match self.first_answer(of) {
-            Some(FirstAnswer::Production(client, old)) => self.pair(of, client, &old, &issued),
-            Some(first @ FirstAnswer::Destination(_)) => self.remember(of, first),
-            None => self.remember(of, FirstAnswer::Destination(issued)),
+    /// Keeps what is known of an exchange, until all of it is.
+    fn keep(&mut self, of: ExchangeId, open: OpenExchange) {
+        if open.is_over() {
+            self.carried.pop(&of);
+            return;
         }
-    }
-
-    fn first_answer(&mut self, of: ExchangeId) -> Option<FirstAnswer> {
-        let first = self.answers.pop(&of)?;
-        self.answer_bytes -= first.size();
-        Some(first)
-    }
-
-    fn remember(&mut self, of: ExchangeId, answer: FirstAnswer) {
-        self.answer_bytes += answer.size();
-        self.answers.push(of, answer);
-        while self.answers.len() > MAX_EXCHANGES || self.answer_bytes > MAX_BYTES {
-            let Some((of, oldest)) = self.answers.pop_lru() else { break };
-            self.answer_bytes -= oldest.size();
-            if let FirstAnswer::Production(client, issued) = oldest {
-                self.give_up(of, client, &issued);
+        self.open.keep(of, open);
+        while let Some((of, first)) = self.open.drop_first() {
+            if let Some((client, issued)) = first.production {
+                ResponsePart::ALL.into_iter().for_each(|part| self.give_up((of, part), client, &issued));
             }
         }
     }
 
-    /// Both have answered.
-    fn pair(&mut self, of: ExchangeId, client: IpAddr, old: &IssuedByRule, new: &IssuedByRule) {
-        let carried = self.carried.pop(&of).unwrap_or_default();
-        for rule in 0..self.rules.len() {
+    /// The part of a response in which a rule's values are.
+    fn part(&self, rule: usize) -> ResponsePart {
+        self.rules.get(rule).map_or(ResponsePart::Head, |rule| rule.part)
+    }
+
+    /// Both have answered, as far as this part of their responses goes.
+    fn pair(
+        &mut self,
+        (of, part): (ExchangeId, ResponsePart),
+        client: IpAddr,
+        old: &IssuedByRule,
+        new: &IssuedByRule,
+    ) {
+        let carried = self.carried.peek(&of).cloned().unwrap_or_default();
+        for rule in (0..self.rules.len()).filter(|rule| self.part(*rule) == part).collect::<Vec<_>>() {
             let under = |issued: &IssuedByRule| {
                 issued.iter().find(|(number, _)| *number == rule).map(|(_, values)| values.clone()).unwrap_or_default()
             };
@@ -186,11 +196,11 @@ impl CarriedValues {
                 }
             } else if let ([Issued::Value(old)], [new]) = (old.as_slice(), new.as_slice()) {
                 // Of several nobody can say which stands for which.
-                let key = self.slot(ValueKey::of(rule, of, old), client);
-                self.learn(key, client, known(new.clone()));
+                let key = self.slot(ValueKey::issued(rule, of, old), client);
+                self.learn(key, client, known(new, coding::is_coded(old)));
             }
         }
-        self.give_up(of, client, old);
+        self.give_up((of, part), client, old);
     }
 
     /// Where a value is kept that was issued to this client: a value that others were given, too, once for each.
@@ -218,15 +228,19 @@ impl CarriedValues {
     fn renew(&mut self, key: &ValueKey, issued: &Issued) {
         if let Some(entry) = self.known.get_mut(key) {
             let before = size(key, Some(entry));
-            entry.state = EntryState::Known(known(issued.clone()));
+            let was_coded = matches!(entry.state, EntryState::Known(Known::Value { was_coded: true, .. }));
+            entry.state = EntryState::Known(known(issued, was_coded));
             self.bytes = self.bytes + size(key, Some(entry)) - before;
         }
     }
 
-    /// What is still awaited from this exchange never comes.
-    fn give_up(&mut self, of: ExchangeId, client: IpAddr, issued: &IssuedByRule) {
+    /// What is still awaited from this part of a response never comes.
+    fn give_up(&mut self, (of, part): (ExchangeId, ResponsePart), client: IpAddr, issued: &IssuedByRule) {
         for (rule, value) in values(issued) {
-            let key = self.found(&ValueKey::of(rule, of, value), client);
+            if self.part(rule) != part {
+                continue;
+            }
+            let key = self.found(&ValueKey::issued(rule, of, value), client);
             let awaited = |entry: &Entry| matches!(&entry.state, EntryState::Pending { from, .. } if *from == of);
             if self.known.peek(&key).is_some_and(awaited) {
                 self.known.pop(&key);
@@ -277,12 +291,19 @@ impl CarriedValues {
     }
 
     /// Counts a request that goes on with these values, or is kept back for them.
-    pub(super) fn count(&mut self, found: &[ValueKey], seen: &[Seen], client: IpAddr, waited: bool) {
+    pub(super) fn count(
+        &mut self,
+        found: &[ValueKey],
+        seen: &[Seen],
+        (client, waited): (IpAddr, bool),
+        placed: Placed,
+    ) {
         for (number, rule) in self.rules.iter_mut().enumerate() {
             let of_rule = || found.iter().zip(seen).filter(move |(key, _)| key.rule == number);
             let some = |wanted: fn(&Seen) -> bool| of_rule().any(|(_, seen)| wanted(seen));
             let counts = &mut rule.counts;
-            counts.carried += u64::from(some(|seen| matches!(seen, Seen::Known(_))));
+            counts.carried += u64::from(placed.changed.has(number));
+            counts.unfit += u64::from(placed.unfit.has(number));
             let is_pending = some(|seen| matches!(seen, Seen::Pending));
             counts.gave_up += u64::from(is_pending && waited);
             counts.unknown += u64::from(some(|seen| matches!(seen, Seen::Unknown)) || (is_pending && !waited));
@@ -301,9 +322,10 @@ impl CarriedValues {
     }
 
     /// Takes note of the values that a request was sent with.
-    pub(super) fn carried(&mut self, id: ExchangeId, client: IpAddr, found: &[ValueKey], seen: &[Seen]) {
-        let known = found.iter().zip(seen).filter(|(_, seen)| matches!(seen, Seen::Known(_)));
-        let known: Vec<ValueKey> = known.map(|(key, _)| self.found(key, client)).collect();
+    pub(super) fn carried(&mut self, id: ExchangeId, client: IpAddr, found: &[ValueKey], placed: Placed) {
+        let carried = found.iter().filter(|key| placed.changed.has(key.rule));
+        let mut known: Vec<ValueKey> = carried.map(|key| self.found(key, client)).collect();
+        known.dedup();
         if known.is_empty() {
             return;
         }
@@ -318,27 +340,17 @@ impl CarriedValues {
     }
 }
 
-fn known(issued: Issued) -> Known {
+fn known(issued: &Issued, was_coded: bool) -> Known {
     match issued {
-        Issued::Value(value) => Known::Value(value),
+        Issued::Value(new) => Known::Value { new: new.clone(), was_coded },
         Issued::Deleted => Known::Deleted,
     }
-}
-
-/// The values among what was issued, with their rules.
-fn values(issued: &IssuedByRule) -> impl Iterator<Item = (usize, &Bytes)> {
-    issued.iter().flat_map(|(rule, issued)| {
-        issued.iter().filter_map(move |issued| match issued {
-            Issued::Value(value) => Some((*rule, value)),
-            Issued::Deleted => None,
-        })
-    })
 }
 
 /// Bytes that an entry takes.
 fn size(key: &ValueKey, entry: Option<&Entry>) -> usize {
     let known = match entry.map(|entry| &entry.state) {
-        Some(EntryState::Known(Known::Value(value))) => value.len(),
+        Some(EntryState::Known(Known::Value { new, .. })) => new.len(),
         _ => 0,
     };
     ENTRY + key.value.len() + known
@@ -373,9 +385,16 @@ mod tests {
         ValueKey::of(0, id(1), value.as_bytes())
     }
 
+    /// What came of a request in which a value of the rule was replaced.
+    fn all() -> Placed {
+        let mut placed = Placed::default();
+        placed.changed.add(0);
+        placed
+    }
+
     fn look(values: &mut CarriedValues, value: &str) -> String {
         match values.look(&key(value), id(u32::MAX), CLIENT) {
-            Seen::Known(Known::Value(new)) => String::from_utf8(new.to_vec()).unwrap(),
+            Seen::Known(Known::Value { new, .. }) => String::from_utf8(new.to_vec()).unwrap(),
             Seen::Known(Known::Deleted) => "(deleted)".to_owned(),
             Seen::Pending => "(pending)".to_owned(),
             Seen::Unknown => "(unknown)".to_owned(),
@@ -384,10 +403,10 @@ mod tests {
 
     /// One exchange after another: what production issued, and the target.
     fn after(exchanges: &[(&[&str], &[&str])]) -> CarriedValues {
-        let mut values = CarriedValues::new(1);
+        let mut values = CarriedValues::new([ResponsePart::Head]);
         for (index, (old, new)) in (1..).zip(exchanges) {
             values.production(id(index), CLIENT, &issued(old));
-            values.answered(id(index), issued(new));
+            values.answered(id(index), &ResponsePart::ALL, &issued(new));
         }
         values
     }
@@ -396,7 +415,7 @@ mod tests {
     fn values_of_one_exchange_belong_together_whoever_answers_first() {
         let mut values = after(&[(&["a"], &["A"])]);
         assert_eq!(look(&mut values, "a"), "A");
-        values.answered(id(2), issued(&["B"]));
+        values.answered(id(2), &ResponsePart::ALL, &issued(&["B"]));
         assert_eq!(look(&mut values, "b"), "(unknown)");
         values.production(id(2), CLIENT, &issued(&["b"]));
         assert_eq!(look(&mut values, "b"), "B");
@@ -404,16 +423,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_a_head_is_known_before_the_body_has_ended() {
+        let mut values = CarriedValues::new([ResponsePart::Head, ResponsePart::Body]);
+        let issued = |head: &'static str, body: &'static str| -> IssuedByRule {
+            vec![(0, vec![Issued::Value(head.into())]), (1, vec![Issued::Value(body.into())])]
+        };
+        let look = |values: &mut CarriedValues, rule, value: &str| {
+            values.look(&ValueKey::of(rule, id(1), value.as_bytes()), id(u32::MAX), CLIENT)
+        };
+        let value = |text: &'static str| Seen::Known(Known::Value { new: text.into(), was_coded: false });
+        values.answered(id(1), &[ResponsePart::Head], &issued("A", "B")[..1].to_vec());
+        values.production(id(1), CLIENT, &issued("a", "b"));
+        assert_eq!((look(&mut values, 0, "a"), look(&mut values, 1, "b")), (value("A"), Seen::Pending));
+        // What failed after its head issues nothing more, and what it had issued stays.
+        let mut failed = CarriedValues::new([ResponsePart::Head, ResponsePart::Body]);
+        failed.production(id(1), CLIENT, &issued("a", "b"));
+        failed.answered(id(1), &[ResponsePart::Head], &issued("A", "B"));
+        failed.answered(id(1), &ResponsePart::ALL, &IssuedByRule::new());
+        assert_eq!((look(&mut failed, 0, "a"), look(&mut failed, 1, "b")), (value("A"), Seen::Unknown));
+        values.answered(id(1), &[ResponsePart::Body], &issued("A", "B"));
+        assert_eq!(look(&mut values, 1, "b"), value("B"));
+        assert_eq!((values.open.held(), failed.open.held()), ((0, 0), (0, 0)));
+    }
+
+    #[test]
     fn a_value_is_pending_until_the_destination_has_answered_with_one_or_without() {
-        let mut values = CarriedValues::new(1);
+        let mut values = CarriedValues::new([ResponsePart::Head]);
         values.production(id(1), CLIENT, &issued(&["a"]));
         values.production(id(2), CLIENT, &issued(&["b"]));
         assert_eq!((look(&mut values, "a"), look(&mut values, "b")), ("(pending)".into(), "(pending)".into()));
         let (mut first, mut second) =
             (values.wait_for(&key("a"), CLIENT).unwrap(), values.wait_for(&key("b"), CLIENT).unwrap());
         assert!(first.try_recv() == Err(oneshot::error::TryRecvError::Empty));
-        values.answered(id(1), issued(&["A"]));
-        values.answered(id(2), Vec::new());
+        values.answered(id(1), &ResponsePart::ALL, &issued(&["A"]));
+        values.answered(id(2), &ResponsePart::ALL, &Vec::new());
         assert_eq!((look(&mut values, "a"), look(&mut values, "b")), ("A".into(), "(unknown)".into()));
         for told in [&mut first, &mut second] {
             assert!(told.try_recv() == Err(oneshot::error::TryRecvError::Closed), "it was told");
@@ -428,15 +471,14 @@ mod tests {
         let seen = ["a", "b", "c"].map(|value| look(&mut values, value));
         assert_eq!(seen, ["A", "B", "(deleted)"]);
         // The target alone renews the session that a request came with.
-        values.carried(id(5), CLIENT, &[key("a")], &[Seen::Known(Known::Value("A".into()))]);
+        values.carried(id(5), CLIENT, &[key("a")], all());
         values.production(id(5), CLIENT, &issued(&[]));
-        values.answered(id(5), issued(&["A2"]));
+        values.answered(id(5), &ResponsePart::ALL, &issued(&["A2"]));
         assert_eq!(look(&mut values, "a"), "A2");
         // With two sessions in one request nobody can tell which one.
-        let known = Seen::Known(Known::Value("x".into()));
-        values.carried(id(6), CLIENT, &[key("a"), key("b")], &[known.clone(), known]);
+        values.carried(id(6), CLIENT, &[key("a"), key("b")], all());
         values.production(id(6), CLIENT, &issued(&[]));
-        values.answered(id(6), issued(&["A3"]));
+        values.answered(id(6), &ResponsePart::ALL, &issued(&["A3"]));
         assert_eq!((look(&mut values, "a"), look(&mut values, "b")), ("A2".into(), "B".into()));
     }
 
@@ -454,20 +496,20 @@ mod tests {
         values.production(id(2), OTHER, &issued(&["guest"]));
         let by = |values: &mut CarriedValues, client| values.look(&key("guest"), id(9), client);
         assert_eq!(by(&mut values, OTHER), Seen::Pending, "it is not that of the other one");
-        values.answered(id(2), issued(&["B"]));
-        let value = |text: &'static str| Seen::Known(Known::Value(text.into()));
+        values.answered(id(2), &ResponsePart::ALL, &issued(&["B"]));
+        let value = |text: &'static str| Seen::Known(Known::Value { new: text.into(), was_coded: false });
         assert_eq!((by(&mut values, CLIENT), by(&mut values, OTHER)), (value("A"), value("B")));
-        values.count(&[key("guest")], &[value("B")], OTHER, false);
+        values.count(&[key("guest")], &[value("B")], (OTHER, false), all());
         assert_eq!((values.counts()[0].foreign, values.counts()[0].reissued), (0, 0));
         // From behind one address nobody can tell who is who: that is counted.
         values.production(id(3), CLIENT, &issued(&["guest"]));
-        values.answered(id(3), issued(&["C"]));
+        values.answered(id(3), &ResponsePart::ALL, &issued(&["C"]));
         assert_eq!((by(&mut values, CLIENT), values.counts()[0].reissued), (value("C"), 1));
     }
 
     #[test]
     fn no_request_waits_for_what_its_own_response_issues_or_a_later_one() {
-        let mut values = CarriedValues::new(1);
+        let mut values = CarriedValues::new([ResponsePart::Head]);
         values.production(id(3), CLIENT, &issued(&["a"]));
         let seen = [2, 3, 4].map(|index| values.look(&key("a"), id(index), CLIENT));
         assert_eq!(seen, [Seen::Unknown, Seen::Unknown, Seen::Pending]);
@@ -489,8 +531,8 @@ mod tests {
         let mut values = after(&[(&["a"], &["A"]), (&["b"], &["B"])]);
         let keys = [key("a"), key("b"), key("x"), key("x")];
         let seen: Vec<Seen> = keys.iter().map(|key| values.look(key, id(9), OTHER)).collect();
-        values.count(&keys, &seen, OTHER, true);
-        values.count(&keys[2..], &seen[2..], CLIENT, false);
+        values.count(&keys, &seen, (OTHER, true), all());
+        values.count(&keys[2..], &seen[2..], (CLIENT, false), Placed::default());
         let counts = CarrySummary {
             learnt: 2,
             carried: 1,
@@ -505,26 +547,27 @@ mod tests {
 
     #[test]
     fn values_past_the_bound_go_the_oldest_first_and_are_counted() {
-        let mut values = CarriedValues::new(1);
+        let mut values = CarriedValues::new([ResponsePart::Head]);
         let long = "v".repeat(10_000);
         for index in 1..=4_000 {
             values.production(id(index), CLIENT, &issued(&[&format!("{index}")]));
-            values.answered(id(index), issued(&[&long]));
+            values.answered(id(index), &ResponsePart::ALL, &issued(&[&long]));
         }
         let counts = values.counts()[0].clone();
         assert!(values.bytes <= MAX_BYTES && counts.evicted > 2_000, "{} {counts:?}", values.bytes);
         assert_eq!((look(&mut values, "1"), look(&mut values, "4000")), ("(unknown)".into(), long));
         let held: usize = values.known.iter().map(|(key, entry)| size(key, Some(entry))).sum();
-        assert_eq!((held, values.answer_bytes), (values.bytes, 0));
+        assert_eq!((held, values.open.held()), (values.bytes, (0, 0)));
     }
 
     #[test]
     fn exchanges_that_one_side_never_answers_are_given_up_at_a_bound() {
-        let mut values = CarriedValues::new(1);
+        let mut values = CarriedValues::new([ResponsePart::Head]);
         for index in 1..=u32::try_from(MAX_EXCHANGES).unwrap() + 10 {
             values.production(id(index), CLIENT, &issued(&[&format!("{index}")]));
         }
-        assert!(values.answers.len() <= MAX_EXCHANGES && values.answer_bytes <= MAX_BYTES);
+        let (open, bytes) = values.open.held();
+        assert!(open <= MAX_EXCHANGES && bytes <= MAX_BYTES);
         let last = format!("{}", MAX_EXCHANGES + 10);
         assert_eq!((look(&mut values, "1"), look(&mut values, &last)), ("(unknown)".into(), "(pending)".into()));
     }

@@ -135,6 +135,9 @@ impl HttpClient {
         let first_byte = Instant::now();
         let status = response.status().as_u16();
         let head = wanted.kept.map(|_| head(&response));
+        if let Some(head) = head.as_ref().filter(|_| !wanted.carried.is_empty()) {
+            progress.note_head(|| head.clone());
+        }
         let content = self.read(response, wanted, progress).await.map_err(|error| match error {
             ReadError::TooLarge => SendError::failed(FailureKind::TooLarge, TOO_LARGE),
             ReadError::Broken(error) => self.failed(id, error, Stage::Body),

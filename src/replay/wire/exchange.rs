@@ -110,6 +110,9 @@ impl<'a> WireExchange<'a> {
     fn closes(&self, progress: &ResponseProgress) -> bool {
         let Some((begun, received)) = self.reader.begun() else { return false };
         progress.note(|| begun, received);
+        if let Some(head) = self.reader.early_head() {
+            progress.note_head(|| head.clone());
+        }
         progress.closing().is_some()
     }
 

@@ -179,6 +179,14 @@ impl ResponseReader {
         Some((BegunResponse { at: last.first_byte, length, is_stream: last.is_stream }, last.body.len()))
     }
 
+    /// The final head, where it is wanted before the body has ended.
+    pub(super) fn early_head(&self) -> Option<&Head> {
+        match &self.state {
+            ReadState::Body(last) if !self.wanted.carried.is_empty() => last.head.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Takes the next bytes; says whether the response is whole. What comes after its end spoils the connection.
     pub(super) fn feed(&mut self, mut bytes: &[u8], now: Instant) -> Result<bool, ResponseError> {
         while let ReadState::Head { partial, began } = &mut self.state {

@@ -23,6 +23,10 @@ pub struct CarrySummary {
     /// Values that were issued again, to the same client address, with another counterpart: of those behind one address
     /// nobody can say whose is whose.
     pub reissued: u64,
+    /// Requests that went out with production's value, because the target's cannot stand in its place: a line end in a header,
+    /// say.
+    #[serde(default)]
+    pub unfit: u64,
     /// Requests with a value that had been issued to another client address.
     pub foreign: u64,
     /// Values that were forgotten for want of room.

@@ -42,6 +42,10 @@ fn rule(name: &str, counts: &CarrySummary) -> String {
                 values(counts.unknown_values)
             ),
         ),
+        (
+            counts.unfit,
+            format!("{} kept the old value, since the new one cannot stand in its place", requests(counts.unfit)),
+        ),
         (counts.not_issued, format!("{} of production had none from the target", values(counts.not_issued))),
         (counts.reissued, format!("{} issued again behind one address, for another session", values(counts.reissued))),
         (counts.foreign, format!("{} had a value that was issued to another client address", requests(counts.foreign))),
@@ -70,6 +74,7 @@ mod tests {
             gave_up: 1,
             unknown: 5,
             unknown_values: 2,
+            unfit: 3,
             not_issued: 4,
             reissued: 2,
             foreign: 1,
@@ -79,7 +84,7 @@ mod tests {
             rule("session", &counts),
             "session: 3 requests went out with one of 1,000 values that the target issued, 2 after a wait; 1 request \
              waited in vain; 5 requests had 2 values without a counterpart: issued before the capture, or never by the \
-             target; 4 values of production had none from the target; 2 values \
+             target; 3 requests kept the old value, since the new one cannot stand in its place; 4 values of production had none from the target; 2 values \
              issued again behind one address, for another session; 1 request had a value that was issued to another \
              client address; 7 values forgotten for want of room"
         );
