@@ -200,6 +200,77 @@ async fn who_waits_in_vain_goes_out_with_the_old_value_and_takes_no_place() {
     assert!(lines.iter().filter_map(responses).all(|(response, wait)| response < wait), "no wait is in a latency");
 }
 
+const HUSH: &str = r#"
+[[link]]
+carry = "ticket"
+from = { location-param = "ticket" }
+into = { param = "pass" }
+
+[[link]]
+carry = "key"
+from = { header = "x-ident" }
+into = [{ json = "$.ident" }]
+
+[[link]]
+carry = "page"
+from = { body = 'name="n"\s+value="([^"]+)"' }
+into = { form = "n" }
+
+[[link]]
+carry = "pin"
+from = { json = "$.data.pin" }
+"#;
+
+/// What one side responds to each request: its values have `side` in them.
+fn hushed(side: &str, target: &str) -> String {
+    let (lines, body) = match target {
+        "/redirect" => (format!("Location: /cb?ticket=hush-{side}-1&pass=hush-{side}-p\r\n"), String::new()),
+        "/head" => (format!("X-Ident: hush-{side}-2\r\n"), String::new()),
+        "/page" => ("Content-Type: text/html\r\n".into(), format!("<p>{side}\n<input name=\"n\"\n value=\"hush-{side}-3\">")),
+        "/json" => ("Content-Type: application/json\r\n".into(), format!("{{\"data\":{{\"pin\":\"hush-{side}-4\"}},\"a\":[\"{side}\"]}}")),
+        _ => ("Content-Type: text/html\r\n".into(), format!("{side} <input name=\"n\" value=\"hush-{side}-5\">")),
+    };
+    let status = if side == "new" && target.starts_with("/gone") { "404 Not Found" } else { "200 OK" };
+    format!("HTTP/1.1 {status}\r\n{lines}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_value_of_a_rule_is_in_what_a_run_writes() {
+    let server = Server::start(|request| vec![send(hushed("new", request.split(' ').nth(1).unwrap()))]).await;
+    let targets = ["/redirect", "/head", "/page", "/json", "/gone?pass=hush-old-1&q=1"];
+    let talk = targets.iter().fold(Talk::open(), |talk, target| {
+        talk.client(format!("GET {target} HTTP/1.1\r\nHost: h\r\nX-Ident: hush-old-2\r\n\r\n")).server(hushed("old", target))
+    });
+    let (summary, lines) = run(replay(&talk.capture(), &server, HUSH)).await;
+    let written = format!("{}{lines:?}", serde_json::to_string(&summary).unwrap());
+    let at = written.find("hush-").map(|at| &written[at.saturating_sub(200)..at + 50]);
+    assert_eq!(at, None, "{written}");
+    let differing: Vec<usize> = lines.iter().filter_map(|line| Some(line["differences"].as_array()?.len())).collect();
+    assert_eq!(differing.iter().sum::<usize>(), 7, "{lines:#?}");
+    assert!(written.contains("/gone?pass=***&q=1") && written.contains("value=\\\"***\\\""), "{written}");
+    assert!(server.requests()[4].contains("pass=hush-new-1"), "{:?}", server.requests());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_a_client_begin_with_its_login_though_it_takes_another_connection() {
+    let strangers = Arc::default();
+    let server = Server::start(store(Arc::clone(&strangers))).await;
+    // Each page over a connection of its own, a moment after the login.
+    let login = user(1, 0);
+    let page = |port: u64| {
+        let request = "GET /page/1 HTTP/1.1\r\nHost: h\r\nCookie: a=1; sid=old-1; b=2\r\n\r\n";
+        let talk = Talk::joined().between(&format!("10.1.0.1:{port}"), "10.0.0.1:80").wait(50 * port);
+        talk.handshake().client(request).server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").capture()
+    };
+    let capture = (1..=8).map(page).fold(login, Capture::with);
+    let mut replay = replay(&capture, &server, SESSION);
+    replay.range.amplify = "10x".parse().unwrap();
+    let (summary, _) = run(replay).await;
+    let target = of(&summary, &server);
+    assert_eq!((strangers.load(Ordering::Relaxed), target.statuses.get("200").copied()), (0, Some(90)), "{target:#?}");
+    assert_eq!((target.carry["session"].learnt, target.carry["session"].carried), (10, 80));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_target_and_each_copy_has_sessions_of_its_own() {
     let strangers = [Arc::default(), Arc::default()];

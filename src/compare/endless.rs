@@ -80,6 +80,7 @@ fn inside(
         Ok(both) => both,
         Err(verdict) => return verdict,
     };
+    let (production, shadow) = (rules.secrets().text(production), rules.secrets().text(shadow));
     if is_same(&production, &shadow, may_be_short) {
         return Some(BodyVerdict::Same);
     }

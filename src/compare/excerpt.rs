@@ -5,6 +5,7 @@ use super::path::cut_at;
 use super::tree::{self, TreeNode};
 use super::{ContentKind, characters, decode, kind, shown};
 use crate::exchange::Head;
+use crate::middleware::secret_names::SecretNames;
 
 /// Longest excerpt, in bytes; it ends in `…` where there is more.
 pub(crate) const MAX_EXCERPT: usize = 1500;
@@ -15,13 +16,13 @@ const MEMORY: usize = 8 << 20;
 
 /// Returns the beginning of a body; `None` where it is no text, or cannot be decoded within bounds.
 #[must_use]
-pub(crate) fn excerpt(head: &Head, body: &[u8]) -> Option<String> {
+pub(crate) fn excerpt(head: &Head, body: &[u8], secrets: &SecretNames) -> Option<String> {
     let budget = Budget::new(MEMORY);
-    let content = decode::decoded(head, body, MAX_DECODED, &budget).ok()?;
+    let content = secrets.text(decode::decoded(head, body, MAX_DECODED, &budget).ok()?);
     let kind = kind(head, &content);
     if kind == ContentKind::Json || tree::may_be_json(&content) {
         if let Some(documents) = tree::read(&content, &budget) {
-            let texts: Vec<String> = documents.iter().map(|document| json(document)).collect();
+            let texts: Vec<String> = documents.iter().map(|document| json(document, secrets)).collect();
             return Some(cut(&texts.join("\n")));
         }
         if budget.exceeded().is_some() {
@@ -34,8 +35,8 @@ pub(crate) fn excerpt(head: &Head, body: &[u8]) -> Option<String> {
     Some(cut(&characters(head, &content, &budget)?))
 }
 
-fn json(document: &TreeNode<'_>) -> String {
-    shown::as_json(document, MAX_EXCERPT)
+fn json(document: &TreeNode<'_>, secrets: &SecretNames) -> String {
+    shown::as_json(document, MAX_EXCERPT, secrets)
 }
 
 fn cut(text: &str) -> String {
@@ -52,7 +53,7 @@ mod tests {
     #[track_caller]
     fn check(lines: &str, body: &[u8], expected: Option<&str>) {
         let head = Head::new(format!("HTTP/1.1 200 OK\r\n{lines}\r\n").into_bytes());
-        assert_eq!(excerpt(&head, body).as_deref(), expected, "{lines}");
+        assert_eq!(excerpt(&head, body, &SecretNames::default()).as_deref(), expected, "{lines}");
     }
 
     #[test]
@@ -78,10 +79,10 @@ mod tests {
         check("Content-Encoding: gzip\r\n", b"no gzip", None);
         check("", &[0xff; 9], None);
         let long = "é".repeat(2_000);
-        let shown = excerpt(&Head::new(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()), long.as_bytes()).unwrap();
+        let shown = excerpt(&Head::new(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()), long.as_bytes(), &SecretNames::default()).unwrap();
         assert!(shown.ends_with('…') && shown.len() <= MAX_EXCERPT + 3, "{}", shown.len());
         let many = format!("[{}1]", "1,".repeat(100_000));
-        let shown = excerpt(&Head::new(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()), many.as_bytes()).unwrap();
+        let shown = excerpt(&Head::new(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()), many.as_bytes(), &SecretNames::default()).unwrap();
         assert!(shown.len() <= MAX_EXCERPT + 3);
         check("", &vec![b'a'; MAX_DECODED + 1], None);
     }

@@ -9,7 +9,7 @@ use super::common::common_len;
 use super::shown;
 use super::{CompareRules, ComparedResponse, Difference, DifferenceKind, DifferencePart, MAX_COMPARED_HEAD};
 use crate::exchange::{Head, HeaderLine, HeaderLines, wire_text};
-use crate::middleware::masking::{is_secret_name, target};
+use crate::middleware::secret_names::SecretNames;
 use crate::middleware::redact::MASK;
 
 /// Most header lines compared per head. With more, the result notes that there may be more differences.
@@ -126,12 +126,12 @@ pub(super) fn compare(
     let keys = a.keys_that_differ(&b);
     for (key, line) in a.firsts(&keys) {
         if !same((&a, production), (&b, shadow), (key, line)) && (!all || counts(line.name)) {
-            differences.push(difference((key, line), &a, &b));
+            differences.push(difference((key, line), &a, &b, rules.secrets()));
         }
     }
     for (key, line) in b.firsts(&keys) {
         if values(&a, (key, line)).next().is_none() && (!all || counts(line.name)) {
-            differences.push(difference((key, line), &a, &b));
+            differences.push(difference((key, line), &a, &b, rules.secrets()));
         }
     }
 }
@@ -332,10 +332,11 @@ fn difference<'l, 'a>(
     (key, line): (u32, &'l HeaderLine<'a>),
     a: &'l NamedLines<'a>,
     b: &'l NamedLines<'a>,
+    secrets: &SecretNames,
 ) -> Difference {
     let name = wire_text(line.name).to_ascii_lowercase();
-    let (mut production, mut shadow) =
-        (header_difference(&name, values(a, (key, line))), header_difference(&name, values(b, (key, line))));
+    let shown = |lines| header_difference(&name, values(lines, (key, line)), secrets);
+    let (mut production, mut shadow) = (shown(a), shown(b));
     let kind = match (&production, &shadow) {
         (Some(_), None) => DifferenceKind::Missing,
         (None, _) => DifferenceKind::Extra,
@@ -352,15 +353,19 @@ fn difference<'l, 'a>(
 }
 
 /// The lines of a name as they may be shown; `None` where there is none.
-fn header_difference<'a>(name: &str, values: impl Iterator<Item = &'a [u8]>) -> Option<String> {
+fn header_difference<'a>(
+    name: &str,
+    values: impl Iterator<Item = &'a [u8]>,
+    secrets: &SecretNames,
+) -> Option<String> {
     let mut values = values.peekable();
     values.peek()?;
     if name == "set-cookie" {
         return Some(cookies(values).join(", "));
     }
-    let hidden = HIDDEN.contains(&name) || is_secret_name(name);
+    let hidden = HIDDEN.contains(&name) || secrets.has_header(name);
     let values: Vec<Cow<'_, str>> = values
-        .map(|value| if hidden { MASK.into() } else { Cow::Owned(wire_text(&target(value)).into_owned()) })
+        .map(|value| if hidden { MASK.into() } else { Cow::Owned(wire_text(&secrets.target(value)).into_owned()) })
         .collect();
     Some(values.join(", "))
 }

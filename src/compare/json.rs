@@ -69,9 +69,9 @@ impl<'a> JsonComparer<'_, 'a> {
             return;
         }
         self.left = self.left.saturating_sub(DIFFERENCE_LOOKS);
-        let trail = &self.trail;
+        let (trail, secrets) = (&self.trail, &self.rules.secrets);
         self.found.add(path::general(trail), kind, || {
-            let (production, shadow) = shown::nodes(trail, production, shadow);
+            let (production, shadow) = shown::nodes(trail, production, shadow, secrets);
             (path::exact(trail), production, shadow)
         });
     }

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::path::{PathStep, cut_at};
 use super::tree::TreeNode;
-use crate::middleware::masking::is_secret_name;
 use crate::middleware::redact::MASK;
+use crate::middleware::secret_names::SecretNames;
 
 /// Longest text that is shown of a value, in bytes; of a longer one it is what stands about the difference, with `…`
 /// for the rest.
@@ -39,14 +39,14 @@ fn window(text: &str, from: usize) -> String {
 }
 
 /// Returns whether a value at this path is a secret, by the name of any key on the path.
-pub(super) fn is_secret(steps: &[PathStep<'_>]) -> bool {
-    steps.iter().any(|step| matches!(step, PathStep::Key(key) if hides(key)))
+pub(super) fn is_secret(steps: &[PathStep<'_>], secrets: &SecretNames) -> bool {
+    steps.iter().any(|step| matches!(step, PathStep::Key(key) if hides(key, secrets)))
 }
 
 /// Returns whether a value of this name is masked. Names longer than the limit are not searched; their values are
 /// always masked.
-fn hides(key: &str) -> bool {
-    key.len() > MAX_NAME || is_secret_name(key)
+fn hides(key: &str, secrets: &SecretNames) -> bool {
+    key.len() > MAX_NAME || secrets.has_key(key)
 }
 
 /// Two JSON values that differ, at this place.
@@ -54,8 +54,9 @@ pub(super) fn nodes(
     steps: &[PathStep<'_>],
     production: Option<&TreeNode<'_>>,
     shadow: Option<&TreeNode<'_>>,
+    secrets: &SecretNames,
 ) -> (Value, Value) {
-    if is_secret(steps) {
+    if is_secret(steps, secrets) {
         let mask = |node: Option<&TreeNode<'_>>| node.map_or(Value::Null, |_| MASK.into());
         return (mask(production), mask(shadow));
     }
@@ -68,40 +69,43 @@ pub(super) fn nodes(
                 _ => pair(production.text(), shadow.text()),
             }
         }
-        (production, shadow) => (production.map_or(Value::Null, node), shadow.map_or(Value::Null, node)),
+        (production, shadow) => {
+            let shown = |side: Option<&TreeNode<'_>>| side.map_or(Value::Null, |side| node(side, secrets));
+            (shown(production), shown(shadow))
+        },
     }
 }
 
-fn node(node: &TreeNode<'_>) -> Value {
+fn node(node: &TreeNode<'_>, secrets: &SecretNames) -> Value {
     match node {
-        TreeNode::Same(same) => self::node(same),
+        TreeNode::Same(same) => self::node(same, secrets),
         TreeNode::Null => Value::Null,
         TreeNode::Bool(value) => (*value).into(),
         TreeNode::Number(number) => number.exact().unwrap_or_else(|| one(number.text())),
         TreeNode::Text(text) => one(text),
-        TreeNode::List(..) | TreeNode::Object(..) => one(&as_json(node, MAX_SHOWN)),
+        TreeNode::List(..) | TreeNode::Object(..) => one(&as_json(node, MAX_SHOWN, secrets)),
     }
 }
 
 /// The beginning of a value as JSON, without secrets: what is beyond `most` bytes is cut somewhere.
-pub(super) fn as_json(node: &TreeNode<'_>, most: usize) -> String {
+pub(super) fn as_json(node: &TreeNode<'_>, most: usize, secrets: &SecretNames) -> String {
     let mut text = String::new();
-    write_json(node, most, &mut text);
+    write_json(node, most, secrets, &mut text);
     text
 }
 
 /// Writes a value as JSON until there is enough of it.
-fn write_json(node: &TreeNode<'_>, most: usize, text: &mut String) {
+fn write_json(node: &TreeNode<'_>, most: usize, secrets: &SecretNames, text: &mut String) {
     if text.len() > most {
         return;
     }
     match node {
-        TreeNode::Same(same) => write_json(same, most, text),
+        TreeNode::Same(same) => write_json(same, most, secrets, text),
         TreeNode::List(items, _) => {
             text.push('[');
             for (at, item) in items.iter().enumerate().take(most) {
                 text.push_str(if at == 0 { "" } else { "," });
-                write_json(item, most, text);
+                write_json(item, most, secrets, text);
             }
             text.push(']');
         }
@@ -111,10 +115,10 @@ fn write_json(node: &TreeNode<'_>, most: usize, text: &mut String) {
                 text.push_str(if at == 0 { "" } else { "," });
                 text.push_str(&Value::from(cut_at(key, MAX_SHOWN)).to_string());
                 text.push(':');
-                if hides(key) {
+                if hides(key, secrets) {
                     text.push_str(&Value::from(MASK).to_string());
                 } else {
-                    write_json(value, most, text);
+                    write_json(value, most, secrets, text);
                 }
                 if text.len() > most {
                     return;
@@ -123,6 +127,6 @@ fn write_json(node: &TreeNode<'_>, most: usize, text: &mut String) {
             text.push('}');
         }
         TreeNode::Number(number) if number.exact().is_none() => text.push_str(cut_at(number.text(), MAX_SHOWN)),
-        scalar => text.push_str(&self::node(scalar).to_string()),
+        scalar => text.push_str(&self::node(scalar, secrets).to_string()),
     }
 }

@@ -30,7 +30,8 @@ pub(super) fn range(typed: &typed::Range, files: &[PathBuf], mistakes: &mut Conf
             mistakes.add("--loop", format!("{} {why}", format_file(file)));
         }
     }
-    ReplayRange { window, passes, amplify: parsed("--amplify", typed.amplify.as_deref(), mistakes).unwrap_or_default() }
+    let amplify = parsed("--amplify", typed.amplify.as_deref(), mistakes).unwrap_or_default();
+    ReplayRange { window, passes, amplify, by_client: false }
 }
 
 fn format_file(file: &std::path::Path) -> String {

@@ -41,6 +41,27 @@ const MAX_NAME: usize = 64;
 /// The target with `MASK` for the value of each parameter whose name says that it is a secret.
 #[must_use]
 pub fn target(target: &[u8]) -> Cow<'_, [u8]> {
+    target_with(target, &AlwaysMasked)
+}
+
+/// Names of parameters whose value is a secret.
+pub(super) trait MaskedNames {
+    /// Returns whether this is one, decoded.
+    fn has_param(&self, name: &str) -> bool;
+}
+
+/// Those that are secrets in every run.
+struct AlwaysMasked;
+
+impl MaskedNames for AlwaysMasked {
+    fn has_param(&self, name: &str) -> bool {
+        is_secret_name(name)
+    }
+}
+
+/// The same for these names.
+pub(super) fn target_with<'a>(target: &'a [u8], names: &impl MaskedNames) -> Cow<'a, [u8]> {
+    let is_secret = |piece: &[u8]| is_secret(piece, names);
     let Some(query) = query::query(target) else { return Cow::Borrowed(target) };
     if !query.split(|byte| *byte == b'&').any(is_secret) {
         return Cow::Borrowed(target);
@@ -64,12 +85,12 @@ fn name_of(piece: &[u8]) -> &[u8] {
 }
 
 /// Returns whether the value of a query piece is a secret by its name.
-fn is_secret(piece: &[u8]) -> bool {
+fn is_secret(piece: &[u8], names: &impl MaskedNames) -> bool {
     let name = name_of(piece);
     if name.len() == piece.len() || name.len() > MAX_NAME {
         return false;
     }
-    query::decoded(name).is_some_and(|(decoded, _)| is_secret_name(&String::from_utf8_lossy(&decoded)))
+    query::decoded(name).is_some_and(|(decoded, _)| names.has_param(&String::from_utf8_lossy(&decoded)))
 }
 
 /// Returns whether the value under this name of a parameter, key or header is a secret.

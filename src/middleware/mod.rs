@@ -37,6 +37,7 @@ pub mod rewrite;
 pub mod route;
 pub mod sample;
 pub mod secret;
+pub(crate) mod secret_names;
 pub(crate) mod selection;
 pub mod share;
 pub(crate) mod spec;
@@ -207,6 +208,13 @@ impl ChainSettings {
             _ => None,
         });
         rules.collect()
+    }
+
+    /// The names and expressions under which `carry` links find values.
+    #[must_use]
+    pub(crate) fn secret_names(&self) -> secret_names::SecretNames {
+        let rules = self.carry_rules();
+        if rules.is_empty() { secret_names::SecretNames::default() } else { carry::secrets(&rules).into() }
     }
 
     /// The links of the chain files, in order.

@@ -44,6 +44,7 @@ pub struct DryRun {
 pub fn dry_run(mut run: Run, listen: Duration) -> Result<DryRun, RunError> {
     run.middleware.sample = protection::first_share(&run);
     let wanted = interests(&run);
+    run.range.by_client = !run.middleware.carry_rules().is_empty();
     let mut preview = Preview::new(&run, matches!(run.feed, Feed::Live(_)));
     let Run { feed, capture, range, .. } = run;
     let capture = match feed {

@@ -13,6 +13,7 @@ use crate::compare::CompareRules;
 use crate::exchange::{Event, ExchangeId, Outcome, Request, Response, Timestamp};
 use crate::http1::{BodyPolicies, BodyPolicy};
 use crate::middleware::Chain;
+use crate::middleware::secret_names::SecretNames;
 use crate::replay::wire::InMemoryTarget;
 use crate::replay::{Delivery, Destination, ResponseOptions, SendSettings, TargetId, TargetResponse};
 use crate::report::{Production, ReportEvent, ReportSettings, Reporter, RunTotals, Started, Summary, TargetSet};
@@ -88,7 +89,7 @@ impl Stages {
     }
 
     fn request<'r>(&mut self, mut request: Box<Request>, respond: &mut dyn FnMut(&Request) -> &'r [u8]) {
-        let note = Box::new(request_record(&request, true));
+        let note = Box::new(request_record(&request, true, &SecretNames::default()));
         let passed = super::pacer::unfit(&request, true).map_or_else(|| self.chain.apply(&mut request), Err);
         if let Err(outcome) = passed {
             self.reporter.take(ReportEvent::Ended { note, outcome });

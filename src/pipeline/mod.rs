@@ -22,6 +22,7 @@ mod children;
 mod clock;
 mod comparing;
 mod context;
+mod copied_sessions;
 mod control;
 mod dispatch;
 mod dry_run;

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::budget::bytes_of;
+use super::copied_sessions::CopiedSessions;
 use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Timestamp};
 use crate::replay::ConnKey;
 use crate::replay::range::{Amplify, CaptureSpan, ReplayRange, SpanPosition};
@@ -60,6 +61,7 @@ pub(super) struct PassMapper {
     closing: bool,
     /// Exchanges of which the end is still to come; only where reading may end before the capture does.
     under_way: HashSet<ExchangeId, foldhash::fast::RandomState>,
+    sessions: CopiedSessions,
     delayed: DelayedCopies,
     /// Requests of the first pass that were left out.
     before: u64,
@@ -69,6 +71,7 @@ pub(super) struct PassMapper {
 impl PassMapper {
     pub(super) fn new(range: ReplayRange, known: KnownSpan) -> Self {
         Self {
+            sessions: CopiedSessions::new(range.by_client),
             range,
             known,
             pass: 1,
@@ -105,9 +108,15 @@ impl PassMapper {
         self.delayed.emit_until(now, hand_on);
         let part = PassTag { pass: self.pass, ..PassTag::default() };
         if let (false, Some(connection)) = (self.range.amplify.is_none(), connection(&event)) {
-            for copy in 1..=self.range.amplify.copies(connection) {
-                let delay = Amplify::delay(connection, copy);
-                self.delayed.push(now, numbered(event.clone(), PassTag { copy, delay, ..part }));
+            if let Some((session, opened)) = self.sessions.of(&event, connection) {
+                for copy in 1..=self.range.amplify.copies(session) {
+                    let delay = Amplify::delay(session, copy);
+                    let part = PassTag { copy, delay, ..part };
+                    if let Some(opened) = &opened {
+                        self.delayed.push(time(opened).unwrap_or(now), numbered(opened.clone(), part));
+                    }
+                    self.delayed.push(now, numbered(event.clone(), part));
+                }
             }
             self.delayed.keep_within(now, hand_on);
         }
@@ -418,13 +427,40 @@ mod tests {
             let mine: Vec<_> = all.iter().filter(|(_, part)| part.copy == copy).collect();
             let names: Vec<_> = mine.iter().map(|(name, _)| name.as_str()).collect();
             assert_eq!(names, ["o", "q1", "r1", "q2", "r2", "c2001"].map(|what| what.to_owned() + &suffix));
-            let delay = if copy > 0 { Amplify::delay(id(1).connection, copy) } else { Duration::ZERO };
+            let delay = if copy > 0 { Amplify::delay(id(1).connection.0, copy) } else { Duration::ZERO };
             assert!(mine.iter().all(|(_, part)| part.delay == delay && part.pass == 2));
             assert!(delay < MAX_DELAY);
         }
         let second = all.iter().position(|(name, _)| name == "q2@2").unwrap();
         let copied = all.iter().position(|(name, _)| name == "q1@2+2").unwrap();
         assert!(copied < second, "two seconds are longer than any delay");
+    }
+
+    #[test]
+    fn copies_of_a_clients_connections_shift_together_where_they_are_one_session() {
+        let of = |event: Event, connection: u64| match event {
+            Event::Opened { at, .. } => Event::Opened { connection: ConnectionId(connection), at },
+            Event::Request(mut request) => {
+                request.id.connection = ConnectionId(connection);
+                Event::Request(request)
+            }
+            Event::Closed { at, how, .. } => Event::Closed { connection: ConnectionId(connection), at, how },
+            other => other,
+        };
+        let range = ReplayRange { amplify: "2x".parse().unwrap(), by_client: true, ..ReplayRange::default() };
+        let mut passage = PassMapper::new(range, KnownSpan::default());
+        let mut all: Vec<(String, PassTag)> = Vec::new();
+        let events = |n: u64, ms| [of(opened(ms), n), of(asked(1, ms + 1), n), of(closed(ms + 2), n)];
+        // The last one has no request.
+        let unused = [of(opened(20), 99), of(closed(21), 99)];
+        for event in (1..=9).flat_map(|n| events(n, n)).chain(unused) {
+            passage.take(event, &mut |event, part| all.push((short(&event, part), part)));
+        }
+        passage.finish(&mut |event, part| all.push((short(&event, part), part)));
+        let copies: Vec<_> = all.iter().filter(|(_, part)| part.copy == 1).collect();
+        assert_eq!(copies.len(), 27, "the opening of one that is never used is no use");
+        assert!(copies.iter().all(|(_, part)| part.delay == copies[0].1.delay), "{copies:?}");
+        assert!(copies[0].0.starts_with('o') && copies[1].0.starts_with('q'), "{copies:?}");
     }
 
     #[test]

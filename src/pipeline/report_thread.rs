@@ -88,6 +88,7 @@ impl ReportStage {
 
 fn settings(run: &mut Run, started: Started, memory: &MemoryShares) -> ReportSettings {
     run.compare.set_memory(memory.comparison);
+    run.compare.set_secrets(run.middleware.secret_names());
     ReportSettings {
         command: run.command,
         targets: run.targets.iter().map(|target| target.target.to_string()).collect(),

@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::reference_traffic::changes_nothing;
 use crate::exchange::{Framing, Request};
 use crate::head::KnownHeader;
+use crate::middleware::secret_names::SecretNames;
 use crate::report::{MAX_NOTED_HEAD, RepeatKey, RequestRecord, RequestText};
 
 /// Returns whether a response may depend on a header field: requests that differ in one of these are not the same.
@@ -27,8 +28,9 @@ const fn answer_depends_on(name: KnownHeader) -> bool {
     )
 }
 
-/// The note of a request; with its head and its [`RepeatKey`] where there is to be `evidence`.
-pub(super) fn request_record(request: &Request, evidence: bool) -> RequestRecord {
+/// The note of a request, without these secrets in its target; with its head and its [`RepeatKey`] where there is to be
+/// `evidence`.
+pub(super) fn request_record(request: &Request, evidence: bool, secrets: &SecretNames) -> RequestRecord {
     let head = request.head.as_bytes();
     let (method, target, _) = request.head.request_line();
     let repeats = evidence && may_repeat(request, method);
@@ -49,7 +51,7 @@ pub(super) fn request_record(request: &Request, evidence: bool) -> RequestRecord
         id: request.id,
         at: request.first_byte,
         client: request.client,
-        text: RequestText::new(method, target, host.unwrap_or_default(), kept),
+        text: RequestText::new(method, &secrets.target(target), host.unwrap_or_default(), kept),
         bytes: request.bytes(),
         body_len: request.body.len,
         route: None,
@@ -89,7 +91,7 @@ mod tests {
     }
 
     fn key(head: &str) -> Option<RepeatKey> {
-        request_record(&request(head), true).repeat
+        request_record(&request(head), true, &SecretNames::default()).repeat
     }
 
     #[test]
@@ -114,11 +116,11 @@ mod tests {
     fn the_words_are_those_of_the_request() {
         let head = "GET /a?b HTTP/1.1\r\nX-Long-Name-Of-More-Than-Thirty-One-Bytes: 1\r\nHost: h\r\nHost: i";
         for evidence in [true, false] {
-            let note = request_record(&request(head), evidence);
+            let note = request_record(&request(head), evidence, &SecretNames::default());
             let words = &note.text;
             assert_eq!((words.method(), words.target(), words.host()), (&b"GET"[..], &b"/a?b"[..], &b"h"[..]));
             assert_eq!((words.head().is_empty(), note.repeat.is_some()), (!evidence, evidence));
         }
-        assert_eq!(request_record(&request("GET / HTTP/1.0"), true).text.host(), b"");
+        assert_eq!(request_record(&request("GET / HTTP/1.0"), true, &SecretNames::default()).text.host(), b"");
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::exchange::{ConnectionId, Timestamp};
+use crate::exchange::Timestamp;
 
 /// Most sessions that one may become: past it a capture with more users in it is what is wanted.
 pub(crate) const MAX_AMPLIFY: f64 = 1000.0;
@@ -29,12 +29,14 @@ pub struct ReplayRange {
     pub passes: u32,
     /// Number of copies of each session.
     pub amplify: Amplify,
+    /// True where all connections of a client are one session, and their copies shift together.
+    pub by_client: bool,
 }
 
 impl Default for ReplayRange {
     /// All of it, once.
     fn default() -> Self {
-        Self { window: CaptureWindow::default(), passes: 1, amplify: Amplify::default() }
+        Self { window: CaptureWindow::default(), passes: 1, amplify: Amplify::default(), by_client: false }
     }
 }
 
@@ -152,9 +154,9 @@ impl Amplify {
     /// Returns the number of copies of this session, the original not included. A session with a copy at 1.5x has it at
     /// 1.7x, too.
     #[must_use]
-    pub fn copies(self, connection: ConnectionId) -> u32 {
+    pub fn copies(self, session: u64) -> u32 {
         let copies = self.0 - 1.0;
-        let rest = share(connection, 0) < copies.fract();
+        let rest = share(session, 0) < copies.fract();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -167,14 +169,14 @@ impl Amplify {
     /// Returns the delay of a whole copy after its original, on the capture's clock: up to `MAX_DELAY`, and always
     /// the same for the same copy of the same session.
     #[must_use]
-    pub fn delay(connection: ConnectionId, copy: u32) -> Duration {
-        MAX_DELAY.mul_f64(share(connection, u64::from(copy)))
+    pub fn delay(session: u64, copy: u32) -> Duration {
+        MAX_DELAY.mul_f64(share(session, u64::from(copy)))
     }
 }
 
 /// Something between 0 and 1 that looks random, and is the same wherever it is asked for.
-fn share(connection: ConnectionId, which: u64) -> f64 {
-    xxh3_64_with_seed(&connection.0.to_le_bytes(), which) as f64 / 2f64.powi(64)
+fn share(session: u64, which: u64) -> f64 {
+    xxh3_64_with_seed(&session.to_le_bytes(), which) as f64 / 2f64.powi(64)
 }
 
 fn nanos(time: Duration) -> u64 {
@@ -278,7 +280,7 @@ mod tests {
     fn whole_factors_copy_every_session_and_fractions_some() {
         let copies = |typed: &str| -> Vec<u32> {
             let amplify: Amplify = typed.parse().unwrap();
-            (1..=10_000).map(|n| amplify.copies(ConnectionId(n))).collect()
+            (1..=10_000).map(|n| amplify.copies(n)).collect()
         };
         assert!(copies("1x").iter().all(|copies| *copies == 0));
         assert!(copies("3x").iter().all(|copies| *copies == 2));
@@ -291,11 +293,11 @@ mod tests {
 
     #[test]
     fn copies_come_later_each_by_a_time_of_its_own() {
-        let delays: Vec<Duration> = (1..=50).map(|copy| Amplify::delay(ConnectionId(7), copy)).collect();
+        let delays: Vec<Duration> = (1..=50).map(|copy| Amplify::delay(7, copy)).collect();
         assert!(delays.iter().all(|delay| *delay < MAX_DELAY));
         let early = delays.iter().filter(|delay| **delay < MAX_DELAY / 2).count();
         assert!((15..35).contains(&early), "{early}");
-        assert_eq!(delays[0], Amplify::delay(ConnectionId(7), 1));
+        assert_eq!(delays[0], Amplify::delay(7, 1));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::RuleError;
 use crate::compare::met::Happened;
 use crate::compare::path::PathStep;
+use crate::middleware::secret_names::SecretNames;
 use crate::json_path::{self, Segment, Step};
 
 /// Steps of all JSON paths together: a rule that goes past it is a mistake.
@@ -28,6 +29,8 @@ pub(in crate::compare) struct JsonRules {
     root: Vec<(PathAction, Happened)>,
     /// Set once a document was looked into.
     pub(super) looked: Happened,
+    /// Keys whose values are masked.
+    pub(in crate::compare) secrets: SecretNames,
 }
 
 /// Position of a value in the paths: the set of steps that may be taken next, and the actions on the value.

@@ -6,6 +6,7 @@
 mod json;
 
 use super::met::{Happened, TypedRule};
+use crate::middleware::secret_names::SecretNames;
 pub(crate) use json::MAX_JSON_STEPS;
 use json::PathAction;
 pub(super) use json::{JsonRules, PathState};
@@ -323,6 +324,16 @@ impl CompareRules {
     /// Returns whether the Content-Length of responses to HEAD counts.
     pub(super) const fn head_length(&self) -> bool {
         self.head_length
+    }
+
+    /// Has the values under these names masked where they are shown, too, and left out of bodies.
+    pub(crate) fn set_secrets(&mut self, secrets: SecretNames) {
+        self.json.secrets = secrets;
+    }
+
+    /// What is masked where values are shown.
+    pub(crate) const fn secrets(&self) -> &SecretNames {
+        &self.json.secrets
     }
 
     pub(super) const fn json(&self) -> &JsonRules {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use regex::bytes::{Match, Regex};
 
 use super::json::JsonPath;
+use super::secret_names::RunSecrets;
 use super::{Context, Filter};
 use crate::exchange::{Outcome, Request};
 
@@ -39,6 +40,31 @@ impl CarryRule {
     pub(crate) fn is_in_bodies(&self) -> bool {
         self.from.part() == ResponsePart::Body
     }
+}
+
+/// The names and expressions under which `rules` find values.
+pub(super) fn secrets(rules: &[CarryRule]) -> RunSecrets {
+    let mut secrets = RunSecrets::default();
+    let key = |path: &JsonPath| path.last_key().map(str::to_owned);
+    for rule in rules {
+        match &rule.from {
+            ValueSource::Header(name) => secrets.headers.push(name.clone()),
+            ValueSource::LocationParam(name) => secrets.params.push(name.clone()),
+            ValueSource::Json(path) => secrets.keys.extend(key(path)),
+            ValueSource::Body(regex) => secrets.texts.push(regex.clone()),
+            // Values of cookies are masked anyway.
+            ValueSource::SetCookie(_) => {}
+        }
+        for place in &rule.into {
+            match place {
+                ValuePlace::Header(name, _) => secrets.headers.push(name.clone()),
+                ValuePlace::Param(name) | ValuePlace::Form(name) => secrets.params.push(name.clone()),
+                ValuePlace::Json(path) => secrets.keys.extend(key(path)),
+                ValuePlace::Cookie(_) => {}
+            }
+        }
+    }
+    secrets
 }
 
 /// What the first group of `regex` matches in `text`, or all of the match where there is no group.

@@ -158,6 +158,7 @@ mod tests {
     use super::*;
     use crate::exchange::ConnectionId;
     use crate::middleware::LoopHeader;
+    use crate::middleware::secret_names::SecretNames;
     use crate::pipeline::passes::{KnownSpan, PassTag};
     use crate::pipeline::{Control, Progress, reference_traffic};
     use crate::replay::Pace;
@@ -172,6 +173,7 @@ mod tests {
             mark: None,
             copies: LoopHeader::default(),
             evidence: false,
+            secrets: SecretNames::default(),
             retention: None,
             reference: reference_traffic::ReferenceSender {
                 baseline: None,

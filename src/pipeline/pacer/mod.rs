@@ -229,7 +229,7 @@ impl Pacer {
     }
 
     fn note(&self, request: &Request) -> RequestRecord {
-        request_record(request, self.settings.evidence)
+        request_record(request, self.settings.evidence, &self.settings.secrets)
     }
 
     /// Returns whether requests are sent or recorded with their bodies: recorded frames have these already.

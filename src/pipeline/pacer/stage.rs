@@ -13,6 +13,7 @@ use super::lookahead::Lookahead;
 use super::timing::Timing;
 use super::{Pacer, PacerInputs, PacerMode};
 use crate::middleware::context::UnreadableCounts;
+use crate::middleware::secret_names::SecretNames;
 use crate::middleware::{self, LoopHeader};
 use crate::pipeline::carry::Carry;
 use crate::pipeline::context::RunContext;
@@ -46,6 +47,8 @@ pub(in crate::pipeline) struct PacerSettings {
     pub(in crate::pipeline) timing: Timing,
     /// Values that go from responses into later requests, where any do.
     pub(in crate::pipeline) carry: Option<Arc<Carry>>,
+    /// What is left out of the targets of requests that are reported.
+    pub(in crate::pipeline) secrets: SecretNames,
     /// Number of requests to take before the run ends by itself.
     pub(in crate::pipeline) most: Option<u64>,
 }
@@ -109,6 +112,7 @@ impl Pacer {
             timing,
             carry: context.carry.clone(),
             evidence: run.evidence,
+            secrets: run.middleware.secret_names(),
             copies: LoopHeader::default().of_run(&run.middleware.run.id),
             most: run.most,
         };

@@ -169,7 +169,7 @@ impl<'a> LiveOutbox<'a> {
         if self
             .channels
             .facts
-            .try_send(ReportEvent::Ended { note: Box::new(request_record(request, false)), outcome })
+            .try_send(ReportEvent::Ended { note: Box::new(request_record(request, false, &self.channels.secrets)), outcome })
             .is_err()
         {
             self.unheard.shed += 1;
@@ -204,6 +204,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::middleware::secret_names::SecretNames;
     use crate::exchange::{Body, ConnectionId, Head, RequestState, Response};
     use crate::pipeline::budget::Budget;
     use crate::pipeline::observer::Observer;
@@ -228,6 +229,7 @@ mod tests {
             runtime: runtime.handle().clone(),
             progress: Arc::default(),
             observer: Observer::default(),
+            secrets: SecretNames::default(),
         };
         LiveFixture { channels, events, facts, _runtime: runtime }
     }

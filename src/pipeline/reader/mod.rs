@@ -23,6 +23,8 @@ use super::run::{Feed, Run, RunError};
 use super::tap::Tap;
 use super::threads::spawn;
 use crate::exchange::Event;
+use crate::middleware::secret_names::SecretNames;
+use crate::replay::ReplayRange;
 use crate::report::{CaptureStats, ReportEvent, UnreportedSheds};
 use files::{FileInputs, FileReader};
 use live::LiveReader;
@@ -51,11 +53,14 @@ impl CaptureStage {
             runtime: context.runtime.handle().clone(),
             progress: Arc::clone(&context.progress),
             observer: run.observer,
+            secrets: run.middleware.secret_names(),
         };
         match run.feed {
             Feed::Files(origin) => {
                 let (wanted, span) = (context.bodies, Arc::clone(&context.span));
-                let files = FileInputs { capture: run.capture, wanted, range: run.range, span };
+                let by_client = !run.middleware.carry_rules().is_empty();
+                let range = ReplayRange { by_client, ..run.range };
+                let files = FileInputs { capture: run.capture, wanted, range, span };
                 Self::Files(FileReader { origin, tap, files, channels })
             }
             Feed::Live(source) => Self::Live(LiveReader { source, tap, channels, frames, connections_wanted }),
@@ -80,6 +85,8 @@ pub(super) struct ReaderChannels {
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) progress: Arc<Progress>,
     pub(super) observer: Observer,
+    /// What is left out of the targets of requests that are reported.
+    pub(super) secrets: SecretNames,
 }
 
 impl ReaderChannels {

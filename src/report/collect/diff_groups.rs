@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::compare::{self, Difference, DifferencePart};
 use crate::exchange::{Head, wire_text};
 use crate::middleware;
+use crate::middleware::secret_names::SecretNames;
 use crate::replay::{RetainedResponse, TargetResponse};
 use crate::report::schema::diff_groups::{
     DiffExample, DiffGroup, DiffGroups, ExampleBodies, ExampleBody, ExampleRequest,
@@ -53,6 +54,8 @@ pub(crate) struct DiffGroupTally {
     of_routes: HashMap<RouteName, usize, foldhash::fast::RandomState>,
     bytes: usize,
     left_out: u64,
+    /// What is masked in excerpts of bodies.
+    secrets: SecretNames,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -91,6 +94,11 @@ pub(crate) struct DifferingPair<'a> {
 }
 
 impl DiffGroupTally {
+    /// No counts yet; in examples these are masked.
+    pub(crate) fn hiding(secrets: SecretNames) -> Self {
+        Self { secrets, ..Self::default() }
+    }
+
     /// Counts the differences of one pair of responses.
     pub(crate) fn take(&mut self, pair: DifferingPair<'_>, differences: &[Difference]) {
         let Some(route) = &pair.note.route else { return };
@@ -110,7 +118,7 @@ impl DiffGroupTally {
             }
             if count.examples.len() < MAX_EXAMPLES
                 && self.bytes < MAX_EXAMPLE_BYTES
-                && let Some(example) = example(pair, difference)
+                && let Some(example) = example(pair, difference, &self.secrets)
             {
                 self.bytes += example.weight();
                 count.examples.push(example);
@@ -256,7 +264,7 @@ fn shortened(mut text: String, most: usize) -> String {
     text
 }
 
-fn example(pair: DifferingPair<'_>, difference: &Difference) -> Option<DiffExample> {
+fn example(pair: DifferingPair<'_>, difference: &Difference, secrets: &SecretNames) -> Option<DiffExample> {
     let note = pair.note;
     let (request, curl) = shown_request(&note.text, note.body_len, pair.url)?;
     let is_whole = difference.place == DifferencePart::Status
@@ -268,7 +276,7 @@ fn example(pair: DifferingPair<'_>, difference: &Difference) -> Option<DiffExamp
         production: value(&difference.production),
         shadow: value(&difference.shadow),
         statuses: (Some(pair.production.status), pair.status),
-        bodies: if is_whole { bodies(pair) } else { None },
+        bodies: if is_whole { bodies(pair, secrets) } else { None },
         request,
         curl,
     })
@@ -291,16 +299,16 @@ pub(super) fn shown_request(text: &RequestText, body_len: u64, url: &str) -> Opt
 }
 
 /// Both bodies, where the target answered.
-fn bodies(pair: DifferingPair<'_>) -> Option<ExampleBodies> {
+fn bodies(pair: DifferingPair<'_>, secrets: &SecretNames) -> Option<ExampleBodies> {
     let response = pair.response?;
-    let production = body(pair.production.body_len, pair.production.kept.as_deref());
-    Some(ExampleBodies { production, shadow: body(response.body_len, response.kept.as_deref()) })
+    let production = body(pair.production.body_len, pair.production.kept.as_deref(), secrets);
+    Some(ExampleBodies { production, shadow: body(response.body_len, response.kept.as_deref(), secrets) })
 }
 
-fn body(len: u64, kept: Option<&RetainedResponse>) -> ExampleBody {
+fn body(len: u64, kept: Option<&RetainedResponse>, secrets: &SecretNames) -> ExampleBody {
     let content_type = kept.and_then(|kept| kept.head.get("content-type"));
     let content_type = content_type.map(|value| shortened(wire_text(value).into_owned(), MAX_PATH));
-    let text = kept.and_then(|kept| compare::excerpt(&kept.head, kept.body.as_deref()?));
+    let text = kept.and_then(|kept| compare::excerpt(&kept.head, kept.body.as_deref()?, secrets));
     ExampleBody { len, content_type, text }
 }
 

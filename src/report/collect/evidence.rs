@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exchange::Outcome;
+use crate::middleware::secret_names::SecretNames;
 use crate::replay::{Delivery, TargetId};
 use crate::report::schema::by_route::RouteSummary;
 use crate::report::schema::curves::Curves;
@@ -55,6 +56,12 @@ impl Evidence {
             kinds: DiffGroupTally::default(),
             times: TimelineTally::new(targets),
         }
+    }
+
+    /// Has these masked in examples.
+    pub(crate) fn hiding(mut self, secrets: SecretNames) -> Self {
+        self.kinds = DiffGroupTally::hiding(secrets);
+        self
     }
 
     /// Sets the time of the following events to now: the clock is not read for each one.

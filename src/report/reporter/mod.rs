@@ -200,7 +200,8 @@ impl Reporter {
             production: tally::ProductionTally::default(),
             capture_delay: LatencyHistogram::default(),
             results: ResultsWriter::new(settings.results),
-            evidence: Evidence::new(settings.started, settings.patterns, targets, settings.evidence),
+            evidence: Evidence::new(settings.started, settings.patterns, targets, settings.evidence)
+                .hiding(settings.compare.secrets().clone()),
             comparer: Arc::new(Comparer::new(settings.compare, hosts, baseline)),
             unread: None,
             defers: false,
