@@ -79,10 +79,12 @@ mod tests {
         check("Content-Encoding: gzip\r\n", b"no gzip", None);
         check("", &[0xff; 9], None);
         let long = "é".repeat(2_000);
-        let shown = excerpt(&Head::new(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()), long.as_bytes(), &SecretNames::default()).unwrap();
+        let shown =
+            excerpt(&Head::new(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()), long.as_bytes(), &SecretNames::default()).unwrap();
         assert!(shown.ends_with('…') && shown.len() <= MAX_EXCERPT + 3, "{}", shown.len());
         let many = format!("[{}1]", "1,".repeat(100_000));
-        let shown = excerpt(&Head::new(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()), many.as_bytes(), &SecretNames::default()).unwrap();
+        let shown =
+            excerpt(&Head::new(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()), many.as_bytes(), &SecretNames::default()).unwrap();
         assert!(shown.len() <= MAX_EXCERPT + 3);
         check("", &vec![b'a'; MAX_DECODED + 1], None);
     }

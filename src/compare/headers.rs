@@ -9,8 +9,8 @@ use super::common::common_len;
 use super::shown;
 use super::{CompareRules, ComparedResponse, Difference, DifferenceKind, DifferencePart, MAX_COMPARED_HEAD};
 use crate::exchange::{Head, HeaderLine, HeaderLines, wire_text};
-use crate::middleware::secret_names::SecretNames;
 use crate::middleware::redact::MASK;
+use crate::middleware::secret_names::SecretNames;
 
 /// Most header lines compared per head. With more, the result notes that there may be more differences.
 const MAX_LINES: usize = 100;
@@ -353,11 +353,7 @@ fn difference<'l, 'a>(
 }
 
 /// The lines of a name as they may be shown; `None` where there is none.
-fn header_difference<'a>(
-    name: &str,
-    values: impl Iterator<Item = &'a [u8]>,
-    secrets: &SecretNames,
-) -> Option<String> {
+fn header_difference<'a>(name: &str, values: impl Iterator<Item = &'a [u8]>, secrets: &SecretNames) -> Option<String> {
     let mut values = values.peekable();
     values.peek()?;
     if name == "set-cookie" {

@@ -72,7 +72,7 @@ pub(super) fn nodes(
         (production, shadow) => {
             let shown = |side: Option<&TreeNode<'_>>| side.map_or(Value::Null, |side| node(side, secrets));
             (shown(production), shown(shadow))
-        },
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::middleware::carry_set;
 use crate::middleware::file::Environment;
 use crate::middleware::limit::PerSecond;
 use crate::middleware::patterns::PatternBudget;
@@ -11,6 +10,7 @@ use crate::middleware::spec::FilterSpec;
 use crate::middleware::{
     ChainFile, ChainSettings, LimitSpec, PseudonymKey, RunIdentity, SampleKey, Template, allow_deny, name_value,
 };
+use crate::middleware::{carry, carry_set};
 use crate::replay::{self, ConnectionMode};
 
 use super::check::{each, parsed, regexes};
@@ -176,13 +176,11 @@ fn carry_links(settings: &ChainSettings, mistakes: &mut ConfigMistakes) {
     let rules = settings.carry_rules();
     for (at, rule) in rules.iter().enumerate() {
         if rules.iter().take(at).any(|earlier| earlier.name == rule.name) {
-            let why = format!("two carry links are called `{}`: the report could not tell them apart", rule.name);
-            mistakes.add("--filters", why);
+            mistakes.add("--filters", carry::same_name(&rule.name));
         }
     }
     if rules.len() > carry_set::MAX_RULES {
-        mistakes
-            .add("--filters", format!("there are {} carry links; {} are possible", rules.len(), carry_set::MAX_RULES));
+        mistakes.add("--filters", carry::too_many(rules.len()));
     }
     let of_target = |file: &ChainFile| file.links.iter().any(FilterSpec::carries);
     if let Some((_, file)) = settings.for_targets.iter().find(|(_, file)| of_target(file)) {

@@ -69,7 +69,9 @@ impl MaskedNames for SecretNames {
 fn masked(regex: &Regex, text: &[u8]) -> Option<Vec<u8>> {
     let (mut out, mut end) = (Vec::new(), 0);
     for groups in regex.captures_iter(text) {
-        let Some(found) = groups.get(1).or_else(|| groups.get(0)).filter(|found| found.start() >= end) else { continue };
+        let Some(found) = groups.get(1).or_else(|| groups.get(0)).filter(|found| found.start() >= end) else {
+            continue;
+        };
         out.extend_from_slice(text.get(end..found.start()).unwrap_or_default());
         // A number stays one: what stands around it may be JSON.
         let is_number = found.as_bytes().iter().all(u8::is_ascii_digit);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::carry::preview::CarryPreview;
 use super::inspect::inspect;
 use super::pacer::{RunChains, Timing, unfit};
 use super::passes::{KnownSpan, PassMapper, PassTag};
@@ -68,6 +69,7 @@ struct Preview {
     writes: bool,
     records: bool,
     needs_bodies: bool,
+    carried: CarryPreview,
     most: Option<u64>,
     taken: u64,
 }
@@ -99,6 +101,7 @@ impl Preview {
             writes: run.middleware.allow_writes,
             records: run.recorder.is_some(),
             needs_bodies: run.recorder.is_some() || !run.targets.is_empty(),
+            carried: CarryPreview::new(run.middleware.carry_rules()),
             most: run.most,
             taken: 0,
         }
@@ -158,7 +161,12 @@ impl Preview {
     }
 
     fn event(&mut self, event: Event, part: PassTag) {
-        let Event::Request(mut request) = event else { return };
+        let mut request = match event {
+            Event::Request(request) => request,
+            Event::Response { of, response } => return self.carried.response(of, Some(&response)),
+            Event::Damaged { of, .. } => return self.carried.response(of, None),
+            _ => return,
+        };
         if self.has_enough() {
             return;
         }
@@ -181,6 +189,7 @@ impl Preview {
             return self.tally.keep_back(&Outcome::filtered(ROUTE), None);
         }
         self.taken += 1;
+        self.carried.request(&mut request, self.chains.all.carried());
         self.send(request, &route, targets, clock);
     }
 
@@ -246,6 +255,7 @@ impl Preview {
 
     fn finish(mut self) -> DryRunTally {
         self.tally.remarks.extend(self.chains.remarks());
+        self.tally.carried = self.carried.finish();
         self.tally
     }
 }

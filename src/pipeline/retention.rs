@@ -136,11 +136,7 @@ impl<C> RetainingClient<C> {
 }
 
 /// Returns what `sending` yields; the response's head goes to `take` as soon as it has come, where the rest has not.
-async fn with_head<T>(
-    sending: impl Future<Output = T>,
-    progress: &ResponseProgress,
-    take: impl FnOnce(&Head),
-) -> T {
+async fn with_head<T>(sending: impl Future<Output = T>, progress: &ResponseProgress, take: impl FnOnce(&Head)) -> T {
     let (mut sending, mut take) = (std::pin::pin!(sending), Some(take));
     std::future::poll_fn(|cx| {
         let polled = sending.as_mut().poll(cx);

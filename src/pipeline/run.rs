@@ -17,6 +17,7 @@ use super::retention::RetentionRules;
 use crate::capture::{self, Source};
 use crate::compare::CompareRules;
 use crate::http1::{BodyPolicies, BodyPolicy};
+use crate::middleware::carry::CarryRule;
 use crate::middleware::{self, LoopHeader};
 use crate::recording::{Origin, Recorder};
 use crate::replay;
@@ -260,7 +261,7 @@ pub(super) fn interests(run: &Run) -> BodyPolicies {
         request_body: if recorded || sent { BodyPolicy::Keep } else { BodyPolicy::Count },
         response_body: match (recorded, sent) {
             (true, _) => BodyPolicy::Keep,
-            (false, true) if run.middleware.carry_rules().iter().any(|rule| rule.is_in_bodies()) => BodyPolicy::Keep,
+            (false, true) if run.middleware.carry_rules().iter().any(CarryRule::is_in_bodies) => BodyPolicy::Keep,
             (false, true) => RetentionRules::captured(&run.compare).map_or(BodyPolicy::Hash, BodyPolicy::Read),
             (false, false) => BodyPolicy::Count,
         },

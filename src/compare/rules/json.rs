@@ -3,8 +3,8 @@
 use super::RuleError;
 use crate::compare::met::Happened;
 use crate::compare::path::PathStep;
-use crate::middleware::secret_names::SecretNames;
 use crate::json_path::{self, Segment, Step};
+use crate::middleware::secret_names::SecretNames;
 
 /// Steps of all JSON paths together: a rule that goes past it is a mistake.
 pub(crate) const MAX_JSON_STEPS: usize = 256;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use regex::bytes::{Match, Regex};
 
+use super::carry_set::MAX_RULES;
 use super::json::JsonPath;
 use super::secret_names::RunSecrets;
 use super::{Context, Filter};
@@ -40,6 +41,16 @@ impl CarryRule {
     pub(crate) fn is_in_bodies(&self) -> bool {
         self.from.part() == ResponsePart::Body
     }
+}
+
+/// The mistake that two links have the same name.
+pub(crate) fn same_name(name: &str) -> String {
+    format!("two carry links are called `{name}`: the report could not tell them apart")
+}
+
+/// The mistake that there are so many links.
+pub(crate) fn too_many(links: usize) -> String {
+    format!("there are {links} carry links; {MAX_RULES} are possible")
 }
 
 /// The names and expressions under which `rules` find values.

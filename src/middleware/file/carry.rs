@@ -1,9 +1,12 @@
 //! The `carry` link: where values are issued, where they come back, and what happens until one is known.
 
-use super::super::carry::{CarryRule, UntilKnown, ValuePlace, ValueSource};
+use std::ops::Range;
+
+use super::super::carry::{self, CarryRule, UntilKnown, ValuePlace, ValueSource};
+use super::super::carry_set;
 use super::super::edit::FieldKind;
 use super::super::json::JsonPath;
-use super::super::spec::FilterAction;
+use super::super::spec::{FilterAction, FilterSpec};
 use super::edits;
 use super::reader::{Located, TomlReader, TomlTable};
 use super::words::{rule_name, time};
@@ -50,6 +53,24 @@ pub(super) fn carry(
         None => UntilKnown::default(),
     };
     Some(FilterAction::Carry(CarryRule { name: name?, from: source?, into: places?, until_known }))
+}
+
+/// What holds of all `carry` links of a file together.
+#[derive(Default)]
+pub(super) struct CarryNames(Vec<String>);
+
+impl CarryNames {
+    /// Takes the next link of the file, which stands at `span`.
+    pub(super) fn take(&mut self, link: &FilterSpec, span: Range<usize>, reader: &mut TomlReader<'_>) {
+        let FilterAction::Carry(rule) = &link.action else { return };
+        if self.0.contains(&rule.name) {
+            reader.wrong(span.clone(), carry::same_name(&rule.name));
+        }
+        if self.0.len() == carry_set::MAX_RULES {
+            reader.wrong(span, carry::too_many(self.0.len() + 1));
+        }
+        self.0.push(rule.name.clone());
+    }
 }
 
 /// `{ set-cookie = "PHPSESSID" }`.

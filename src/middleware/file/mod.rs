@@ -148,8 +148,12 @@ impl ChainFile {
         let mut table = TomlTable::root(root);
         let (links, cases) = (table.take("link"), table.take("test"));
         table.finish(reader, "at the top of a chain file", &["link", "test"]);
+        let mut names = carry::CarryNames::default();
         for table in reader.tables(links, "link") {
-            self.links.extend(links::link(table, reader));
+            let span = table.span.clone();
+            let Some(link) = links::link(table, reader) else { continue };
+            names.take(&link, span, reader);
+            self.links.push(link);
         }
         for table in reader.tables(cases, "test") {
             self.cases.extend(cases::case(table, reader));

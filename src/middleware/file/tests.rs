@@ -414,3 +414,13 @@ fn nothing_that_can_be_typed_panics() {
         read(sample.split_at(end).0).map(drop).ok();
     }
 }
+
+#[test]
+fn carry_links_have_names_of_their_own_and_are_not_too_many() {
+    let link = |name: usize| format!("[[link]]\ncarry = \"n{name}\"\nfrom = {{ set-cookie = \"sid\" }}\n");
+    let two = format!("{}{}", link(1), link(1));
+    assert_eq!(mistake(&two), "f.toml:4:1: two carry links are called `n1`: the report could not tell them apart");
+    let many = |count: usize| (0..count).map(link).collect::<String>();
+    assert!(read(&many(64)).is_ok());
+    assert_eq!(mistake(&many(65)), "f.toml:193:1: there are 65 carry links; 64 are possible");
+}

@@ -5,6 +5,7 @@
 //! counterpart of one is still on its way, the request waits for it.
 
 mod exchanges;
+pub(super) mod preview;
 mod values;
 
 use std::collections::BTreeMap;

@@ -164,7 +164,9 @@ impl CarriedValues {
         self.open.keep(of, open);
         while let Some((of, first)) = self.open.drop_first() {
             if let Some((client, issued)) = first.production {
-                ResponsePart::ALL.into_iter().for_each(|part| self.give_up((of, part), client, &issued));
+                for part in ResponsePart::ALL {
+                    self.give_up((of, part), client, &issued);
+                }
             }
         }
     }
@@ -175,13 +177,7 @@ impl CarriedValues {
     }
 
     /// Both have answered, as far as this part of their responses goes.
-    fn pair(
-        &mut self,
-        (of, part): (ExchangeId, ResponsePart),
-        client: IpAddr,
-        old: &IssuedByRule,
-        new: &IssuedByRule,
-    ) {
+    fn pair(&mut self, (of, part): (ExchangeId, ResponsePart), client: IpAddr, old: &IssuedByRule, new: &IssuedByRule) {
         let carried = self.carried.peek(&of).cloned().unwrap_or_default();
         for rule in (0..self.rules.len()).filter(|rule| self.part(*rule) == part).collect::<Vec<_>>() {
             let under = |issued: &IssuedByRule| {

@@ -169,7 +169,10 @@ impl<'a> LiveOutbox<'a> {
         if self
             .channels
             .facts
-            .try_send(ReportEvent::Ended { note: Box::new(request_record(request, false, &self.channels.secrets)), outcome })
+            .try_send(ReportEvent::Ended {
+                note: Box::new(request_record(request, false, &self.channels.secrets)),
+                outcome,
+            })
             .is_err()
         {
             self.unheard.shed += 1;
@@ -204,8 +207,8 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::middleware::secret_names::SecretNames;
     use crate::exchange::{Body, ConnectionId, Head, RequestState, Response};
+    use crate::middleware::secret_names::SecretNames;
     use crate::pipeline::budget::Budget;
     use crate::pipeline::observer::Observer;
     use crate::testing;

@@ -29,8 +29,23 @@ pub struct DryRunTally {
     pub destinations: Vec<DestinationTally>,
     /// Due time of the last request, from the start of the run; `None` without a schedule.
     pub length: Option<Duration>,
+    /// What would be carried from responses into later requests, rule by rule.
+    pub carried: Vec<CarryForecast>,
     /// Remarks for people.
     pub remarks: Vec<String>,
+}
+
+/// What one rule would carry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CarryForecast {
+    /// Name of the rule.
+    pub rule: String,
+    /// Values that production issued to requests that would go out.
+    pub issued: u64,
+    /// Requests that bring such a value back.
+    pub known: u64,
+    /// Requests with a value that no response before them had issued.
+    pub unknown: u64,
 }
 
 /// Counts of one destination.

@@ -21,14 +21,25 @@ pub(super) fn carry(page: &mut TextReport, target: &TargetSummary) {
     }
 }
 
+/// Of a rule under which production issued nothing.
+const NOTHING_ISSUED: &str = "nothing was learnt, since production issued no value to a request that went out (is \
+                              `from` right, are the logins in the capture, are they sent: --allow-writes)";
+/// Of a rule under which the target issued nothing.
+const NOTHING_LEARNT: &str = "nothing was learnt, since the target issued no value where production did (do its logins \
+                              fail? see the differences of their routes)";
+
 fn rule(name: &str, counts: &CarrySummary) -> String {
     let requests = |count: u64| counted(count, "request");
     let values = |count: u64| counted(count, "value");
-    let mut text = format!(
-        "{name}: {} went out with one of {} that the target issued",
-        requests(counts.carried),
-        values(counts.learnt)
-    );
+    let mut text = match (counts.learnt, counts.not_issued) {
+        (0, 0) => format!("{name}: {NOTHING_ISSUED}"),
+        (0, _) => format!("{name}: {NOTHING_LEARNT}"),
+        (learnt, _) => format!(
+            "{name}: {} went out with one of {} that the target issued",
+            requests(counts.carried),
+            values(learnt)
+        ),
+    };
     if counts.waited > 0 {
         write!(text, ", {} after a wait", number(counts.waited)).ok();
     }
@@ -67,6 +78,11 @@ mod tests {
         let counts = CarrySummary { learnt: 1, carried: 20_000, ..CarrySummary::default() };
         let all_right = "session: 20,000 requests went out with one of 1 value that the target issued";
         assert_eq!(rule("session", &counts), all_right);
+        let nothing = CarrySummary { unknown: 3, unknown_values: 1, ..CarrySummary::default() };
+        assert!(rule("s", &nothing).starts_with("s: nothing was learnt, since production issued no value"));
+        assert!(rule("s", &nothing).contains("--allow-writes); 3 requests had 1 value without"));
+        let nothing = CarrySummary { not_issued: 1, ..CarrySummary::default() };
+        assert!(rule("s", &nothing).contains("since the target issued no value where production did"));
         let counts = CarrySummary {
             learnt: 1_000,
             carried: 3,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{NARROWEST, Severity, TextReport, WIDEST};
 use crate::exchange::wire_text;
-use crate::report::collect::dry_run::{DestinationTally, DryRunTally, SHOWN_REQUESTS};
+use crate::report::collect::dry_run::{CarryForecast, DestinationTally, DryRunTally, SHOWN_REQUESTS};
 use crate::report::render::listing::shortened;
 use crate::report::schema::counts::CountMap;
 use crate::report::units::{bytes, counted, duration, number, percent};
@@ -29,6 +29,10 @@ pub fn dry_run(tally: &DryRunTally, width: usize, color: bool) -> String {
     for destination in &tally.destinations {
         of_destination(&mut page, destination, tally.seen);
     }
+    if !tally.carried.is_empty() {
+        page.title("Carried, where the target issues a value wherever production did");
+        tally.carried.iter().for_each(|forecast| page.wrapped(&format!("  {}", carried(forecast)), 4, Severity::Plain));
+    }
     if !tally.remarks.is_empty() {
         page.title("Not counted here");
         tally.remarks.iter().for_each(|remark| page.wrapped(&format!("  {remark}"), 2, Severity::Plain));
@@ -48,6 +52,19 @@ pub fn passed(tally: &DryRunTally, width: usize, color: bool) -> String {
         page.wrapped(&format!("  {} to target {target}", number(*count)), 4, Severity::Plain);
     }
     page.out
+}
+
+fn carried(forecast: &CarryForecast) -> String {
+    let CarryForecast { rule, issued, known, unknown } = forecast;
+    if *issued == 0 && *unknown == 0 {
+        return format!("{rule}: no value of it is in what would be sent, nor in production's responses to that");
+    }
+    let mut text =
+        format!("{rule}: {} issued, {} with one of them", counted(*issued, "value"), counted(*known, "request"));
+    if *unknown > 0 {
+        write!(text, "; {} with a value that no response before had issued", counted(*unknown, "request")).ok();
+    }
+    text
 }
 
 fn reasons(page: &mut TextReport, reasons: &CountMap) {
@@ -118,6 +135,10 @@ mod tests {
         tally.seen = 4;
         tally.length = Some(Duration::from_secs(90));
         tally.keep_back(&Outcome::filtered("writes"), None);
+        tally.carried = vec![
+            CarryForecast { rule: "session".to_owned(), issued: 50, known: 400, unknown: 3 },
+            CarryForecast { rule: "csrf".to_owned(), ..CarryForecast::default() },
+        ];
         let one = request(1, "GET /a/1 HTTP/1.1\r\n\r\n");
         for _ in 0..3 {
             tally.destinations[0].send(&one, "GET /a/{id}", || b"GET /a/1 HTTP/1.1\r\nHost: x\x1b[2J\r\n\r\n".to_vec());
@@ -138,5 +159,10 @@ mod tests {
             ]
         );
         assert!(!text.contains('\x1b'), "{text}");
+        let carried = "\n\nCarried, where the target issues a value wherever production did\n  session: 50 values \
+                       issued, 400 requests with one of them; 3 requests with a\n    value that no response before had \
+                       issued\n  csrf: no value of it is in what would be sent, nor in production's responses\n    to \
+                       that\n";
+        assert!(text.ends_with(carried), "{text}");
     }
 }
