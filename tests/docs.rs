@@ -9,7 +9,7 @@ use std::process::Command;
 
 use regex::{Captures, Regex};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "shadow",
     "replay",
     "record",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 11] = [
     "interfaces",
     "control",
     "demo",
+    "gor",
     "completions",
     "man",
 ];
@@ -120,7 +121,11 @@ fn flags() -> BTreeMap<&'static str, BTreeMap<String, Option<String>>> {
         let short = |found: &Captures<'_>| found.get(1).map(|short| short.as_str().to_owned());
         (command, flag.captures_iter(&help).map(|found| (found[2].to_owned(), short(&found))).collect())
     };
-    COMMANDS.into_iter().map(of).collect()
+    let mut all: BTreeMap<_, _> = COMMANDS.into_iter().map(of).collect();
+    // Those of GoReplay are words to clap.
+    let others = shadowtap::config::gor::FLAGS.iter().map(|flag| flag.name).chain(["print"]);
+    all.insert("gor", others.map(|name| (format!("--{name}"), None)).collect());
+    all
 }
 
 /// The command lines on a page, a continued one as one.

@@ -117,6 +117,14 @@ pub(super) fn at_least_one(typed: &str) -> Result<usize, String> {
     }
 }
 
+/// A number of records of a file.
+pub(super) fn records(typed: &str) -> Result<u64, String> {
+    match typed.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("`{typed}` is not a number of records; write a whole number from 1")),
+    }
+}
+
 /// A length of time, or `default` where nothing was typed or there is a mistake.
 pub(super) fn duration_or(
     flag: &str,

@@ -22,6 +22,7 @@ mod check;
 mod compare;
 mod external;
 mod gates;
+pub mod gor;
 mod inspect;
 mod live;
 mod mistakes;
@@ -125,6 +126,9 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
     let mut warnings = Vec::new();
     let capture = capture_settings(typed.capture, &mut mistakes);
     let range = range::range(&typed.range, &capture.files, &mut mistakes);
+    if typed.dry_run.dry_run && range.passes == range::FOREVER {
+        mistakes.add("--loop forever and --dry-run", "a dry run that has no end tells nothing: leave out --loop");
+    }
     let names = names(&typed.send);
     chain::unsampled(&typed.select, typed.protection.ramp.is_some(), &mut warnings);
     let middleware = chain::settings(
@@ -145,6 +149,8 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
     let outputs = outputs::all(&typed.report, &capture, &mut mistakes);
     let patterns = outputs::routes(typed.report.routes.routes.as_deref(), &mut mistakes);
     let monitoring = monitoring::monitoring(&typed.monitoring, &mut mistakes);
+    let ending = typed.ending.duration.as_deref();
+    let duration = ending.and_then(|typed| mistakes.keep("--duration", check::long_time(typed)));
     let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
     let source = check::open(&capture, &mut mistakes);
     let (Some(source), true) = (source, mistakes.is_empty()) else { return Err(mistakes) };
@@ -164,7 +170,7 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
         ..Run::of_files(source)
     };
     let control = protection::control(typed.control.control.as_deref(), false);
-    Ok(RunConfig { run, live: None, control, outputs, quiet: monitoring.quiet, duration: None, warnings })
+    Ok(RunConfig { run, live: None, control, outputs, quiet: monitoring.quiet, duration, warnings })
 }
 
 /// Splits a value of `--to`: an address, or a name for routes and an address, `new=https://new.example.com`.

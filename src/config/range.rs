@@ -10,6 +10,9 @@ use crate::capture;
 use crate::exchange::Timestamp;
 use crate::replay::range::{CaptureWindow, Moment, ReplayRange};
 
+/// Passes of a replay without an end.
+pub(super) const FOREVER: u32 = u32::MAX;
+
 /// Returns which part of `files` is replayed, and how often.
 pub(super) fn range(typed: &typed::Range, files: &[PathBuf], mistakes: &mut ConfigMistakes) -> ReplayRange {
     let moment = |flag, typed: &Option<String>, mistakes: &mut ConfigMistakes| {
@@ -47,7 +50,10 @@ fn can_be_read_again(file: &std::path::Path) -> bool {
 fn passes(typed: &str) -> Result<u32, String> {
     match typed.parse() {
         Ok(passes) if passes > 0 => Ok(passes),
-        _ => Err(format!("`{typed}` is not a number of passes; write how often the files are replayed, such as 3")),
+        _ if typed == "forever" => Ok(FOREVER),
+        _ => Err(format!(
+            "`{typed}` is not a number of passes; write how often the files are replayed, such as 3, or forever"
+        )),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::serve::control::SocketLocation;
 use super::mistakes::ConfigMistakes;
 use super::monitoring::{self, Monitoring};
 use super::protection::{self, ProtectionSettings};
-use super::{Outputs, chain, check, compare, external, gates, live, outputs, typed};
+use super::{Output, Outputs, chain, check, compare, external, gates, live, outputs, typed};
 
 /// A run that was asked for, checked. Nothing was made or sent for it yet.
 pub struct RunConfig {
@@ -145,6 +145,7 @@ fn finish(
     let patterns = outputs::routes(report.routes.routes.as_deref(), &mut mistakes);
     let recorder = recorder(recording, &middleware, &mut mistakes, &mut warnings);
     let recorder = recorder.map(|recorder| recorder.with_mode(outputs.mode));
+    only_one_on_stdout(recorder.as_ref(), &outputs, &mut mistakes);
     unseen_frames(recorder.as_ref(), external.is_some(), &mut mistakes);
     let Monitoring { server, quiet } = monitoring::monitoring(monitoring, &mut mistakes);
     let (most, duration) = limits(running, &mut mistakes);
@@ -182,6 +183,17 @@ fn finish(
     Ok(RunConfig { run, live: Some(opened), control, outputs, quiet, duration, warnings })
 }
 
+/// Checks that a recording on standard output has it to itself.
+fn only_one_on_stdout(recorder: Option<&Recorder>, outputs: &Outputs, mistakes: &mut ConfigMistakes) {
+    if !recorder.is_some_and(|recorder| recorder.target().is_standard_output()) {
+        return;
+    }
+    let others = [("--summary", &outputs.summary), ("--results", &outputs.results), ("--report", &outputs.report)];
+    for (flag, _) in others.iter().filter(|(_, output)| **output == Some(Output::Stdout)) {
+        mistakes.add(format!("--output and {flag}"), "cannot both go to standard output");
+    }
+}
+
 /// Checks that no middleware is to change what is recorded as frames.
 fn unseen_frames(recorder: Option<&Recorder>, is_external: bool, mistakes: &mut ConfigMistakes) {
     if is_external && recorder.is_some_and(|recorder| recorder.target().format().takes_frames()) {
@@ -211,21 +223,42 @@ fn recorder(
     warnings: &mut Vec<String>,
 ) -> Option<Recorder> {
     let Some(output) = typed.output.as_deref() else {
-        for (flag, given) in [("--rotate-size", &typed.rotate_size), ("--rotate-every", &typed.rotate_every)] {
+        let rotations = [
+            ("--rotate-size", &typed.rotate_size),
+            ("--rotate-every", &typed.rotate_every),
+            ("--rotate-count", &typed.rotate_count),
+        ];
+        for (flag, given) in rotations {
             if given.is_some() {
                 mistakes.add(flag, "there is nothing to rotate without --output");
             }
+        }
+        if typed.format.is_some() {
+            mistakes.add("--format", "there is nothing to write without --output");
+        }
+        if typed.append {
+            mistakes.add("--append", "there is nothing to append to without --output");
         }
         return None;
     };
     let size = typed.rotate_size.as_deref().and_then(|typed| mistakes.keep("--rotate-size", check::size(typed)));
     let every =
         typed.rotate_every.as_deref().and_then(|typed| mistakes.keep("--rotate-every", check::long_time(typed)));
-    let target = mistakes.keep("--output", OutputPath::new(output))?;
+    let count = typed.rotate_count.as_deref().and_then(|n| mistakes.keep("--rotate-count", check::records(n)));
+    let format = check::parsed("--format", typed.format.as_deref(), mistakes);
+    let target = format.map_or_else(|| OutputPath::new(output), |format| OutputPath::of_format(output, format));
+    let target = mistakes.keep("--output", target)?;
+    if typed.append && (size.is_some() || every.is_some() || count.is_some()) {
+        mistakes.add("--append", "a file that is gone on in has no end: leave out --append, or the rotation");
+    }
+    if typed.append && target.format().takes_frames() {
+        mistakes.add("--append", "a capture file has one beginning: record to .gor or .jsonl, or leave --append out");
+    }
     if target.format().takes_frames() {
         frames_only(middleware, mistakes, warnings);
     }
-    Some(Recorder::new(target, Rotation { size: size.map(|size| size as u64), every }))
+    let rotation = Rotation { size: size.map(|size| size as u64), every, records: count };
+    Some(Recorder::new(target, rotation).appending(typed.append))
 }
 
 /// Checks for settings that a capture file cannot support.

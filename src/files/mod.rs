@@ -9,7 +9,7 @@ mod folder;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -130,6 +130,32 @@ impl From<Refused> for io::Error {
 pub(crate) fn create_new(path: &Path, mode: FileMode) -> io::Result<File> {
     let (folder, name) = Folder::of(path, Some(mode.of_folder()))?;
     Ok(create(&folder, name, mode)?)
+}
+
+/// Opens a file to be written behind what is in it, or makes it. Where what is there does not end with `end`, that is
+/// written first: what was cut short takes nothing of what follows with it. Returns the file, and whether it was there.
+///
+/// # Errors
+///
+/// Where a link is not to be followed, the file is another user's or no file, or the system refuses.
+pub(crate) fn append(path: &Path, mode: FileMode, end: &[u8]) -> io::Result<(File, bool)> {
+    let (folder, name) = Folder::of(path, Some(mode.of_folder()))?;
+    let Some(stat) = folder.entry(name)? else { return Ok((create(&folder, name, mode)?, false)) };
+    judge(path, &folder, &stat)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(Refused::Kind { path: path.to_owned() }.into());
+    }
+    let flags = THERE.difference(OFlags::WRONLY) | OFlags::RDWR | OFlags::APPEND;
+    let mut file = File::from(rustix::fs::openat(&folder.fd, name, flags, Mode::empty())?);
+    judge(path, &folder, &rustix::fs::fstat(file.as_fd())?)?;
+    let len = file.seek(SeekFrom::End(0))?;
+    let mut last = vec![0; end.len().min(usize::try_from(len).unwrap_or(usize::MAX))];
+    file.seek(SeekFrom::Start(len - last.len() as u64))?;
+    file.read_exact(&mut last)?;
+    if len > 0 && last != end {
+        file.write_all(end)?;
+    }
+    Ok((file, true))
 }
 
 /// Makes a folder, and those on the way to it, where they are missing.
@@ -381,6 +407,21 @@ mod tests {
         create_new(&shared, "0640".parse().unwrap()).unwrap();
         assert_eq!(mode_of(&shared), 0o640);
         assert_eq!(mode_of(shared.parent().unwrap()), 0o750, "whatever the umask is");
+    }
+
+    #[test]
+    fn what_is_appended_stands_behind_what_was_there_even_if_that_was_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        for (text, there) in [("one\n", false), ("two", true), ("three\n", true)] {
+            let (mut file, was_there) = append(&path, FileMode::default(), b"\n").unwrap();
+            assert_eq!(was_there, there);
+            file.write_all(text.as_bytes()).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
+        let link = folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        assert!(append(&link, FileMode::default(), b"").unwrap_err().to_string().contains("symbolic link"));
     }
 
     #[test]

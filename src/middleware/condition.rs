@@ -40,6 +40,8 @@ pub enum Test {
     Cookie(NamedValue),
     /// A query parameter, decoded.
     Param(NamedValue),
+    /// User and password of basic authentication (RFC 7617), decoded.
+    BasicAuth(Regex),
     /// The content of the body, transfer coding removed.
     Body(PatternSet),
     /// The body has more bytes than this.
@@ -138,6 +140,10 @@ impl Test {
                 named.asks(values.map(Cow::Borrowed))
             }
             Self::Param(named) => named.asks(query::values(context.path_and_query(request), &named.name)),
+            Self::BasicAuth(regex) => {
+                let user = context.fields(request).get("authorization").and_then(basic_auth);
+                user.is_some_and(|user| regex.is_match(&user))
+            }
             Self::Body(patterns) => request.body.content().is_some_and(|content| {
                 context.may_search(patterns.steps(content.len())) && patterns.is_match(&content)
             }),
@@ -245,6 +251,13 @@ impl MediaType {
 pub(super) fn media_type<'a>(request: &'a Request, context: &'a Context) -> Option<&'a [u8]> {
     let value = context.fields(request).get("content-type")?;
     value.split(|byte| *byte == b';').next().map(<[u8]>::trim_ascii)
+}
+
+/// Returns `user:password` of an Authorization header; `None` where it is of another scheme, or no base64.
+fn basic_auth(value: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, coded) = value.split_at_checked(6)?;
+    let is_basic = scheme.eq_ignore_ascii_case(b"basic ");
+    is_basic.then(|| data_encoding::BASE64.decode(coded.trim_ascii()).ok()).flatten()
 }
 
 fn is_within(client: IpAddr, networks: &[IpNet]) -> bool {

@@ -94,6 +94,44 @@ impl fmt::Display for SampleKey {
     }
 }
 
+/// Hash of a key, from which the sample is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyHash {
+    /// XXH3-64 over seed, kind and key: any share, and other sessions with another seed.
+    #[default]
+    Xxh3,
+    /// FNV-1a of 32 bits over the key alone, by whole per cents: the sessions that `GoReplay` chooses.
+    Fnv32,
+}
+
+/// Error for an unknown hash.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{typed}` is no hash of keys; write xxh3, or fnv32 for the sessions that GoReplay chooses")]
+pub struct KeyHashError {
+    /// Text as typed.
+    pub typed: String,
+}
+
+impl FromStr for KeyHash {
+    type Err = KeyHashError;
+
+    fn from_str(typed: &str) -> Result<Self, KeyHashError> {
+        match typed {
+            "xxh3" => Ok(Self::Xxh3),
+            "fnv32" => Ok(Self::Fnv32),
+            _ => Err(KeyHashError { typed: typed.to_owned() }),
+        }
+    }
+}
+
+/// Returns the rank of a key among all: such that a share of N % takes the keys whose FNV-1a modulo 100 is below N.
+fn percent_rank(key: &[u8]) -> u64 {
+    let fnv = key.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    // The middle of the hundredth, so that no rounding of the share matters.
+    let middle = (u128::from(fnv % 100) * 2 + 1) << 64;
+    u64::try_from(middle / 200).unwrap_or(u64::MAX)
+}
+
 /// Hashes of one key.
 #[derive(Clone, Debug)]
 pub(super) struct KeyHasher {
@@ -104,6 +142,12 @@ pub(super) struct KeyHasher {
 impl KeyHasher {
     pub(super) fn new(key: SampleKey, seed: u64) -> Self {
         Self { hasher: SeededHasher::new(seed, &key), key }
+    }
+
+    /// The same, hashed like this.
+    pub(super) fn hashed_by(mut self, hash: KeyHash) -> Self {
+        self.hasher.hash = hash;
+        self
     }
 
     pub(super) const fn key(&self) -> &SampleKey {
@@ -137,6 +181,7 @@ const MAX_SHORT: usize = 128;
 #[derive(Clone, Debug)]
 pub(super) struct SeededHasher {
     prefix: Vec<u8>,
+    hash: KeyHash,
 }
 
 impl SeededHasher {
@@ -145,10 +190,13 @@ impl SeededHasher {
         prefix.extend_from_slice(kind.to_string().as_bytes());
         // No kind has a zero byte in it: kind and key cannot run into each other.
         prefix.push(0);
-        Self { prefix }
+        Self { prefix, hash: KeyHash::default() }
     }
 
     pub(super) fn hash(&self, key: &[u8]) -> u64 {
+        if self.hash == KeyHash::Fnv32 {
+            return percent_rank(key);
+        }
         let mut short = [0; MAX_SHORT];
         let len = self.prefix.len() + key.len();
         if let Some(whole) = short.get_mut(..len) {

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::str::FromStr;
 
 use super::context::HeadFields;
-use super::key::{KeyHasher, SeededHasher};
+use super::key::{KeyHash, KeyHasher, SeededHasher};
 use super::{Context, DynamicShare, Filter, SampleKey, Share};
 use crate::exchange::{Outcome, Request};
 
@@ -96,6 +96,12 @@ impl Sampler {
     #[must_use]
     pub(crate) fn with_missing(self, missing: MissingKey) -> Self {
         Self { missing, ..self }
+    }
+
+    /// The same sampler, with keys hashed like this.
+    #[must_use]
+    pub(crate) fn with_hash(self, hash: KeyHash) -> Self {
+        Self { by_key: self.by_key.hashed_by(hash), ..self }
     }
 
     /// The same sampler, of whatever share the dial stands at.

@@ -6,9 +6,12 @@ use super::body::{EditJson, ReplaceBody};
 use super::carry::{CarryLink, CarryRule};
 use super::condition::{Condition, Test};
 use super::credentials::Credentials;
+use super::key::KeyHash;
 use super::limit::{LimitSpec, Limiter};
 use super::path::ReplacePath;
 use super::redact::Redact;
+use super::replace_url::ReplaceUrl;
+use super::round_robin::RoundRobin;
 use super::route::Router;
 use super::sample::MissingKey;
 use super::{Context, Filter, Rewrite, SampleKey, Sampler, Share};
@@ -38,6 +41,8 @@ pub enum FilterAction {
     Rewrite(Rewrite),
     /// Edits the path.
     Path(ReplacePath),
+    /// Edits path and query.
+    Url(ReplaceUrl),
     /// Edits the body as text.
     Body(ReplaceBody),
     /// Edits the body as JSON.
@@ -48,6 +53,8 @@ pub enum FilterAction {
     Redact(Redact),
     /// Takes a share.
     Sample(SampleSpec),
+    /// Takes every n-th.
+    RoundRobin(RoundRobin),
     /// Takes no more than so many.
     Limit(LimitSpec),
     /// Chooses targets.
@@ -67,6 +74,8 @@ pub struct SampleSpec {
     pub seed: u64,
     /// Treatment of requests without the key.
     pub missing: MissingKey,
+    /// Hash of the keys.
+    pub hash: KeyHash,
 }
 
 impl FilterSpec {
@@ -83,12 +92,14 @@ impl FilterSpec {
             }
             FilterAction::Rewrite(link) => Box::new(link.clone()),
             FilterAction::Path(link) => Box::new(link.clone()),
+            FilterAction::Url(link) => Box::new(link.clone()),
+            FilterAction::RoundRobin(link) => Box::new(*link),
             FilterAction::Body(link) => Box::new(link.clone()),
             FilterAction::Json(link) => Box::new(link.clone()),
             FilterAction::Credentials(link) => Box::new(link.clone()),
             FilterAction::Redact(link) => Box::new(link.clone().named(self.name.as_ref())),
-            FilterAction::Sample(SampleSpec { share, by, seed, missing }) => {
-                Box::new(Sampler::new(*share, by.clone(), *seed).with_missing(*missing))
+            FilterAction::Sample(SampleSpec { share, by, seed, missing, hash }) => {
+                Box::new(Sampler::new(*share, by.clone(), *seed).with_missing(*missing).with_hash(*hash))
             }
             FilterAction::Limit(limits) => Box::new(Limiter::new(limits)),
             FilterAction::Route(link) => Box::new(link.clone()),
@@ -112,6 +123,7 @@ impl FilterSpec {
             FilterAction::Drop(_) => "drop",
             FilterAction::AllowWrites(_) => "allow-writes",
             FilterAction::Sample(_) => "sample",
+            FilterAction::RoundRobin(_) => "round-robin",
             FilterAction::Limit(_) => "limit",
             FilterAction::Route(_) => "route",
             FilterAction::Redact(_) => "redact",
@@ -123,8 +135,8 @@ impl FilterSpec {
     /// Returns whether it can end a request, other than a write.
     #[must_use]
     pub(crate) const fn selects(&self) -> bool {
-        use FilterAction::{Drop, Limit, Only, Route, Sample};
-        matches!(self.action, Only(_) | Drop(_) | Sample(_) | Limit(_) | Route(_))
+        use FilterAction::{Drop, Limit, Only, RoundRobin, Route, Sample};
+        matches!(self.action, Only(_) | Drop(_) | Sample(_) | RoundRobin(_) | Limit(_) | Route(_))
     }
 
     /// Returns whether it can change a request.

@@ -23,6 +23,7 @@ mod disk;
 mod dry_run;
 mod ends;
 mod everything;
+mod gor;
 mod interfaces;
 mod legs;
 mod own;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
     let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
     let nft = lacks.or_else(|| trials::missing(&["nft"]).into_iter().next());
     let unshare = lacks.or_else(|| trials::missing(&["unshare"]).into_iter().next());
-    let trials: [Row<'_>; 39] = [
+    let trials: [Row<'_>; 42] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -86,6 +87,9 @@ fn main() -> ExitCode {
         ("who has the folder of sockets gets nothing of root", root, planted::folder_of_sockets),
         ("what others have planted is no output of root", root, planted::outputs),
         ("who exchanges outputs gets nothing of root", root, planted::raced),
+        ("GoReplay's line records as GoReplay does, and a restart destroys nothing", lacks, gor::recorded),
+        ("GoReplay's line prints its records", lacks, gor::printed),
+        ("the ramp of nine restarts runs unchanged, and as one line", lacks, gor::ramp),
         ("only its user and root speak to a run, and nothing is left of its socket", root, planted::steered),
     ];
     let all = net::trials(&trials).into_iter().chain(net::trials(&of_rights(lacks))).collect();

@@ -27,6 +27,7 @@ pub(crate) enum Command {
     Interfaces(InterfacesCommand),
     Control(ControlArguments),
     Demo(DemoCommand),
+    Gor(GorCommand),
     Completions(CompletionsCommand),
     Man(ManCommand),
 }
@@ -92,6 +93,24 @@ pub(crate) struct InterfacesCommand {
     /// Print JSON: one object per interface
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
+}
+
+/// Run GoReplay's command line: print the command of shadowtap that does the same, then do it.
+///
+/// Takes the flags of GoReplay 2.0.0, or refuses them by name and says what to use instead. --print only prints. Under the
+/// name `gor` (a link to shadowtap) it takes them directly.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shadowtap gor --print --input-raw :8080 --output-http 'https://app|5%'
+  sudo shadowtap gor --input-raw :8080 --output-http 'https://app|5%'
+  shadowtap gor --input-file 'requests.gor|200%' --output-http http://staging:8080
+
+docs/from-goreplay.md has every flag, and what becomes of it.")]
+pub(crate) struct GorCommand {
+    /// Flags of GoReplay, and --print
+    #[arg(required = true, value_name = "FLAG", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<std::ffi::OsString>,
 }
 
 /// Print a completion script for your shell.

@@ -52,7 +52,9 @@ fn writes(outputs: &Outputs, recorder: Option<&Recorder>, socket: Option<&Socket
         Output::File(path) => Some(path.clone()),
         Output::Stdout => None,
     });
-    let recording = recorder.map(|recorder| folder_of_pattern(&recorder.target().to_string()));
+    let recording = recorder
+        .filter(|recorder| !recorder.target().is_standard_output())
+        .map(|recorder| folder_of_pattern(&recorder.target().to_string()));
     files.chain(recording).chain(socket.map(|socket| socket.path().to_owned())).collect()
 }
 

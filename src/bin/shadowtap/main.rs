@@ -8,6 +8,7 @@ mod demo;
 mod dry_run;
 mod filters;
 mod gates;
+mod gor;
 mod inspect;
 mod interfaces;
 mod live;
@@ -54,18 +55,33 @@ const GATE_FAILED: u8 = 1;
 const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(gor::words(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return usage(&meant::with_tip(error)),
     };
-    let format = cli.command.log_format().and_then(|typed| LogFormat::parse(typed).ok()).unwrap_or_default();
+    let (command, stay) = match cli.command {
+        Command::Gor(args) => match gor::translate(&args) {
+            Ok(Some(run)) => run.into_parts(),
+            Ok(None) => return ExitCode::SUCCESS,
+            Err(error) => return trouble(&error),
+        },
+        command => (command, None),
+    };
+    let format = command.log_format().and_then(|typed| LogFormat::parse(typed).ok()).unwrap_or_default();
     output::log_as(format);
-    output::be_quiet(cli.command.is_quiet());
+    output::be_quiet(command.is_quiet());
     log(format);
     if let Err(error) = signals::survive_file_limits() {
         print_line(&format!("warning: a limit on file sizes (ulimit -f) would end this run: {error}"));
     }
-    let ended = match cli.command {
+    let ended = gor::stay(stay, run_command(command));
+    warnings::print_repeats();
+    ended.unwrap_or_else(|error| trouble(&error))
+}
+
+/// Runs a command to its end.
+fn run_command(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Shadow(args) => live::shadow(args),
         Command::Replay(args) => replay::run(args),
         Command::Record(args) => live::record(args),
@@ -77,9 +93,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::command(&args),
         Command::Completions(args) => manuals::completions(&args),
         Command::Man(args) => manuals::man(&args),
-    };
-    warnings::print_repeats();
-    ended.unwrap_or_else(|error| trouble(&error))
+        Command::Gor(_) => anyhow::bail!("a translated command is no command of GoReplay"),
+    }
 }
 
 /// Prints warnings of the library on standard error; with `SHADOWTAP_LOG=debug` its whole log.

@@ -40,6 +40,7 @@ pub(crate) fn run(config: RunConfig, prepared: Prepared) -> anyhow::Result<ExitC
     let Prepared { kind, socket, results, hang_up, allow_empty, scope } = prepared;
     run.results = results;
     run.command_line = masking::command_line(std::env::args());
+    let recording = run.recorder.as_ref().is_some_and(|recorder| recorder.target().is_standard_output());
     let stop = Stop::listen(&run.capture.halt, hang_up)?;
     announce_server(run.server.as_ref());
     let progress = Arc::new(Progress::default());
@@ -52,7 +53,7 @@ pub(crate) fn run(config: RunConfig, prepared: Prepared) -> anyhow::Result<ExitC
     let summary = summary?;
     gates::tell_unread(&summary);
     let nothing_sent = gates::nothing_sent(&summary, allow_empty);
-    write(&outputs, &summary)?;
+    write(&outputs, recording, &summary)?;
     Ok(gates::ending(&summary, nothing_sent || summary.results_failed || summary.recording_failed()))
 }
 
@@ -79,11 +80,12 @@ async fn ended(stop: Stop, after: Option<Duration>) {
 }
 
 /// The report for people, and the summary and the page where they were asked for. Where one fails, the
-/// others are written all the same.
-fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> {
+/// others are written all the same. `recording` says whether standard output is taken by a recording.
+fn write(outputs: &Outputs, recording: bool, summary: &Summary) -> anyhow::Result<()> {
     let written = outputs.summary.as_ref().map_or(Ok(()), |output| write_summary(output, outputs.mode, summary));
     let page = outputs.report.as_ref().map_or(Ok(()), |output| write_page(output, outputs.mode, summary));
-    let stdout_is_taken = [&outputs.summary, &outputs.results, &outputs.report].contains(&&Some(Output::Stdout));
+    let stdout_is_taken =
+        recording || [&outputs.summary, &outputs.results, &outputs.report].contains(&&Some(Output::Stdout));
     let shown = if stdout_is_taken {
         let text =
             text::report(summary, terminal::or_default(terminal::width_of_stderr()), terminal::color_on_stderr());

@@ -24,7 +24,7 @@ pub use output::{Mode, Report, Routes};
 pub use protection::Protection;
 pub use range::Range;
 pub use requests::{Middleware, Select, Writes};
-pub use running::{Control, DryRun, Recording, Running, Sandbox};
+pub use running::{Control, DryRun, Ending, Recording, Running, Sandbox};
 pub use sending::{Pace, Send};
 
 /// Shadow live traffic: send each request to another stack as soon as it was captured.
@@ -190,6 +190,9 @@ pub struct Replay {
     /// Permission to send writes.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub writes: Writes,
+    /// Longest time of the run.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub ending: Ending,
     /// Control socket.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub control: Control,

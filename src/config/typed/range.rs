@@ -11,7 +11,7 @@ pub struct Range {
     /// End before this point of the capture. Takes the same forms as --from
     #[cfg_attr(feature = "cli", arg(long, value_name = "MOMENT", allow_hyphen_values = true))]
     pub until: Option<String>,
-    /// Replay the files this many times, one pass after the other [default: 1]
+    /// Replay the files this many times, one pass after the other; forever until the run is ended [default: 1]
     #[cfg_attr(feature = "cli", arg(long = "loop", value_name = "N", allow_hyphen_values = true))]
     pub passes: Option<String>,
     /// Multiply sessions: 3x sends each three times over connections of its own, 1.5x copies every second one. Copies

@@ -7,15 +7,24 @@ use std::path::PathBuf;
 #[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Recording"))]
 pub struct Recording {
     /// Record to FILE. Its end sets the format: .gor, .jsonl, .pcap or .pcapng, and .gz or .zst to compress. strftime
-    /// fields are filled in, in UTC: %Y-%m-%d/%H.gor.zst
+    /// fields are filled in, in UTC: %Y-%m-%d/%H.gor.zst; %i is the number of the file. - prints .gor records
     #[cfg_attr(feature = "cli", arg(short, long, value_name = "FILE"))]
     pub output: Option<PathBuf>,
+    /// Format of the recording, whatever its name ends in: gor, jsonl, pcap or pcapng
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FORMAT"))]
+    pub format: Option<String>,
     /// Begin a new file at this size, such as 100M or 1G
     #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE"))]
     pub rotate_size: Option<String>,
     /// Begin a new file at this age, such as 10m or 1h. The time in a name is then that of its first record
     #[cfg_attr(feature = "cli", arg(long, value_name = "TIME"))]
     pub rotate_every: Option<String>,
+    /// Begin a new file with this many records: requests and responses
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", allow_hyphen_values = true))]
+    pub rotate_count: Option<String>,
+    /// Go on in a file that is there, behind what is in it [default: a new file, with a number where the name is taken]
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub append: bool,
 }
 
 /// Control socket of a run.
@@ -26,6 +35,15 @@ pub struct Control {
     /// live runs open one in that user's folder and print its path]
     #[cfg_attr(feature = "cli", arg(long, value_name = "PATH"))]
     pub control: Option<PathBuf>,
+}
+
+/// Longest time of a replay.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Running"))]
+pub struct Ending {
+    /// End after this time, such as 10m or 7h, whatever is left of the files [default: at their end]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TIME"))]
+    pub duration: Option<String>,
 }
 
 /// Confinement of a run.

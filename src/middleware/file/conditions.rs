@@ -11,7 +11,7 @@ use crate::route_pattern::{RoutePattern, RouteSet};
 use super::reader::{Located, TomlReader, TomlTable};
 
 /// Keys of a condition.
-pub const QUESTIONS: [&str; 15] = [
+pub const QUESTIONS: [&str; 16] = [
     "method",
     "path",
     "route",
@@ -20,6 +20,7 @@ pub const QUESTIONS: [&str; 15] = [
     "header",
     "cookie",
     "param",
+    "basic-auth",
     "content-type",
     "body",
     "body-over",
@@ -82,6 +83,7 @@ fn test(key: &str, value: &Located<'_>, reader: &mut TomlReader<'_>, depth: usiz
         "route" => routes(value, reader).map(Test::Route),
         "host" => Some(Test::Host(reader.each(value, HostPattern::new).into_iter().collect())),
         "client" => Some(Test::Client(reader.each(value, network))),
+        "basic-auth" => reader.regex(value).map(Test::BasicAuth),
         "content-type" => Some(Test::ContentType(reader.each(value, media_type))),
         "body" => patterns(value, reader).map(Test::Body),
         "body-over" => size(value, reader).map(Test::BodyOver),

@@ -11,6 +11,7 @@ use super::super::json::{JsonEdit, JsonPath};
 use super::super::limit::{LimitSpec, PerSecond};
 use super::super::path::ReplacePath;
 use super::super::redact::{Redact, RedactMode};
+use super::super::replace_url::ReplaceUrl;
 use super::super::route::{self, MatchInput, Router};
 use super::super::secret::Secret;
 use super::super::spec::{FilterAction, FilterSpec, SampleSpec};
@@ -22,11 +23,12 @@ use super::reader::{Located, TomlEntry, TomlReader, TomlTable};
 use super::words::{rule_name, time};
 
 /// Every verb, in the order of the documentation.
-pub const VERBS: [&str; 29] = [
+pub const VERBS: [&str; 31] = [
     "only",
     "drop",
     "allow-writes",
     "sample",
+    "round-robin",
     "limit",
     "set-header",
     "add-header",
@@ -44,6 +46,7 @@ pub const VERBS: [&str; 29] = [
     "replace-param",
     "set-host",
     "replace-path",
+    "replace-url",
     "replace-body",
     "set-json",
     "remove-json",
@@ -110,8 +113,10 @@ fn action(entry: &TomlEntry<'_>, reader: &mut TomlReader<'_>) -> Option<FilterAc
         "drop" => condition(value, reader).map(FilterAction::Drop),
         "allow-writes" => allow_writes(value, reader).map(FilterAction::AllowWrites),
         "sample" => sample(value, reader).map(FilterAction::Sample),
+        "round-robin" => reader.parsed(value).map(FilterAction::RoundRobin),
         "limit" => limit(value, reader).map(FilterAction::Limit),
         "replace-path" => replace_path(value, reader).map(FilterAction::Path),
+        "replace-url" => replace_url(value, reader).map(FilterAction::Url),
         "replace-body" => {
             replacement(value, reader).map(|(regex, with)| FilterAction::Body(ReplaceBody::new(regex, with)))
         }
@@ -145,14 +150,16 @@ fn sample(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<SampleSpec
         by: SampleKey::default(),
         seed: 0,
         missing: super::super::sample::MissingKey::default(),
+        hash: super::super::key::KeyHash::default(),
     };
     if value.get_ref().is_str() {
         spec.share = reader.parsed(value)?;
         return Some(spec);
     }
     let mut table = reader.table(value)?;
-    let [share, by, seed, missing] = ["share", "by", "seed", "missing"].map(|key| table.take(key));
-    table.finish(reader, "in a sample", &["share", "by", "seed", "missing"]);
+    let known = ["share", "by", "seed", "missing", "hash"];
+    let [share, by, seed, missing, hash] = known.map(|key| table.take(key));
+    table.finish(reader, "in a sample", &known);
     let Some(share) = share else {
         reader.wrong(value.span(), "a sample needs a share, such as { share = \"50%\", by = \"cookie:sid\" }");
         return None;
@@ -161,6 +168,10 @@ fn sample(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<SampleSpec
     spec.by = by.and_then(|by| reader.parsed(by)).unwrap_or_default();
     spec.seed = seed.and_then(|seed| reader.number(seed)).unwrap_or_default();
     spec.missing = missing.and_then(|missing| reader.parsed(missing)).unwrap_or_default();
+    spec.hash = hash.and_then(|hash| reader.parsed(hash)).unwrap_or_default();
+    if let (Some(seed), super::super::key::KeyHash::Fnv32) = (seed, spec.hash) {
+        reader.wrong(seed.span(), "fnv32 looks at the key alone: a seed changes nothing, leave it out");
+    }
     if let (Some(missing), SampleKey::Request) = (missing, &spec.by) {
         reader.wrong(missing.span(), "every request has itself: `missing` needs `by`, such as by = \"cookie:sid\"");
     }
@@ -198,6 +209,22 @@ fn replace_path(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Repl
         return None;
     }
     Some(ReplacePath::new(regex, with.for_address()))
+}
+
+/// One replacement, or a list of which the first that matches counts.
+fn replace_url(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<ReplaceUrl> {
+    let rules: Vec<_> = match value.get_ref().as_array() {
+        Some(all) => all.iter().filter_map(|value| replacement(value, reader)).collect(),
+        None => replacement(value, reader).into_iter().collect(),
+    };
+    if value.get_ref().as_array().is_some_and(|all| all.is_empty()) {
+        reader.wrong(value.span(), "an empty list replaces nothing: write { match = \"expression\", with = \"text\" }");
+    }
+    if rules.is_empty() {
+        return None;
+    }
+    let rules = rules.into_iter().map(|(regex, with)| (regex, with.for_address())).collect();
+    Some(ReplaceUrl::new(rules))
 }
 
 /// `{ "/user/name" = "nobody", "/age" = 7 }`.

@@ -18,7 +18,7 @@ pub(super) use read::{GorReader, is_gor};
 pub(crate) use write::GorWriter;
 
 /// End of a record: a line of three emoji, and the end of the line before it.
-const SEPARATOR: &[u8] = b"\n\xf0\x9f\x90\xb5\xf0\x9f\x99\x88\xf0\x9f\x99\x89\n";
+pub(super) const SEPARATOR: &[u8] = b"\n\xf0\x9f\x90\xb5\xf0\x9f\x99\x88\xf0\x9f\x99\x89\n";
 
 /// The id of a record, as far as it has a known form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

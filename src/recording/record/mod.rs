@@ -21,7 +21,7 @@ use crate::exchange::{Event, Timestamp};
 use crate::files::FileMode;
 use crate::recording::unsupported::Unsupported;
 
-pub use output_path::{Compression, OutputPath, OutputPathError, RecordingFormat};
+pub use output_path::{Compression, OutputPath, OutputPathError, RecordingFormat, RecordingFormatError};
 
 use encode::{Encoded, Encoder};
 use sink::{Disk, FileSystemDisk, Sink};
@@ -42,6 +42,8 @@ pub struct Rotation {
     pub size: Option<u64>,
     /// This long after the first record of a file, whose time fills in the name.
     pub every: Option<Duration>,
+    /// With this many records in a file.
+    pub records: Option<u64>,
 }
 
 /// Errors that keep a recording from being written.
@@ -159,6 +161,8 @@ struct OpenFile {
     begun: Timestamp,
     /// Records since the last flush.
     waiting: Amount,
+    /// All of its records.
+    records: u64,
     /// True once anything was flushed to it.
     proven: bool,
 }
@@ -167,6 +171,10 @@ struct OpenFile {
 pub struct Recorder {
     target: OutputPath,
     rotation: Rotation,
+    /// Goes on in a file that is there.
+    append: bool,
+    /// The file that was opened last had something in it before, and is never removed.
+    keep: bool,
     disk: Box<dyn Disk>,
     encoder: Encoder,
     buffer: Vec<u8>,
@@ -198,11 +206,19 @@ impl Recorder {
         Self { disk: Box::new(FileSystemDisk { mode }), ..self }
     }
 
+    /// The same recorder, which goes on in a file that is there, behind what is in it.
+    #[must_use]
+    pub fn appending(self, append: bool) -> Self {
+        Self { append, ..self }
+    }
+
     fn on(disk: Box<dyn Disk>, target: OutputPath, rotation: Rotation) -> Self {
         Self {
             encoder: Encoder::new(target.format()),
             target,
             rotation,
+            append: false,
+            keep: false,
             disk,
             buffer: Vec::new(),
             open: None,
@@ -233,7 +249,9 @@ impl Recorder {
         let stem = self.target.stem(now);
         let missing = self.disk.missing_folders(&self.target.file(&stem, 0));
         let made = self.create(&stem, 0);
-        if let Ok((path, _)) = &made {
+        if let Ok((path, _)) = &made
+            && !self.is_kept()
+        {
             self.disk.remove(path);
         }
         // The innermost first; one that somebody else uses meanwhile stays.
@@ -358,7 +376,8 @@ impl Recorder {
         let stem = self.stem.as_ref().map(|(_, stem)| stem.clone()).unwrap_or_default();
         match self.create(&stem, self.number) {
             Ok((path, sink)) => {
-                self.open = Some(OpenFile { path, sink, begun: at, waiting: Amount::default(), proven: false });
+                self.open =
+                    Some(OpenFile { path, sink, begun: at, waiting: Amount::default(), records: 0, proven: false });
                 self.flushed = at;
                 self.encoder.begin();
                 true
@@ -370,8 +389,14 @@ impl Recorder {
         }
     }
 
-    /// Makes the first file of that stem whose name is free, from this number on.
+    /// Makes the first file of that stem whose name is free, from this number on. Where the name has a place for the
+    /// number, the first one goes behind those that are there: numbers of files that were removed do not come again.
     fn create(&mut self, stem: &str, from: u32) -> Result<(PathBuf, Sink), RecordError> {
+        if self.append {
+            return self.append(stem);
+        }
+        let numbered = self.target.around_number(stem).filter(|_| from == 0);
+        let from = numbered.map_or(from, |(before, after)| self.disk.next_number(&before, &after));
         for number in from..=MAX_NUMBER {
             let path = self.target.file(stem, number);
             let made = self.disk.create(&path).and_then(|file| Sink::new(file, self.target.compression()));
@@ -387,6 +412,17 @@ impl Recorder {
         Err(RecordError::Taken { path: self.target.file(stem, 0) })
     }
 
+    /// Opens the file of that stem behind what is in it.
+    fn append(&mut self, stem: &str) -> Result<(PathBuf, Sink), RecordError> {
+        let path = self.target.file(stem, self.number);
+        let is_packed = self.target.compression() != Compression::None;
+        let end = if is_packed { b"".as_slice() } else { self.target.format().end_of_record() };
+        let opened = self.disk.append(&path, end);
+        self.keep = opened.as_ref().is_ok_and(|(_, was_there)| *was_there);
+        let sink = opened.and_then(|(file, _)| Sink::new(file, self.target.compression()));
+        sink.map(|sink| (path.clone(), sink)).map_err(|source| RecordError::Create { path, source })
+    }
+
     /// Writes the buffer to the open file, or counts it as lost.
     fn store(&mut self, encoded: Encoded, ready: bool) {
         let bytes = self.buffer.len() as u64;
@@ -396,6 +432,7 @@ impl Recorder {
             return;
         };
         open.waiting += Amount { records: encoded.records, requests: encoded.requests, bytes };
+        open.records += encoded.records;
         let written = open.sink.write(&self.buffer);
         if let Err(source) = written {
             self.give_up(source);
@@ -406,9 +443,17 @@ impl Recorder {
             self.flush();
         }
         self.flush_if_due();
-        if self.rotation.size.is_some_and(|size| self.open.as_ref().is_some_and(|open| open.sink.stored() >= size)) {
+        if self.is_full() {
             self.close();
         }
+    }
+
+    /// Returns whether the open file is as large, or has as many records, as one may have.
+    fn is_full(&self) -> bool {
+        let Rotation { size, records, .. } = self.rotation;
+        self.open.as_ref().is_some_and(|open| {
+            size.is_some_and(|size| open.sink.stored() >= size) || records.is_some_and(|most| open.records >= most)
+        })
     }
 
     /// Returns whether a record of now would go to a file of another name: then the open file gets no more records.
@@ -472,12 +517,18 @@ impl Recorder {
         open.sink.abandon();
         self.done.lost_records += open.waiting.records;
         self.done.lost_bytes += open.waiting.bytes;
-        if !open.proven {
+        if !open.proven && !self.is_kept() {
             // Else every attempt would leave an empty file behind.
             self.disk.remove(&open.path);
             self.number = self.number.saturating_sub(1);
         }
         self.failed(&RecordError::Write { path: open.path, source });
+    }
+
+    /// Returns whether the file that was opened last is not this recorder's own: it had something in it before, or is
+    /// standard output.
+    fn is_kept(&self) -> bool {
+        self.keep || self.target.is_standard_output()
     }
 
     /// Notes a failure: one notice until it is over.

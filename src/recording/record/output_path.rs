@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::exchange::Timestamp;
 
+/// The name of standard output.
+const STANDARD_OUTPUT: &str = "-";
+
 /// Format of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordingFormat {
@@ -18,11 +21,38 @@ pub enum RecordingFormat {
     Pcapng,
 }
 
+impl std::str::FromStr for RecordingFormat {
+    type Err = RecordingFormatError;
+
+    fn from_str(typed: &str) -> Result<Self, RecordingFormatError> {
+        let formats = [Self::Gor, Self::Lines, Self::Pcap, Self::Pcapng];
+        let found = formats.into_iter().find(|format| format.ending().strip_prefix('.') == Some(typed));
+        found.ok_or_else(|| RecordingFormatError { typed: typed.to_owned() })
+    }
+}
+
+/// Error for an unknown format.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{typed}` is no format of recordings; write gor, jsonl, pcap or pcapng")]
+pub struct RecordingFormatError {
+    /// Text as typed.
+    pub typed: String,
+}
+
 impl RecordingFormat {
     /// Returns whether frames are written, rather than events.
     #[must_use]
     pub(crate) const fn takes_frames(self) -> bool {
         matches!(self, Self::Pcap | Self::Pcapng)
+    }
+
+    /// What each of its records ends with, for what is written behind one that was cut.
+    pub(super) const fn end_of_record(self) -> &'static [u8] {
+        match self {
+            Self::Gor => crate::recording::gor::SEPARATOR,
+            Self::Lines => b"\n",
+            Self::Pcap | Self::Pcapng => b"",
+        }
     }
 
     /// The end of its files' names.
@@ -64,14 +94,16 @@ impl Compression {
 /// Output path of a recording, as `-o` takes it: `peak.gor`, `peak.jsonl.gz`, `%Y-%m-%d/%H.gor.zst`.
 ///
 /// A `%` begins a field of strftime, filled in by the capture's time in UTC: so several machines name the same hour
-/// alike, and no hour comes twice in autumn. A time that gives another name begins another file. `%%` is a per cent
-/// sign.
+/// alike, and no hour comes twice in autumn. A time that gives another name begins another file. `%i` is the number of
+/// the file, from 0 or behind those that are there. `%%` is a per cent sign. `-` is standard output, for `.gor`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputPath {
     /// The name without the endings of format and compression.
     stem: String,
     format: RecordingFormat,
     compression: Compression,
+    /// What the name ends in behind the stem.
+    ending: String,
 }
 
 /// Errors of a name that is no output path.
@@ -81,7 +113,7 @@ pub enum OutputPathError {
     /// The ending says nothing.
     #[error(
         "cannot tell the format of {name} from its end: write a name such as peak.gor, peak.jsonl, peak.pcap or \
-         peak.pcapng, with .gz or .zst after it to compress"
+         peak.pcapng, with .gz or .zst after it to compress; - is standard output"
     )]
     Ending {
         /// The name as typed.
@@ -119,19 +151,55 @@ impl OutputPath {
     /// Where it has no known ending, or names no file.
     pub fn new(name: &Path) -> Result<Self, OutputPathError> {
         let shown = || name.display().to_string();
+        if name.as_os_str() == STANDARD_OUTPUT {
+            let (format, compression) = (RecordingFormat::Gor, Compression::None);
+            return Ok(Self { stem: STANDARD_OUTPUT.to_owned(), format, compression, ending: String::new() });
+        }
         let text = name.to_str().ok_or_else(|| OutputPathError::NotText { name: shown() })?;
-        let compressions = [Compression::Gzip, Compression::Zstd];
-        let packed = compressions.into_iter().find_map(|kind| Some((text.strip_suffix(kind.ending())?, kind)));
-        let (plain, compression) = packed.unwrap_or((text, Compression::None));
+        let (plain, compression) = unpacked(text);
         let formats = [RecordingFormat::Gor, RecordingFormat::Lines, RecordingFormat::Pcap, RecordingFormat::Pcapng];
         let found = formats.into_iter().find_map(|format| Some((plain.strip_suffix(format.ending())?, format)));
         let (stem, format) = found.ok_or_else(|| OutputPathError::Ending { name: shown() })?;
         if stem.is_empty() || stem.ends_with('/') {
             return Err(OutputPathError::NoName { name: shown() });
         }
-        let target = Self { stem: stem.to_owned(), format, compression };
-        fill(&target.stem, Timestamp::default()).map_err(|why| OutputPathError::Field { name: shown(), why })?;
-        Ok(target)
+        Self::checked(stem, format, compression, format!("{}{}", format.ending(), compression.ending()), name)
+    }
+
+    /// Reads a name whose end does not say the format; `.gz` and `.zst` compress.
+    ///
+    /// # Errors
+    ///
+    /// Where it names no file.
+    pub fn of_format(name: &Path, format: RecordingFormat) -> Result<Self, OutputPathError> {
+        if name.as_os_str() == STANDARD_OUTPUT {
+            return Self::new(name);
+        }
+        let shown = || name.display().to_string();
+        let text = name.to_str().ok_or_else(|| OutputPathError::NotText { name: shown() })?;
+        let (stem, compression) = unpacked(text);
+        if stem.is_empty() || stem.ends_with('/') {
+            return Err(OutputPathError::NoName { name: shown() });
+        }
+        Self::checked(stem, format, compression, compression.ending().to_owned(), name)
+    }
+
+    fn checked(
+        stem: &str,
+        format: RecordingFormat,
+        compression: Compression,
+        ending: String,
+        name: &Path,
+    ) -> Result<Self, OutputPathError> {
+        let shown = || name.display().to_string();
+        fill(stem, Timestamp::default()).map_err(|why| OutputPathError::Field { name: shown(), why })?;
+        Ok(Self { stem: stem.to_owned(), format, compression, ending })
+    }
+
+    /// Returns whether it is standard output.
+    #[must_use]
+    pub fn is_standard_output(&self) -> bool {
+        self.stem == STANDARD_OUTPUT
     }
 
     /// The format that is written.
@@ -152,6 +220,12 @@ impl OutputPath {
         self.stem.contains('%')
     }
 
+    /// The parts of a file's name before and after its number, where it has a place for one.
+    pub(super) fn around_number(&self, stem: &str) -> Option<(String, String)> {
+        let (before, after) = stem.split_once(NUMBER)?;
+        Some((before.to_owned(), format!("{after}{}", self.ending)))
+    }
+
     /// The name without endings at this time.
     pub(super) fn stem(&self, at: Timestamp) -> String {
         // It was tried when the target was made; no time makes it fail.
@@ -160,7 +234,13 @@ impl OutputPath {
 
     /// The file of that stem with this number: `peak.gor`, `peak.1.gor`, `peak.2.gor`.
     pub(super) fn file(&self, stem: &str, number: u32) -> PathBuf {
-        let ending = format!("{}{}", self.format.ending(), self.compression.ending());
+        if self.is_standard_output() {
+            return PathBuf::from(STANDARD_OUTPUT);
+        }
+        if let Some((before, after)) = self.around_number(stem) {
+            return PathBuf::from(format!("{before}{number}{after}"));
+        }
+        let ending = &self.ending;
         PathBuf::from(if number == 0 { format!("{stem}{ending}") } else { format!("{stem}.{number}{ending}") })
     }
 }
@@ -168,13 +248,44 @@ impl OutputPath {
 /// As it is typed.
 impl fmt::Display for OutputPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{}", self.stem, self.format.ending(), self.compression.ending())
+        if self.is_standard_output() {
+            return f.write_str("standard output");
+        }
+        write!(f, "{}{}", self.stem, self.ending)
     }
+}
+
+/// A name without the ending of its compression.
+fn unpacked(text: &str) -> (&str, Compression) {
+    let compressions = [Compression::Gzip, Compression::Zstd];
+    let packed = compressions.into_iter().find_map(|kind| Some((text.strip_suffix(kind.ending())?, kind)));
+    packed.unwrap_or((text, Compression::None))
+}
+
+/// Stands for the number of a file in a name that is filled in otherwise: no name can have it.
+const NUMBER: char = '\0';
+
+/// Position of the first `%i`.
+fn number_field(stem: &str) -> Option<usize> {
+    let mut from = 0;
+    while let Some(found) = stem.get(from..)?.find('%') {
+        let at = from + found;
+        if stem.get(at..)?.starts_with("%i") {
+            return Some(at);
+        }
+        // The letter behind it, which may be another sign.
+        from = at + 2;
+    }
+    None
 }
 
 fn fill(stem: &str, at: Timestamp) -> Result<String, String> {
     if !stem.contains('%') {
         return Ok(stem.to_owned());
+    }
+    if let Some((before, after)) = number_field(stem).and_then(|field| stem.split_at_checked(field)) {
+        let after = after.strip_prefix("%i").unwrap_or_default();
+        return Ok(format!("{}{NUMBER}{}", fill(before, at)?, fill(after, at)?.replace(NUMBER, "%i")));
     }
     let seconds = i64::try_from(at.nanos() / 1_000_000_000).unwrap_or(i64::MAX);
     let time = jiff::Timestamp::from_second(seconds).map_err(|error| error.to_string())?;
@@ -223,6 +334,27 @@ mod tests {
         assert_eq!(target.file(&stem, 0), Path::new("2026-11-21/20-100%.gor.zst"));
         assert_eq!(target.file(&stem, 3), Path::new("2026-11-21/20-100%.3.gor.zst"));
         assert!(target.is_pattern());
+    }
+
+    #[test]
+    fn a_number_has_its_place_and_standard_output_a_name() {
+        let target = target("%Y/x_%i%%i.gor.gz").unwrap();
+        let stem = target.stem(Timestamp::from_nanos(1_795_291_200_123_456_789));
+        assert_eq!(target.file(&stem, 0), Path::new("2026/x_0%i.gor.gz"));
+        assert_eq!(target.file(&stem, 12), Path::new("2026/x_12%i.gor.gz"));
+        let output = self::target("-").unwrap();
+        assert!(output.is_standard_output() && !output.is_pattern());
+        assert_eq!((output.to_string().as_str(), output.format()), ("standard output", RecordingFormat::Gor));
+    }
+
+    #[test]
+    fn a_format_that_is_named_needs_no_ending() {
+        let target = OutputPath::of_format(Path::new("x.gor_%i.gz"), "gor".parse().unwrap()).unwrap();
+        assert_eq!((target.format(), target.compression()), (RecordingFormat::Gor, Compression::Gzip));
+        let stem = target.stem(Timestamp::default());
+        assert_eq!(target.file(&stem, 3), Path::new("x.gor_3.gz"));
+        assert_eq!(target.to_string(), "x.gor_%i.gz");
+        assert!("txt".parse::<RecordingFormat>().unwrap_err().to_string().contains("write gor, jsonl"));
     }
 
     #[test]

@@ -19,6 +19,18 @@ pub(super) trait Disk: Send {
     /// Makes a new file; one that exists is an error and stays as it is.
     fn create(&mut self, path: &Path) -> io::Result<Box<dyn Write + Send>>;
 
+    /// Opens a file behind what is in it, or makes it; `end` is what each record ends with. Returns whether it was there.
+    fn append(&mut self, path: &Path, end: &[u8]) -> io::Result<(Box<dyn Write + Send>, bool)> {
+        let _ = end;
+        self.create(path).map(|file| (file, false))
+    }
+
+    /// Returns the number behind those of the files whose names are a number between these two.
+    fn next_number(&self, before: &str, after: &str) -> u32 {
+        let _ = (before, after);
+        0
+    }
+
     /// Removes a file that was made here; nobody minds where that fails.
     fn remove(&mut self, path: &Path);
 
@@ -51,13 +63,38 @@ impl Disk for FileSystemDisk {
         std::fs::remove_dir(path).ok();
     }
 
+    fn append(&mut self, path: &Path, end: &[u8]) -> io::Result<(Box<dyn Write + Send>, bool)> {
+        let (file, was_there) = files::append(path, self.mode, end)?;
+        Ok((Box::new(file), was_there))
+    }
+
+    fn next_number(&self, before: &str, after: &str) -> u32 {
+        let (folder, before) = before.rsplit_once('/').map_or((".", before), |(folder, name)| (folder, name));
+        let (after, folder) = (after.as_bytes(), if folder.is_empty() { "/" } else { folder });
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let numbers = entries.filter_map(|entry| {
+            let name = entry.file_name();
+            let number = name.as_encoded_bytes().strip_prefix(before.as_bytes())?.strip_suffix(after)?;
+            std::str::from_utf8(number).ok()?.parse::<u32>().ok()
+        });
+        numbers.max().map_or(0, |highest| highest.saturating_add(1))
+    }
+
     fn create(&mut self, path: &Path) -> io::Result<Box<dyn Write + Send>> {
+        if path.as_os_str() == "-" {
+            return Ok(Box::new(standard_output()));
+        }
         Ok(Box::new(files::create_new(path, self.mode)?))
     }
 
     fn remove(&mut self, path: &Path) {
         files::remove(path).ok();
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "records are for programs, as they were on the wire")]
+fn standard_output() -> io::Stdout {
+    io::stdout()
 }
 
 /// Counts what reaches the file.

@@ -144,13 +144,13 @@ fn a_file_ends_when_its_hour_does_though_nothing_comes() {
 #[test]
 fn a_file_that_is_long_or_old_enough_is_followed_by_another() {
     let disk = MemoryDisk::default();
-    let mut recorder = disk.recorder("a.gor", Rotation { size: Some(200), every: None });
+    let mut recorder = disk.recorder("a.gor", Rotation { size: Some(200), ..Rotation::default() });
     (0..10).for_each(|n| recorder.event(asked(n, 0)));
     assert_eq!(recorder.finish().files, 4);
     assert!(disk.bytes("a.gor").len() >= 200 && disk.bytes("a.3.gor").len() <= 200);
 
     let disk = MemoryDisk::default();
-    let mut recorder = disk.recorder("a.gor", Rotation { size: None, every: Some(Duration::from_secs(60)) });
+    let mut recorder = disk.recorder("a.gor", Rotation { every: Some(Duration::from_secs(60)), ..Rotation::default() });
     recorder.event(asked(1, 0));
     recorder.event(asked(2, 59));
     recorder.tick(at(60));
@@ -163,7 +163,7 @@ fn a_file_that_is_long_or_old_enough_is_followed_by_another() {
 #[test]
 fn a_file_that_ends_by_its_age_is_named_after_its_first_record() {
     let disk = MemoryDisk::default();
-    let rotation = Rotation { size: None, every: Some(Duration::from_secs(3600)) };
+    let rotation = Rotation { every: Some(Duration::from_secs(3600)), ..Rotation::default() };
     let mut recorder = disk.recorder("%H-%M-%S.gor", rotation);
     for (n, seconds) in [0, 1, 61, 3599, 3600, 3601].into_iter().enumerate() {
         recorder.event(asked(u32::try_from(n).unwrap(), seconds));
@@ -320,7 +320,8 @@ fn lines_come_at_the_end_of_an_exchange_and_the_rest_at_the_end_of_the_run() {
 fn frames_are_captures_that_can_be_read() {
     for name in ["a.pcap", "a.pcapng", "a.pcap.zst"] {
         let disk = MemoryDisk::default();
-        let mut recorder = disk.recorder(name, Rotation { size: None, every: Some(Duration::from_secs(60)) });
+        let mut recorder =
+            disk.recorder(name, Rotation { every: Some(Duration::from_secs(60)), ..Rotation::default() });
         for seconds in [0, 1, 2, 100] {
             recorder.frame(&frame(seconds, LinkType::ETHERNET));
             recorder.frame(&frame(seconds, LinkType::LINUX_SLL2));
@@ -364,4 +365,44 @@ fn real_files_are_made_with_their_directories_and_mistakes_come_with_advice() {
         error.starts_with("cannot make ") && error.ends_with("a file stands where a directory has to be"),
         "{error}"
     );
+}
+
+#[test]
+fn a_file_has_so_many_records_and_numbers_go_on_behind_those_that_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("x_7.gor"), "").unwrap();
+    std::fs::write(folder.path().join("x_10.gor.gz"), "").unwrap();
+    let path = OutputPath::new(&folder.path().join("x_%i.gor")).unwrap();
+    let mut recorder = Recorder::new(path, Rotation { records: Some(3), ..Rotation::default() });
+    recorder.preflight(at(0)).unwrap();
+    (0..7).for_each(|n| recorder.event(asked(n, 0)));
+    let result = recorder.finish();
+    assert_eq!((result.files, result.records), (3, 7));
+    let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["x_10.gor", "x_10.gor.gz", "x_7.gor", "x_8.gor", "x_9.gor"]);
+}
+
+#[test]
+fn appending_goes_on_in_the_file_and_nothing_of_it_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.gor", "b.gor.gz"] {
+        let path = folder.path().join(name);
+        for run in 1..=3 {
+            let target = OutputPath::new(&path).unwrap();
+            let mut recorder = Recorder::new(target, Rotation::default()).appending(true);
+            recorder.preflight(at(0)).unwrap();
+            recorder.event(asked(run, 0));
+            assert_eq!((recorder.finish().files, recorder.finish().lost_records), (1, 0));
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        let mut text = String::new();
+        if bytes.starts_with(&[0x1f, 0x8b]) {
+            flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
+        } else {
+            text = String::from_utf8(bytes).unwrap();
+        }
+        assert_eq!(text.matches("GET /a HTTP/1.1").count(), 3, "{name}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
