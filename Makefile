@@ -7,8 +7,8 @@ SHELL = /bin/sh
 export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
 
 demo: needed ## replay a recorded evening against a staging server that is wrong on purpose
-	cargo build --release --locked
-	cargo run --release --locked --quiet -- demo
+	cargo build --profile demo --no-default-features --features cli --locked
+	cargo run --profile demo --no-default-features --features cli --locked --quiet -- demo
 
 test: needed ## every test that can run here; those that cannot are named with what they lack
 	@.ci/need python3

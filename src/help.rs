@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::error::Error;
 
+use crate::capture::CaptureError;
 use crate::capture::privileges::PrivilegeError;
 use crate::causes::{Help, causes, chain, line};
 use crate::pipeline::RunError;
-use crate::recording::RecordError;
+use crate::recording::{RecordError, RecordingReadError};
 use crate::replay::ClientError;
 use crate::sandbox::SandboxError;
 use crate::serve::{ServeError, control::SocketError};
@@ -18,6 +19,8 @@ pub fn help(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
         of::<RunError>(error)
             .or_else(|| of::<ClientError>(error))
             .or_else(|| of::<RecordError>(error))
+            .or_else(|| of::<CaptureError>(error))
+            .or_else(|| of::<RecordingReadError>(error))
             .or_else(|| of::<PrivilegeError>(error))
             .or_else(|| of::<ServeError>(error))
             .or_else(|| of::<SocketError>(error))

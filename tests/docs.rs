@@ -24,6 +24,9 @@ const COMMANDS: [&str; 12] = [
     "man",
 ];
 
+/// Those whose help is short unless it is asked for in full.
+const HAS_MORE: [&str; 4] = ["shadow", "replay", "record", "inspect"];
+
 fn tree() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -116,7 +119,11 @@ fn flags() -> BTreeMap<&'static str, BTreeMap<String, Option<String>>> {
     let flag = Regex::new(r"(?m)^\s+(?:(-\w), )?(--[a-z0-9-]+)").unwrap();
     let of = |command: &'static str| {
         let mut program = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
-        let output = program.args(command.split(' ')).arg("--help").output().unwrap();
+        let output = program
+            .args(command.split(' '))
+            .args(if HAS_MORE.contains(&command) { &["--help", "all"][..] } else { &["--help"] })
+            .output()
+            .unwrap();
         let help = String::from_utf8(output.stdout).unwrap();
         let short = |found: &Captures<'_>| found.get(1).map(|short| short.as_str().to_owned());
         (command, flag.captures_iter(&help).map(|found| (found[2].to_owned(), short(&found))).collect())

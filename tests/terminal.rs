@@ -209,6 +209,9 @@ fn files_and_words_that_are_hostile_are_told_without_being_obeyed() {
     }
     fit(&shadowtap(["interfaces"]), "interfaces");
     fit(&shadowtap(["replay", "--help"]), "help");
+    fit(&shadowtap(["replay", "--help", "all"]), "all help");
+    let first = fit(&shadowtap::<&str>([]), "first steps");
+    assert!(first.contains("shadowtap demo"), "{first}");
 }
 
 #[test]

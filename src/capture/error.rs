@@ -1,6 +1,10 @@
 //! Why a capture cannot be read at all.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
+
+use crate::causes::Help;
+use crate::suggest;
 
 /// Reason why a capture cannot be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -52,4 +56,15 @@ pub enum CaptureError {
         /// libpcap's words.
         why: String,
     },
+}
+
+impl Help for CaptureError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Open { file, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                suggest::file_beside(file).map(Cow::Owned)
+            }
+            _ => None,
+        }
+    }
 }

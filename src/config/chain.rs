@@ -12,6 +12,7 @@ use crate::middleware::{
 };
 use crate::middleware::{carry, carry_set};
 use crate::replay::{self, ConnectionMode};
+use crate::suggest;
 
 use super::check::{each, parsed, regexes};
 use super::mistakes::ConfigMistakes;
@@ -147,7 +148,8 @@ fn files_of(
 
 fn read(path: &Path, environment: &Environment, mistakes: &mut ConfigMistakes) -> Option<ChainFile> {
     let read = ChainFile::read(path, environment);
-    read.map_err(|all| all.into_iter().for_each(|mistake| mistakes.add("", mistake))).ok()
+    let meant = suggest::file_beside(path).map(|meant| format!("; {meant}")).unwrap_or_default();
+    read.map_err(|all| all.into_iter().for_each(|mistake| mistakes.add("", format!("{mistake}{meant}")))).ok()
 }
 
 /// The same settings with their chain files read again: all of them, or none where one has a mistake.

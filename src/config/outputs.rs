@@ -9,6 +9,7 @@ use crate::bounded;
 use crate::capture;
 use crate::files::{self, FileMode};
 use crate::report::RoutePatterns;
+use crate::suggest;
 
 use super::mistakes::ConfigMistakes;
 use super::{Output, Outputs, typed};
@@ -104,7 +105,8 @@ pub(super) fn routes(path: Option<&Path>, mistakes: &mut ConfigMistakes) -> Arc<
     let read = |path: &Path| {
         let shown = path.display();
         let text = bounded::read_text(path, "a list of routes", MAX_ROUTES_FILE);
-        let text = text.map_err(|error| format!("{shown} {}", causes(&error)))?;
+        let meant = || suggest::file_beside(path).map(|meant| format!("; {meant}")).unwrap_or_default();
+        let text = text.map_err(|error| format!("{shown} {}{}", causes(&error), meant()))?;
         RoutePatterns::parse(&text).map_err(|error| format!("{shown}: {error}"))
     };
     path.and_then(|path| mistakes.keep("--routes", read(path))).map_or_else(Arc::default, Arc::new)

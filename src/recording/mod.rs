@@ -30,7 +30,9 @@ pub use record::{OutputPath, OutputPathError, RecordError, Recorded, Recorder, R
 pub use source::RecordingSource;
 
 use crate::capture::{self, BpfFilter, CaptureError, FileSource, Merged, OpenedInput, Pieces, Source};
+use crate::causes::Help;
 use crate::exchange::Event;
+use std::borrow::Cow;
 
 use source::{FormatReader, OpenedRecording};
 
@@ -103,6 +105,12 @@ pub enum RecordingReadError {
         /// The first recording.
         journal: String,
     },
+}
+
+impl Help for RecordingReadError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        if let Self::Capture(error) = self { error.help() } else { None }
+    }
 }
 
 impl RecordingReadError {

@@ -9,7 +9,9 @@ use shadowtap::config::typed;
 /// Rehearse a migration with real traffic: send captured HTTP to another stack and see what differs.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Start with `shadowtap demo`. The --help of each command has examples.")]
+#[command(
+    after_help = "Start with `shadowtap demo`. The --help of each command has examples; --help all has every flag."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

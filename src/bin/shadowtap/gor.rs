@@ -7,15 +7,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::Parser as _;
 use shadowtap::capture::Halt;
 use shadowtap::config::gor::{self, Translation};
 use shadowtap::files::{self, FileMode};
 use tokio::time::Instant;
 
-use crate::args::{Cli, Command, GorCommand};
+use crate::args::{Command, GorCommand};
 use crate::output::{print, print_line};
 use crate::signals::{self, HangUp, Stop};
+use crate::usage;
 
 /// Name of GoReplay's program, and of the command here.
 const NAME: &str = "gor";
@@ -61,7 +61,7 @@ pub(crate) fn translate(args: &GorCommand) -> anyhow::Result<Option<GorRun>> {
         print_line(&format!("gor: note: {note}"));
     }
     let arguments = ["shadowtap".to_owned()].into_iter().chain(translation.command.iter().cloned());
-    let command = Cli::try_parse_from(arguments)?.command;
+    let command = usage::parse(arguments.map(OsString::from))?.command;
     let until = translation.exit_after.and_then(|time| Instant::now().checked_add(time));
     Ok(Some(GorRun { command, stay: translation.stays.then_some(Stay { until }) }))
 }

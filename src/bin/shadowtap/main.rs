@@ -23,25 +23,26 @@ mod run;
 mod signals;
 mod startup;
 mod terminal;
+mod usage;
 mod waiting;
 mod warnings;
 
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser;
 use shadowtap::config::{ConfigMistakes, LogFormat};
 use shadowtap::help;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use args::{Cli, Command};
+use args::Command;
 use output::print_line;
 use warnings::WarningLines;
 
 /// Allocator of the program. One thread allocates a request and another frees it. The system allocator takes a lock for
 /// each such piece, a sixth of the whole cost of a replay.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -55,9 +56,14 @@ const GATE_FAILED: u8 = 1;
 const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(gor::words(std::env::args_os())) {
+    let words = gor::words(std::env::args_os());
+    if words.len() < 2 {
+        output::print_to_stderr(usage::FIRST_STEPS).ok();
+        return ExitCode::from(TROUBLE);
+    }
+    let cli = match usage::parse(words.into_iter()) {
         Ok(cli) => cli,
-        Err(error) => return usage(&meant::with_tip(error)),
+        Err(error) => return print_usage(&meant::with_tip(error)),
     };
     let (command, stay) = match cli.command {
         Command::Gor(args) => match gor::translate(&args) {
@@ -110,7 +116,7 @@ fn log(format: LogFormat) {
 }
 
 /// Shows the help that was asked for, or what is wrong with what was typed.
-fn usage(error: &clap::Error) -> ExitCode {
+fn print_usage(error: &clap::Error) -> ExitCode {
     let (text, color) =
         (error.render(), if error.use_stderr() { terminal::color_on_stderr() } else { terminal::color_on_stdout() });
     let text = if color { text.ansi().to_string() } else { text.to_string() };

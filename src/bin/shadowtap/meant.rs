@@ -1,8 +1,10 @@
 //! What was probably meant by a flag that there is not: those of `GoReplay`, and words that others use.
 
-use clap::Error;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, CommandFactory as _, Error};
+
+use crate::args::Cli;
 
 /// Flags that there are not, and what to write instead.
 const MEANT: [(&str, &str); 44] = [
@@ -72,7 +74,9 @@ pub(crate) fn with_tip(mut error: Error) -> Error {
     let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return error };
     let name = typed.split('=').next().unwrap_or_default();
     let name = if name.starts_with("--") { name.to_owned() } else { format!("-{name}") };
-    let Some((_, meant)) = MEANT.iter().find(|(flag, _)| *flag == name) else { return error };
+    let Some((_, meant)) = MEANT.iter().find(|(flag, _)| *flag == name) else {
+        return with_nearest(error, &name);
+    };
     // The usage has the flag whose letters are most alike, too.
     error.remove(ContextKind::SuggestedArg);
     error.remove(ContextKind::Usage);
@@ -80,12 +84,28 @@ pub(crate) fn with_tip(mut error: Error) -> Error {
     error
 }
 
+/// Adds the flag that is two slips away, where clap found none.
+fn with_nearest(mut error: Error, typed: &str) -> Error {
+    if error.get(ContextKind::SuggestedArg).is_some() {
+        return error;
+    }
+    let program = Cli::command();
+    let flags = program.get_subcommands().flat_map(Command::get_arguments).filter_map(Arg::get_long);
+    let slips = |flag: &str| strsim::damerau_levenshtein(typed.trim_start_matches('-'), flag);
+    // In a short name, fewer slips than it has letters.
+    let most = 2.min(typed.len().saturating_sub(3));
+    if let Some(flag) = flags.min_by_key(|flag| slips(flag)).filter(|flag| slips(flag) <= most) {
+        error.remove(ContextKind::Suggested);
+        error.insert(ContextKind::SuggestedArg, ContextValue::String(format!("--{flag}")));
+    }
+    error
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory as _, Parser as _};
+    use clap::Parser as _;
 
     use super::*;
-    use crate::args::Cli;
 
     fn told(arguments: &[&str]) -> String {
         with_tip(Cli::try_parse_from(arguments).expect_err("a mistake")).render().to_string()
@@ -103,6 +123,12 @@ mod tests {
         }
         let said = told(&["shadowtap", "replay", "x.pcap", "--sampel", "5%"]);
         assert!(said.contains("a similar argument exists: '--sample'"), "{said}");
+    }
+
+    #[test]
+    fn a_short_flag_with_a_slip_is_told_too() {
+        let said = told(&["shadowtap", "replay", "x.pcap", "--tp", "x"]);
+        assert!(said.contains("a similar argument exists: '--to'") && !said.contains("as a value"), "{said}");
     }
 
     #[test]

@@ -38,8 +38,8 @@ pub use sending::{Pace, Send};
     derive(clap::Args),
     command(after_help = "\
 Examples:
-  sudo shadowtap shadow -i eth0 -p 80 --to https://new-stack.example.com --sample 50%
-  sudo shadowtap shadow -p 80 --to http://staging:8080 --duration 10m --summary run.json
+  sudo shadowtap shadow -p 80 --to https://new.example.com --sample 1%
+  sudo shadowtap shadow -i eth0 -p 80 --to http://staging:8080 --duration 10m
   sudo shadowtap shadow -p 80 --to http://staging:8080 -o peak.gor.zst
   sudo shadowtap shadow -p 80 --to http://staging:8080 --ramp '1%:45s,10%:1m,100%' --guard 'errors>5%/10s'
 
@@ -107,7 +107,7 @@ Run this chain file on each request. Files run in the order given, before the ot
     command(after_help = "\
 Examples:
   sudo shadowtap record -p 80 -o peak.gor.zst --duration 1h
-  sudo shadowtap record -i eth0 -p 80 -o '%Y-%m-%d/%H.jsonl.gz' --remove-header Authorization
+  sudo shadowtap record -p 80 -o '%d/%H.gor.gz' --remove-header Authorization
   sudo shadowtap record -p 80 -o frames.pcap.zst --rotate-size 1G
 
 Exit codes: 0 done; 2 a flag is wrong, a right is missing, a file cannot be written, the recording is incomplete, or
@@ -158,7 +158,7 @@ pub struct Record {
 Examples:
   shadowtap replay evening.pcap --to http://staging:8080
   shadowtap replay evening.pcap --to http://staging:8080 --dry-run
-  shadowtap replay peak-*.pcap.gz --to https://staging.example.com --speed 2x --sample 50%
+  shadowtap replay *.pcap.gz --to https://new.example.com --speed 2x
 
 Exit codes: 0 done; 1 a --fail-if condition holds; 2 a flag is wrong, a file cannot be read or written, or nothing was
 sent (see --allow-empty).

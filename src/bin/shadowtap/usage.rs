@@ -1,0 +1,174 @@
+//! What the program says of its own command line: first steps, help with the flags that matter, help with all of them.
+
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, Command, CommandFactory as _, FromArgMatches as _};
+
+use crate::args::Cli;
+
+/// Printed where nothing was typed.
+pub(crate) const FIRST_STEPS: &str = "\
+shadowtap replays real HTTP against another stack, and says what differs. Type:
+
+  shadowtap demo
+      see a report in ten seconds; needs no rights
+  sudo shadowtap record -p 80 -o peak.gor.zst --duration 10m
+      record what this machine serves on port 80; sends nothing
+  shadowtap replay peak.gor.zst --to http://staging:8080
+      send it elsewhere at the same pace, and compare the responses
+  sudo shadowtap shadow -p 80 --to http://staging:8080 --sample 1%
+      the same live, with a hundredth of the traffic
+
+All commands: shadowtap --help. Coming from GoReplay: shadowtap gor --help
+";
+
+/// Name of the hidden flag that prints every flag.
+const HELP_ALL: &str = "help-all";
+
+/// The flags that matter, of the commands that have many. The others are in `--help all`.
+const MATTER: [(&str, &[&str]); 4] = [
+    (
+        "shadow",
+        &["port", "interface", "to", "sample", "filters", "allow-writes", "ramp", "duration", "dry-run", "report"],
+    ),
+    (
+        "replay",
+        &["to", "speed", "sample", "filters", "allow-writes", "connections", "ignore", "fail-if", "dry-run", "report"],
+    ),
+    (
+        "record",
+        &[
+            "port",
+            "interface",
+            "output",
+            "rotate-size",
+            "rotate-every",
+            "sample",
+            "filters",
+            "remove-header",
+            "duration",
+            "dry-run",
+        ],
+    ),
+    ("inspect", &["port", "filters", "allow-path", "status", "stats", "forecast", "json", "full", "summary", "sample"]),
+];
+
+/// Examples that short help opens with.
+const EXAMPLES: usize = 3;
+
+/// Help of a command with many flags: what it does, examples, then flags.
+const TEMPLATE: &str = "\
+{about-with-newline}
+{before-help}{usage-heading} {usage}
+
+{all-args}{after-help}";
+
+/// Parses a command line.
+pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let mut matches = command.try_get_matches_from_mut(with_all(words))?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// `--help all` as one flag.
+fn with_all(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = words.collect();
+    let is_of_gor = words.get(1).is_some_and(|command| command == "gor");
+    if let Some([help, all]) = words.last_chunk::<2>()
+        && (help == "--help" || help == "-h")
+        && all == "all"
+        && !is_of_gor
+    {
+        words.truncate(words.len() - 2);
+        words.push(format!("--{HELP_ALL}").into());
+    }
+    words
+}
+
+/// The command line, with short help for commands that have many flags.
+pub(crate) fn command() -> Command {
+    let program = Cli::command();
+    MATTER.into_iter().fold(program, |program, (name, flags)| {
+        program.mut_subcommand(name, |command| with_short_help(command, name, flags))
+    })
+}
+
+fn with_short_help(command: Command, name: &str, matter: &[&str]) -> Command {
+    let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let (examples, rest) = after.split_once("\n\n").unwrap_or((&after, ""));
+    let first = examples.lines().take(1 + EXAMPLES).collect::<Vec<_>>().join("\n");
+    let is_minor = |arg: &Arg| {
+        let is_kept = arg.get_long().is_some_and(|long| matter.contains(&long));
+        !arg.is_positional() && !is_kept
+    };
+    let help = Arg::new("help").short('h').long("help").action(ArgAction::HelpShort);
+    let all = Arg::new(HELP_ALL).long(HELP_ALL).action(ArgAction::HelpLong).hide(true);
+    command
+        .mut_args(|arg| if is_minor(&arg) { arg.hide_short_help(true) } else { arg })
+        .disable_help_flag(true)
+        .arg(help.help("Print this; --help all prints every flag").help_heading("Help"))
+        .arg(all)
+        .help_template(TEMPLATE)
+        .before_help(first)
+        .before_long_help(examples.to_owned())
+        .after_help(format!("Every flag, and the exit codes: shadowtap {name} --help all"))
+        .after_long_help(rest.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn help(words: &[&str]) -> String {
+        let words = ["shadowtap"].iter().chain(words).map(OsString::from);
+        parse(words).expect_err("help").render().to_string()
+    }
+
+    fn flags(help: &str) -> usize {
+        let is_flag = |line: &&str| line.starts_with("  -") || line.starts_with("      --");
+        help.lines().filter(is_flag).count()
+    }
+
+    #[test]
+    fn the_command_line_fits_together() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn help_opens_with_three_examples_and_has_ten_flags() {
+        for (name, matter) in MATTER {
+            assert_eq!(matter.len(), 10, "{name}");
+            for short in [help(&[name, "--help"]), help(&[name, "-h"])] {
+                let (before, behind) = short.split_once("Usage: ").unwrap();
+                assert_eq!(before.matches(&format!("shadowtap {name} ")).count(), EXAMPLES, "{short}");
+                assert_eq!(flags(behind), 11, "ten, and help:\n{short}");
+                assert!(behind.ends_with(&format!("shadowtap {name} --help all\n")), "{short}");
+            }
+            let all = help(&[name, "--help", "all"]);
+            assert!(flags(&all) > 20, "{all}");
+            assert!(all.lines().count() > 2 * help(&[name, "--help"]).lines().count());
+        }
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        for (name, _) in MATTER {
+            let mut command = command().term_width(80);
+            let mut command = command.find_subcommand_mut(name).unwrap().clone().term_width(80);
+            for text in [command.render_help(), command.render_long_help()] {
+                let text = text.to_string();
+                let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
+                assert!(widest.chars().count() <= 80, "{name}: {widest}");
+            }
+        }
+        assert!(FIRST_STEPS.lines().all(|line| line.chars().count() <= 80));
+    }
+
+    #[test]
+    fn all_is_a_word_elsewhere() {
+        let words = |words: &[&str]| with_all(words.iter().map(OsString::from)).len();
+        assert_eq!(words(&["shadowtap", "gor", "--help", "all"]), 4);
+        assert_eq!(words(&["shadowtap", "inspect", "all"]), 3);
+        assert_eq!(words(&["shadowtap", "inspect", "--help", "all"]), 3);
+    }
+}
