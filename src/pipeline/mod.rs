@@ -58,7 +58,7 @@ use context::RunContext;
 use external::ExternalProcesses;
 use observer::LiveHandles;
 use pacer::{Pacer, PacerInputs};
-use reader::CaptureStage;
+use reader::{CaptureStage, EventOutput};
 use recorder::RecordingStage;
 use report_thread::ReportStage;
 use running::{RunThreads, RunningRun, Shutdown};
@@ -121,10 +121,12 @@ pub fn run(
     let observer = run.observer.clone();
     let server = running::serve(run.server.take(), &observer)?;
     let reopen = run.reopen.clone();
+    let (pacing, shared_pacer) = pacer.divide();
+    let events = EventOutput { queue: events, pacer: shared_pacer };
     let capture = CaptureStage::new(&context, run, tap, events, facts, recording.frames, connections_wanted);
 
     let capture = capture.start()?;
-    let pacing = threads::spawn("pacing", move || pacer.run())?;
+    let pacing = threads::spawn("pacing", move || pacing.run())?;
     let recording =
         recording.thread.map(|thread| threads::spawn("recording", move || thread.run(&reopen))).transpose()?;
     let (report, comparison) = report.start(&context, &targets.probes)?;

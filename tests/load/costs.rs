@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
+
 use crate::net::{Network, SERVER, WIRE};
 use crate::programs::{Nginx, Tap, folder};
 use crate::traffic::{gor, unpacked};
@@ -20,7 +22,9 @@ enum Way {
 
 pub(crate) fn run() {
     let runs = setting("BENCH_RUNS", 10);
-    println!("run  what             logged  accounted  missing  us/request  peak MB  client p50  p99 us");
+    println!(
+        "run  what             logged  accounted  missing  us/request  peak MB  client p50  p99 us  wire to send p50  p99 us"
+    );
     let mut missing = 0;
     for number in 1..=runs {
         for way in [Way::Alone, Way::Record, Way::Shadow("wire")] {
@@ -67,10 +71,16 @@ fn measure(number: u64, way: Way) -> u64 {
     let missing = logged.difference(&distinct).count() as u64;
     let twice = found.len() - distinct.len();
     let each = took as f64 / logged.len() as f64;
+    let to_send = |figure: &str| match way {
+        Way::Shadow(_) => wire_to_send(&ended.summary, figure).to_string(),
+        _ => "-".to_owned(),
+    };
     println!(
-        "{number:>3}  {what:<15} {:>7}  {:>9}  {missing:>7}  {each:>10.1}  {peak:>7}  {p50:>10}  {p99:>6}",
+        "{number:>3}  {what:<15} {:>7}  {:>9}  {missing:>7}  {each:>10.1}  {peak:>7}  {p50:>10}  {p99:>6}  {:>16}  {:>6}",
         logged.len(),
-        found.len()
+        found.len(),
+        to_send("p50"),
+        to_send("p99")
     );
     if missing > 0 {
         println!(
@@ -81,4 +91,12 @@ fn measure(number: u64, way: Way) -> u64 {
     }
     assert_eq!(twice, 0, "{twice} are there twice");
     missing
+}
+
+/// Microseconds from the last byte of a request on the wire until it was sent: no less than what is so for both parts of
+/// that way at once.
+fn wire_to_send(summary: &Value, figure: &str) -> u64 {
+    let of = |latency: &Value| latency[figure].as_u64().unwrap();
+    let lag = &summary["targets"].as_object().unwrap().values().next().unwrap()["schedule_lag_us"];
+    of(&summary["capture_delay_us"]) + of(lag)
 }

@@ -148,58 +148,23 @@ impl Pacer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use crossbeam_channel::Sender;
-    use tokio::sync::{mpsc, watch};
 
-    use super::super::{PacerChannels, PacerMode, PacerSettings, Timing};
+    use super::super::testing::pacer_of;
+    use super::super::{PacerMode, Timing};
     use super::*;
     use crate::exchange::ConnectionId;
-    use crate::middleware::LoopHeader;
-    use crate::middleware::secret_names::SecretNames;
     use crate::pipeline::passes::{KnownSpan, PassTag};
-    use crate::pipeline::{Control, Progress, reference_traffic};
     use crate::replay::Pace;
 
     /// A pacer that looks ahead, what hands it events, and what stops it.
     fn pacer(runtime: &tokio::runtime::Runtime, events: usize) -> (Pacer, Sender<QueuedEvent>, Sender<()>) {
-        let chains = || RunChains::new(&ChainSettings::default(), 0);
-        let settings = PacerSettings {
-            chains: chains(),
-            mode: PacerMode::Lookahead(Lookahead::new(chains())),
-            reloads: watch::channel(None).1,
-            mark: None,
-            copies: LoopHeader::default(),
-            evidence: false,
-            secrets: SecretNames::default(),
-            retention: None,
-            reference: reference_traffic::ReferenceSender {
-                baseline: None,
-                checks: Vec::new(),
-                share: 0.0,
-                writes: false,
-            },
-            control: Control::default(),
-            timing: Timing::paced(Pace::default(), None, KnownSpan::default()),
-            carry: None,
-            most: None,
-        };
-        let (sender, events) = crossbeam_channel::bounded(events);
-        let (stop, stopped) = crossbeam_channel::bounded(0);
-        let channels = PacerChannels {
-            events,
-            stopped,
-            enough: Arc::default(),
-            dispatchers: Vec::new(),
-            recording: None,
-            runtime: runtime.handle().clone(),
-            facts: mpsc::channel(1).0,
-            production_ends: Arc::default(),
-            progress: Arc::new(Progress::default()),
-        };
-        (Pacer::new(settings, channels), sender, stop)
+        let ahead = Lookahead::new(RunChains::new(&ChainSettings::default(), 0));
+        let timing = Timing::paced(Pace::default(), None, KnownSpan::default());
+        let (pacer, events, stop, _) = pacer_of(runtime, PacerMode::Lookahead(ahead), timing, events);
+        (pacer, events, stop)
     }
 
     fn runtime() -> tokio::runtime::Runtime {

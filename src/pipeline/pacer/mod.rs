@@ -7,7 +7,10 @@ mod lookahead;
 mod next;
 mod pause;
 mod responses;
+mod shared;
 mod stage;
+#[cfg(test)]
+mod testing;
 pub(super) mod timing;
 
 use std::collections::HashMap;
@@ -36,6 +39,7 @@ use lookahead::Lookahead;
 use next::{PacerStep, Upcoming};
 use pause::Stopped;
 use responses::{AwaitingResponse, IssuedTo};
+pub(super) use shared::SharedPacer;
 pub(super) use stage::{ChainEnd, PacerChannels, PacerSettings};
 pub(super) use timing::Timing;
 
@@ -94,17 +98,25 @@ const PAUSED: &str = "paused";
 
 impl Pacer {
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
-    pub(super) fn run(mut self) -> ChainEnd {
+    fn run(mut self) -> ChainEnd {
         wake_in_time();
         while let Some(step) = self.next() {
-            let done = match step {
-                PacerStep::Event(event, part, due) => self.event(event, part, due),
-                PacerStep::Outside(step) => self.outside(step),
-            };
-            if done.is_err() {
+            if self.take_step(step).is_err() {
                 break;
             }
         }
+        self.finish()
+    }
+
+    fn take_step(&mut self, step: PacerStep) -> Result<(), Stopped> {
+        match step {
+            PacerStep::Event(event, part, due) => self.event(event, part, due),
+            PacerStep::Outside(step) => self.outside(step),
+        }
+    }
+
+    /// Ends what is on its way, and returns what the chain has to say.
+    fn finish(mut self) -> ChainEnd {
         self.wind_up();
         if matches!(self.settings.timing, Timing::Live) {
             self.leave();

@@ -86,10 +86,15 @@ impl Pacer {
 
     /// An event that is there already.
     fn at_hand(&self) -> Option<QueuedEvent> {
-        if self.channels.stopped.try_recv() == Err(TryRecvError::Disconnected) {
+        if self.is_stopped() {
             return None;
         }
         self.channels.events.try_recv().ok()
+    }
+
+    /// Returns whether the run was stopped, and what was captured is not to be sent any more.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.channels.stopped.try_recv() == Err(TryRecvError::Disconnected)
     }
 
     /// Returns the instant at which a connection is due to open or close: now, where the run has not begun or has no

@@ -36,7 +36,7 @@ impl Pacer {
         if self.is_live() { due } else { due + self.settings.control.stood_still() }
     }
 
-    const fn is_live(&self) -> bool {
+    pub(super) const fn is_live(&self) -> bool {
         matches!(self.settings.timing, Timing::Live)
     }
 

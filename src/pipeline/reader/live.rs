@@ -10,7 +10,9 @@ use super::ReaderChannels;
 use crate::capture::{Polled, Source};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Shed, Timestamp};
 use crate::pipeline::budget::bytes_of;
+use crate::pipeline::clock::wall_clock;
 use crate::pipeline::observer::EngineReporter;
+use crate::pipeline::pacer::SharedPacer;
 use crate::pipeline::passes::PassTag;
 use crate::pipeline::queues::QueuedEvent;
 use crate::pipeline::recorder::FrameSender;
@@ -24,12 +26,17 @@ use crate::report::{CaptureStats, ReportEvent, UnreportedSheds};
 const GATHERED: usize = 32;
 /// Time of a live capture between two looks at what was dropped and how much there was.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Age of a frame from which the capture is late, and leaves it to the pacing thread to pass on what it finds: more than a
+/// block of frames takes to come, and far less than the ring of the kernel holds.
+const LATE: Duration = Duration::from_millis(25);
 
 /// Follows a live source until that ends, by its halt or because it is gone; never waits for those behind.
 pub(in crate::pipeline) struct LiveReader {
     pub(super) source: Box<dyn Source + Send>,
     pub(super) tap: Tap,
     pub(super) channels: ReaderChannels,
+    /// Passes events on at once, for as long as this thread keeps up.
+    pub(super) pacer: Option<SharedPacer>,
     /// Sender of the frames, where frames themselves are recorded.
     pub(super) frames: Option<FrameSender>,
     /// True when anything downstream needs to know when connections open and close.
@@ -38,8 +45,8 @@ pub(in crate::pipeline) struct LiveReader {
 
 impl LiveReader {
     pub(super) fn run(self) -> (CaptureStats, UnreportedSheds) {
-        let Self { mut source, mut tap, channels, mut frames, connections_wanted } = self;
-        let mut outbox = LiveOutbox::new(&channels, connections_wanted);
+        let Self { mut source, mut tap, channels, pacer, mut frames, connections_wanted } = self;
+        let mut outbox = LiveOutbox::new(&channels, pacer, connections_wanted);
         let mut last_look = Timestamp::default();
         let mut engine_reporter = EngineReporter::new(&channels.observer);
         wake_in_time();
@@ -51,6 +58,7 @@ impl LiveReader {
                     frames_since += 1;
                     if frames_since >= GATHERED {
                         frames_since = 0;
+                        outbox.is_late = wall_clock().since(frame.at) >= LATE;
                         outbox.hand_on_gathered();
                     }
                     if let Some(frames) = frames.as_mut().filter(|_| passed) {
@@ -61,6 +69,7 @@ impl LiveReader {
                 Polled::Idle(now) => {
                     tap.idle(now, &mut |event| outbox.gather(event));
                     frames_since = 0;
+                    outbox.is_late = false;
                     outbox.hand_on_gathered();
                     outbox.flush();
                     if let Some(frames) = &mut frames {
@@ -97,6 +106,9 @@ impl LiveReader {
 /// in progress.
 struct LiveOutbox<'a> {
     channels: &'a ReaderChannels,
+    pacer: Option<SharedPacer>,
+    /// True while what is captured is not passed on in time.
+    is_late: bool,
     connections_wanted: bool,
     /// Events that are handed on at the next pause.
     gathered: Vec<Event>,
@@ -107,9 +119,9 @@ struct LiveOutbox<'a> {
 }
 
 impl<'a> LiveOutbox<'a> {
-    fn new(channels: &'a ReaderChannels, connections_wanted: bool) -> Self {
-        let (gathered, waiting, shed, unheard) = Default::default();
-        Self { channels, connections_wanted, gathered, waiting, shed, unheard }
+    fn new(channels: &'a ReaderChannels, pacer: Option<SharedPacer>, connections_wanted: bool) -> Self {
+        let (is_late, gathered, waiting, shed, unheard) = Default::default();
+        Self { channels, pacer, is_late, connections_wanted, gathered, waiting, shed, unheard }
     }
 
     /// Takes an event that is handed on at the next pause.
@@ -121,19 +133,38 @@ impl<'a> LiveOutbox<'a> {
     }
 
     fn hand_on_gathered(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
         let mut gathered = std::mem::take(&mut self.gathered);
-        gathered.drain(..).for_each(|event| self.hand_on(event));
+        if !self.passed_on(&mut gathered) {
+            gathered.drain(..).for_each(|event| self.hand_on(event));
+        }
         self.gathered = gathered;
+    }
+
+    /// Passes events on at once; false where they have to be queued.
+    fn passed_on(&mut self, events: &mut Vec<Event>) -> bool {
+        self.flush();
+        if self.is_late || !self.waiting.is_empty() || self.pacer.is_none() {
+            return false;
+        }
+        events.retain(|event| self.is_wanted(event));
+        self.pacer.as_ref().is_some_and(|pacer| pacer.pass_on(events))
+    }
+
+    /// Returns whether anybody behind has to know of an event.
+    fn is_wanted(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Opened { .. } | Event::Closed { .. } => self.connections_wanted,
+            Event::Response { of, .. } | Event::Damaged { of, .. } => !self.shed.remove(of),
+            _ => true,
+        }
     }
 
     fn hand_on(&mut self, event: Event) {
         self.flush();
-        let of_shed = match &event {
-            Event::Opened { .. } | Event::Closed { .. } if !self.connections_wanted => return,
-            Event::Response { of, .. } | Event::Damaged { of, .. } => self.shed.remove(of),
-            _ => false,
-        };
-        if of_shed {
+        if !self.is_wanted(&event) {
             return;
         }
         let room = self.waiting.is_empty();
@@ -275,7 +306,7 @@ mod tests {
     #[test]
     fn a_request_without_room_is_shed_and_so_is_its_response() {
         let mut rig = rig(2, 1 << 20);
-        let mut outbox = LiveOutbox::new(&rig.channels, false);
+        let mut outbox = LiveOutbox::new(&rig.channels, None, false);
         for n in 1..=4 {
             outbox.hand_on(request(n));
         }
@@ -296,7 +327,7 @@ mod tests {
     #[test]
     fn what_follows_a_request_that_went_on_is_told_though_it_has_to_wait() {
         let rig = rig(2, 1 << 20);
-        let mut outbox = LiveOutbox::new(&rig.channels, false);
+        let mut outbox = LiveOutbox::new(&rig.channels, None, false);
         outbox.hand_on(request(1));
         outbox.hand_on(request(2));
         outbox.hand_on(response(1, 10));
@@ -312,7 +343,7 @@ mod tests {
     #[test]
     fn a_response_too_large_for_the_moment_is_told_as_shed() {
         let rig = rig(8, 8 << 10);
-        let mut outbox = LiveOutbox::new(&rig.channels, false);
+        let mut outbox = LiveOutbox::new(&rig.channels, None, false);
         outbox.hand_on(request(1));
         outbox.hand_on(response(1, 100 << 10));
         outbox.hand_on(request(2));
@@ -322,7 +353,7 @@ mod tests {
     #[test]
     fn what_could_not_even_be_told_is_counted() {
         let rig = rig(1, 1 << 20);
-        let mut outbox = LiveOutbox::new(&rig.channels, false);
+        let mut outbox = LiveOutbox::new(&rig.channels, None, false);
         for n in 1..=4 {
             outbox.hand_on(request(n));
         }
@@ -335,7 +366,7 @@ mod tests {
         let opened = || Event::Opened { connection: ConnectionId(1), at: Timestamp::default() };
         for wanted in [false, true] {
             let rig = rig(2, 1 << 20);
-            LiveOutbox::new(&rig.channels, wanted).hand_on(opened());
+            LiveOutbox::new(&rig.channels, None, wanted).hand_on(opened());
             assert_eq!(handed(&rig).len(), usize::from(wanted));
         }
     }

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::budget::{Budget, bytes_of};
 use super::context::RunContext;
 use super::observer::Observer;
+use super::pacer::SharedPacer;
 use super::passes::PassTag;
 use super::progress::Progress;
 use super::queues::{FULL_PAUSE, QueuedEvent};
@@ -41,13 +42,14 @@ impl CaptureStage {
         context: &RunContext,
         run: Run,
         tap: Tap,
-        events: Sender<QueuedEvent>,
+        events: EventOutput,
         facts: mpsc::Sender<ReportEvent>,
         frames: Option<FrameSender>,
         connections_wanted: bool,
     ) -> Self {
+        let EventOutput { queue, pacer } = events;
         let channels = ReaderChannels {
-            events,
+            events: queue,
             bytes: context.event_budget.clone(),
             facts,
             runtime: context.runtime.handle().clone(),
@@ -63,7 +65,7 @@ impl CaptureStage {
                 let files = FileInputs { capture: run.capture, wanted, range, span };
                 Self::Files(FileReader { origin, tap, files, channels })
             }
-            Feed::Live(source) => Self::Live(LiveReader { source, tap, channels, frames, connections_wanted }),
+            Feed::Live(source) => Self::Live(LiveReader { source, tap, channels, pacer, frames, connections_wanted }),
         }
     }
 
@@ -74,6 +76,13 @@ impl CaptureStage {
             Self::Live(reader) => reader.run(),
         })
     }
+}
+
+/// Ways of events out of the capture thread.
+pub(super) struct EventOutput {
+    pub(super) queue: Sender<QueuedEvent>,
+    /// Live, the pacer itself, for as long as the capture keeps up.
+    pub(super) pacer: Option<SharedPacer>,
 }
 
 /// Outputs of the capture thread.

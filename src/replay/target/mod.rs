@@ -3,7 +3,9 @@
 //! A job waits here while the target has as many requests in flight as it may, and that wait is lag. Nothing else
 //! waits: each request in flight has a task to itself, with its own time limit, and none can hold up or harm another.
 
+mod idle;
 mod in_flight;
+mod prepared;
 mod waits;
 mod worker;
 
@@ -14,8 +16,10 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{BeforeSend, Client, Delivery, Destination, Job, ProductionEnds, TargetLimits};
 use crate::exchange::{Outcome, Shed};
+use idle::IdleWorkers;
 pub use in_flight::InFlight;
-use worker::{PreparedJob, SendPlace, SendWorker};
+use prepared::{PreparedJob, SendPlace};
+use worker::SendWorker;
 
 /// Most requests in flight that can be asked for: it is cut to this. Each holds a task and, mostly, a connection.
 pub(crate) const MAX_IN_FLIGHT: usize = 1 << 20;
@@ -111,13 +115,15 @@ where
         ordinary: Arc::new(Semaphore::new(places)),
         beside: Arc::new(Semaphore::new(streams)),
         aside: Arc::new(Semaphore::new(MAX_ASIDE as usize)),
+        idle: IdleWorkers::default(),
     });
-    let SendWorker { queue, deliveries, links, ordinary, beside, aside, .. } = &*worker;
+    let SendWorker { queue, deliveries, links, ordinary, beside, aside, idle, .. } = &*worker;
+    let ends_idle = idle.end_when_dropped();
     let stop_for_tasks = stop.clone();
     let spawn = |job, place| {
-        let sending =
-            Arc::clone(&worker).run(PreparedJob::new(job), SendPlace::Ordinary(place), stop_for_tasks.clone());
-        tokio::spawn(sending);
+        if let Some((job, place)) = idle.give(PreparedJob::new(job), SendPlace::Ordinary(place)) {
+            tokio::spawn(Arc::clone(&worker).run(job, place, stop_for_tasks.clone()));
+        }
     };
     // The place first: a job that was taken must not wait while others that came later are sent.
     while let Some(Ok(place)) = unless_stopped(&mut stop, Arc::clone(ordinary).acquire_owned()).await
@@ -131,6 +137,7 @@ where
             report(deliveries, shed(destination, &job)).await;
         }
     }
+    drop(ends_idle);
     // From here on nobody steps aside any more. Those who wait there take an ordinary place before they give theirs back.
     let _aside = aside.acquire_many(MAX_ASIDE).await;
     // Every task gives its place back when it has ended: all places are free when all have.
@@ -288,6 +295,20 @@ mod tests {
         assert_eq!((first.destination, &first.outcome, first.lag), (SEVENTH, &Outcome::Sent, None));
         let answer = first.answer.as_ref().unwrap();
         assert_eq!((answer.status, answer.body_len, answer.body_sha256.is_some()), (200, 5, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_sent_sends_what_comes_later_and_ends_with_the_target() {
+        let mut rig = TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, "hello"));
+        let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        for id in 1..=20 {
+            rig.feed([job(id, None)]).await;
+            assert_eq!(rig.deliveries.recv().await.unwrap().outcome, Outcome::Sent);
+            assert_eq!(tasks(), 2, "the target, and one that sends");
+        }
+        rig.finish().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(tasks(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::idle::{Handed, IdleWorkers};
+use super::prepared::{PreparedJob, SendPlace};
 use super::waits::{ReusableTimeout, StopWait, WatchedSend};
 use super::{Deliveries, TargetLinks, TargetQueue, report, stopped, unless_stopped};
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
@@ -17,14 +18,6 @@ use crate::replay::response_watch::ResponseWatch;
 use crate::replay::{
     Client, Delivery, Destination, Job, Prepared, Reason, ResponseProgress, SendError, TargetLimits, TargetResponse,
 };
-
-/// A request's place among those that the target may have in flight.
-pub(super) enum SendPlace {
-    /// One of those.
-    Ordinary(#[expect(dead_code, reason = "it is held, and given back when it is dropped")] OwnedSemaphorePermit),
-    /// One beside them, for a stream.
-    Beside(#[expect(dead_code, reason = "it is held, and given back when it is dropped")] OwnedSemaphorePermit),
-}
 
 /// What all places among the requests in flight share, and what a request in one needs. Where another one waits when that
 /// has ended, its place takes that as well: a new task for each would cost more than to send it.
@@ -41,52 +34,57 @@ pub(super) struct SendWorker<C, D> {
     pub(super) ordinary: Arc<Semaphore>,
     /// Places for those who wait for a value.
     pub(super) aside: Arc<Semaphore>,
-}
-
-/// A job, and whether it has been prepared for its destination.
-pub(super) struct PreparedJob {
-    job: Job,
-    is_prepared: bool,
-    /// Since when it waits for values that it is to carry.
-    waits_since: Option<Instant>,
-    carry_wait: Option<Duration>,
-}
-
-impl PreparedJob {
-    pub(super) const fn new(job: Job) -> Self {
-        Self { job, is_prepared: false, waits_since: None, carry_wait: None }
-    }
+    pub(super) idle: IdleWorkers,
 }
 
 impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
-    pub(super) async fn run(self: Arc<Self>, first: PreparedJob, mut place: SendPlace, stop: watch::Receiver<bool>) {
+    /// Sends `first`, what waits in the queue then, and what it is given later.
+    pub(super) async fn run(self: Arc<Self>, first: PreparedJob, place: SendPlace, stop: watch::Receiver<bool>) {
         let alarm = pin!(tokio::time::sleep(self.limits.timeout));
         let mut watched = stop.clone();
         let stopped = pin!(stopped(&mut watched));
         let (mut alarm, mut stopped) = (ReusableTimeout(alarm), StopWait { stopped, at: None });
-        let mut next = Some(first);
-        while let Some(mut job) = next {
-            let told = match self.prepare_early(&mut job) {
-                Prepared::Ready => Some(self.deliver(job, &mut place, (&mut alarm, &mut stopped), &stop).await),
-                Prepared::Ended(outcome) => Some(self.unsent(&job, outcome)),
-                // The others go on meanwhile, unless very many wait.
-                Prepared::Waits { changed, at_most } => match Arc::clone(&self.aside).try_acquire_owned() {
-                    Ok(aside) => {
-                        tokio::spawn(Arc::clone(&self).wait_aside(job, (changed, at_most), aside, stop.clone()));
-                        None
-                    }
-                    Err(_) => Some(self.deliver(job, &mut place, (&mut alarm, &mut stopped), &stop).await),
-                },
-            };
-            if let Some(told) = told {
-                report(&self.deliveries, told).await;
+        let (inbox, mut handed) = mpsc::channel(1);
+        let mut next = Some(Handed { job: first, place, inbox });
+        while let Some(Handed { job, mut place, inbox }) = next {
+            let mut job = Some(job);
+            while let Some(one) = job {
+                if let Some(told) = self.one(one, &mut place, (&mut alarm, &mut stopped), &stop).await {
+                    report(&self.deliveries, told).await;
+                }
+                // The place of a stream is for streams: whoever waits for an ordinary one has got it.
+                job = match place {
+                    SendPlace::Ordinary(_) => self.queue.at_hand().map(PreparedJob::new),
+                    SendPlace::Beside(_) => None,
+                };
             }
-            // The place of a stream is for streams: whoever waits for an ordinary one has got it.
-            next = match place {
-                SendPlace::Ordinary(_) => self.queue.at_hand().map(PreparedJob::new),
-                SendPlace::Beside(_) => None,
-            };
+            // The place goes back last: whoever gets it finds this worker.
+            let waits = self.idle.wait(inbox);
+            drop(place);
+            next = if waits { handed.recv().await } else { None };
         }
+    }
+
+    /// Sends a request in this place, or sets it aside until its values are known; `None` where it is told later.
+    async fn one(
+        self: &Arc<Self>,
+        mut job: PreparedJob,
+        place: &mut SendPlace,
+        waits: (&mut ReusableTimeout<'_>, &mut StopWait<'_, impl Future<Output = ()>>),
+        stop: &watch::Receiver<bool>,
+    ) -> Option<Delivery> {
+        match self.prepare_early(&mut job) {
+            Prepared::Ready => {}
+            Prepared::Ended(outcome) => return Some(self.unsent(&job, outcome)),
+            // The others go on meanwhile, unless very many wait.
+            Prepared::Waits { changed, at_most } => {
+                if let Ok(aside) = Arc::clone(&self.aside).try_acquire_owned() {
+                    tokio::spawn(Arc::clone(self).wait_aside(job, (changed, at_most), aside, stop.clone()));
+                    return None;
+                }
+            }
+        }
+        Some(self.deliver(job, place, waits, stop).await)
     }
 
     fn unsent(&self, job: &PreparedJob, outcome: Outcome) -> Delivery {
@@ -268,11 +266,16 @@ const NOT_CLOSED: Reason = Reason::new("the response could not be closed");
 /// One send; a panic in it is this request's failure and nobody else's.
 async fn attempt<C: Client>(client: &C, job: Job, progress: &ResponseProgress) -> Result<TargetResponse, SendError> {
     let id = job.request.id;
-    let send = async { client.send(job.turn, job.request, job.wanted, progress).await };
-    AssertUnwindSafe(send).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!("the client panicked over request {id}, which is counted as failed");
-        Err(SendError::failed(FailureKind::Protocol, Reason::new("the client panicked, which is a fault of shadowtap")))
+    let mut send = pin!(client.send(job.turn, job.request, job.wanted, progress));
+    std::future::poll_fn(|cx| {
+        // Not by an adapter: what is wrapped is moved, and this is large.
+        std::panic::catch_unwind(AssertUnwindSafe(|| send.as_mut().poll(cx))).unwrap_or_else(|_| {
+            tracing::error!("the client panicked over request {id}, which is counted as failed");
+            let why = "the client panicked, which is a fault of shadowtap";
+            Poll::Ready(Err(SendError::failed(FailureKind::Protocol, Reason::new(why))))
+        })
     })
+    .await
 }
 
 fn delivery(

@@ -215,7 +215,9 @@ impl Client for WireClient {
                 Ok(response)
             }
             Err(error) => {
-                let error = self.tls_probe.explain(error, begun, (&self.connector, &self.host)).await;
+                // Boxed, as what connects is.
+                let explained = Box::pin(self.tls_probe.explain(error, begun, (&self.connector, &self.host)));
+                let error = explained.await;
                 tracing::debug!(%id, %error, "a request failed");
                 Err(error)
             }

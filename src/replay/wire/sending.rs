@@ -1,5 +1,6 @@
 //! One request over whichever connection: a pooled one, its own, or a new one; once more only where that is safe.
 
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -30,7 +31,7 @@ impl WireClient {
             let pooled = if tries.retried { None } else { pool.take(sending.begun) };
             let (mut link, used) = match pooled {
                 Some(link) => (link, true),
-                None => match self.fresh(sending, &mut tries).await? {
+                None => match Box::pin(self.fresh(sending, &mut tries)).await? {
                     Some(link) => (link, false),
                     None => continue,
                 },
@@ -62,13 +63,16 @@ impl WireClient {
             };
             let (mut link, used) = match kept {
                 Some(link) => (link, true),
-                None => match self.fresh(sending, &mut tries).await? {
+                None => match Box::pin(self.fresh(sending, &mut tries)).await? {
                     Some(link) => (link, false),
                     None => continue,
                 },
             };
-            let exchange = self.over(&mut link, sending);
-            match leaving_place(exchange, sending.progress, &mut turn).await {
+            let exchanged = {
+                let exchange = pin!(self.over(&mut link, sending));
+                leaving_place(exchange, sending.progress, &mut turn).await
+            };
+            match exchanged {
                 Ok(answered) => {
                     if let (true, Some(place)) = (answered.reusable, turn.0.as_mut()) {
                         place.put(MirroredState::Open(link));
@@ -80,7 +84,8 @@ impl WireClient {
         }
     }
 
-    /// A new connection; `None` where another one is to be tried.
+    /// A new connection; `None` where another one is to be tried. To be boxed: all that connects would otherwise be part of,
+    /// and moved about with, each request over a connection that stands.
     async fn fresh(&self, sending: &Sending<'_>, tries: &mut Tries) -> Result<Option<UpstreamConn>, SendError> {
         let connected = self.connector.connect(sending.begun).await;
         if connected.is_ok() {
@@ -172,8 +177,11 @@ struct Tries {
 }
 
 /// What `exchange` yields; the turn leaves its place among the connections as soon as this one does not count any more.
-async fn leaving_place<T>(exchange: impl Future<Output = T>, progress: &ResponseProgress, turn: &mut Ticket) -> T {
-    let mut exchange = std::pin::pin!(exchange);
+async fn leaving_place<T>(
+    mut exchange: Pin<&mut impl Future<Output = T>>,
+    progress: &ResponseProgress,
+    turn: &mut Ticket,
+) -> T {
     std::future::poll_fn(|cx| {
         let polled = exchange.as_mut().poll(cx);
         if polled.is_pending()
