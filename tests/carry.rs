@@ -9,6 +9,7 @@ mod runs;
 #[path = "support/server.rs"]
 mod server;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -213,6 +214,97 @@ async fn who_waits_in_vain_goes_out_with_the_old_value_and_takes_no_place() {
     assert!(waits.len() == 5 && waits.iter().all(|wait| *wait >= 50_000), "{waits:?}");
     let responses = |line: &serde_json::Value| line["response_us"].as_u64().zip(line["carry_wait_us"].as_u64());
     assert!(lines.iter().filter_map(responses).all(|(response, wait)| response < wait), "no wait is in a latency");
+}
+
+/// A chain file in a folder of its own, beside a file of pairs with these rights.
+fn seeded(pairs: &str, mode: u32) -> (tempfile::TempDir, Result<ChainFile, String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.csv");
+    std::fs::write(&path, pairs).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let toml = SESSION.to_owned() + "seed = \"tokens.csv\"\n";
+    let read = ChainFile::parse(&toml, &folder.path().join("carry.toml"), &Environment::default());
+    let told = |mistakes: Vec<_>| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    (folder, read.map_err(told))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pairs_that_are_known_before_the_run_are_carried() {
+    let (_folder, file) = seeded("old,new\nold-7,new-7\n", 0o600);
+    let strangers = Arc::default();
+    let server = Server::start(store(Arc::clone(&strangers))).await;
+    let mut replay = replay(&without_login(), &server, "");
+    replay.middleware = ChainSettings { files: vec![file.unwrap()], ..ChainSettings::default() };
+    let (summary, _) = run(replay).await;
+    let counts = &of(&summary, &server).carry["session"];
+    assert_eq!((strangers.load(Ordering::Relaxed), counts.carried, counts.seeded, counts.unknown), (0, 3, 1, 0));
+}
+
+#[test]
+fn a_file_of_pairs_that_others_can_read_is_refused_and_mistakes_have_their_line() {
+    let (folder, refused) = seeded("a,b\n", 0o644);
+    let path = folder.path().join("tokens.csv");
+    let why = refused.unwrap_err();
+    assert!(why.contains("carry.toml:5:8: every user of this machine may get at"), "{why}");
+    assert!(why.ends_with(&format!("run: chmod o= {}", path.display())), "{why}");
+    let (folder, wrong) = seeded("a,b\n# c\nhush\n", 0o640);
+    let at = folder.path().join("tokens.csv");
+    assert_eq!(wrong.unwrap_err(), format!("{}:3: it has 1 fields; write old,new or old,new,target", at.display()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_gives_a_new_value_once_a_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let program = |script: &str| format!("{SESSION}login = '''sh -c '{script}''''\n");
+    let works = format!("read old; echo $old $SHADOWTAP_RULE >> {}; echo new-${{old#old-}}", log.display());
+    let strangers = Arc::default();
+    let server = Server::start(store(Arc::clone(&strangers))).await;
+    let capture = without_login().with(user(1, 3));
+    let (summary, lines) = run(replay(&capture, &server, &program(&works))).await;
+    let counts = &of(&summary, &server).carry["session"];
+    assert_eq!((strangers.load(Ordering::Relaxed), counts.carried, counts.unknown), (0, 6, 0), "{counts:?}");
+    assert_eq!((counts.logins, counts.failed_logins, counts.learnt), (1, 0, 1));
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "old-7 session\n");
+    assert!(!format!("{summary:?}{lines:?}").contains("new-7"));
+    for script in ["read old; echo $old >&2; exit 3", "exit 0", "head -c 20000 /dev/zero | tr \"\\0\" a"] {
+        let (summary, _) = run(replay(&without_login(), &server, &program(script))).await;
+        let counts = &of(&summary, &server).carry["session"];
+        assert_eq!((counts.carried, counts.logins, counts.failed_logins), (0, 0, 1), "{script}: {counts:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_signed_here_and_times_moved_to_now() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "secret\n").unwrap();
+    let toml = "[[link]]\ncarry = \"token\"\ninto = { header = \"Authorization\", pattern = \"^Bearer (.*)$\" }\nmint = { jwt = \
+                { key-file = \"key\", alg = \"HS256\", exp = \"+1h\" } }\n[[link]]\nshift-time = { param = \"at\" }\n";
+    let file = ChainFile::parse(toml, &folder.path().join("carry.toml"), &Environment::default()).unwrap();
+    let server = Server::start(|_| vec![answer("200 OK", "")]).await;
+    // {"alg":"HS256"}.{"sub":"u1"}, and the time of the capture.
+    let asked =
+        |token: &str, at: &str| format!("GET /?at={at} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let talk = Talk::open()
+        .client(asked("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2ln", "1795291200"))
+        .server("HTTP/1.1 204 No Content\r\n\r\n")
+        .client(asked("opaque", "never"))
+        .server("HTTP/1.1 204 No Content\r\n\r\n");
+    let mut replay = replay(&talk.capture(), &server, "");
+    replay.middleware = ChainSettings { files: vec![file], ..ChainSettings::default() };
+    let before = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let (summary, _) = run(replay).await;
+    let [first, second] = server.requests().try_into().unwrap();
+    assert!(second.contains("Bearer opaque\r\n") && second.starts_with("GET /?at=never "), "{second}");
+    let at: u64 = first.strip_prefix("GET /?at=").unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!((before - 1..before + 60).contains(&at), "{at} is now");
+    let claims = first.split("Bearer eyJhbGciOiJIUzI1NiJ9.").nth(1).unwrap().split('.').next().unwrap();
+    let claims = data_encoding::BASE64URL_NOPAD.decode(claims.as_bytes()).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    assert!(claims["sub"] == "u1" && claims["exp"].as_u64().unwrap() >= before + 3600, "{claims}");
+    let carry = &of(&summary, &server).carry;
+    assert_eq!([carry["token"].made, carry["token"].not_made], [1, 1]);
+    assert_eq!([carry["shift-time"].made, carry["shift-time"].not_made], [1, 1]);
 }
 
 const HUSH: &str = r#"

@@ -22,6 +22,16 @@ impl CarrySet {
         }
     }
 
+    /// Those that are in both.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Those that are not in the other one.
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Returns whether it has this one.
     pub(crate) const fn has(self, number: usize) -> bool {
         number < MAX_RULES && self.0 & (1 << number) != 0

@@ -197,6 +197,14 @@ impl ChainSettings {
         }
     }
 
+    /// Programs that its links run.
+    pub fn programs(&self) -> impl Iterator<Item = &external::CommandLine> {
+        self.links().filter_map(|link| match &link.action {
+            spec::FilterAction::Carry(rule) => rule.login.as_ref(),
+            _ => None,
+        })
+    }
+
     /// The rules of its `carry` links, by number.
     #[must_use]
     pub(crate) fn carry_rules(&self) -> Vec<carry::CarryRule> {

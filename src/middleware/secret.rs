@@ -75,31 +75,44 @@ impl SecretLookup {
     ///
     /// Where there is no such variable, the file cannot be read, or neither holds a secret.
     pub fn read(self, place: &SecretLocation, folder: &Path) -> Result<Secret, SecretError> {
-        match (self, place) {
-            (Self::Placeholders, SecretLocation::Variable(name)) => Ok(Secret(format!("env:{name}").into_bytes())),
+        let (text, place) = self.text(place, folder)?;
+        Secret::new(text, &place, u8::is_ascii_control)
+    }
+
+    /// The same for a secret that may have several lines, such as a key in PEM.
+    pub(crate) fn read_lines(self, place: &SecretLocation, folder: &Path) -> Result<Secret, SecretError> {
+        let (text, place) = self.text(place, folder)?;
+        Secret::new(text, &place, |byte| byte.is_ascii_control() && !matches!(byte, b'\r' | b'\n' | b'\t'))
+    }
+
+    /// What stands at `place`, and the name of that.
+    fn text(self, place: &SecretLocation, folder: &Path) -> Result<(Vec<u8>, String), SecretError> {
+        Ok(match (self, place) {
+            (Self::Placeholders, SecretLocation::Variable(name)) => (format!("env:{name}").into_bytes(), name.clone()),
             (Self::Placeholders, SecretLocation::File(path)) => {
-                Ok(Secret(format!("file:{}", path.display()).into_bytes()))
+                let text = format!("file:{}", path.display());
+                (text.clone().into_bytes(), text)
             }
             (Self::Real, SecretLocation::Variable(name)) => {
                 let value = std::env::var(name).map_err(|_| SecretError::Variable { name: name.clone() })?;
-                Secret::new(value.into_bytes(), name)
+                (value.into_bytes(), name.clone())
             }
             (Self::Real, SecretLocation::File(path)) => {
                 let path = folder.join(path);
                 let text = bounded::read(&path, "a secret", MAX_SECRET_BYTES + LINE_END)
                     .map_err(|error| SecretError::File { path: path.clone(), source: error.into_io() })?;
-                Secret::new(text, &path.display().to_string())
+                (text, path.display().to_string())
             }
-        }
+        })
     }
 }
 
 impl Secret {
-    fn new(mut text: Vec<u8>, place: &str) -> Result<Self, SecretError> {
+    fn new(mut text: Vec<u8>, place: &str, is_bad: impl Fn(&u8) -> bool) -> Result<Self, SecretError> {
         while text.last().is_some_and(|last| matches!(last, b'\n' | b'\r')) {
             text.pop();
         }
-        let fits = !text.is_empty() && text.len() <= MAX_SECRET_BYTES && !text.iter().any(u8::is_ascii_control);
+        let fits = !text.is_empty() && text.len() <= MAX_SECRET_BYTES && !text.iter().any(is_bad);
         if fits { Ok(Self(text)) } else { Err(SecretError::Content { place: place.to_owned() }) }
     }
 

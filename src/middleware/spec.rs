@@ -2,6 +2,7 @@
 //!
 //! The input is the output of [`super::file`], the result is filters. Nothing is applied here.
 
+use super::allow_deny::is_write;
 use super::body::{EditJson, ReplaceBody};
 use super::carry::{CarryLink, CarryRule};
 use super::condition::{Condition, Test};
@@ -59,6 +60,8 @@ pub enum FilterAction {
     Limit(LimitSpec),
     /// Chooses targets.
     Route(Router),
+    /// Sets the key of a write that may come more than once.
+    IdempotencyKey(Rewrite),
     /// Puts values that targets issued in the place of those that production issued, when a request is sent.
     Carry(CarryRule),
 }
@@ -91,6 +94,7 @@ impl FilterSpec {
                 Box::new(MatchFilter { rule: rule("drop"), ends_on: true, condition: condition.clone() })
             }
             FilterAction::Rewrite(link) => Box::new(link.clone()),
+            FilterAction::IdempotencyKey(rewrite) => Box::new(OfWrites(rewrite.clone())),
             FilterAction::Path(link) => Box::new(link.clone()),
             FilterAction::Url(link) => Box::new(link.clone()),
             FilterAction::RoundRobin(link) => Box::new(*link),
@@ -155,6 +159,16 @@ impl FilterSpec {
     #[must_use]
     pub(crate) fn touches_host(&self) -> bool {
         matches!(&self.action, FilterAction::Rewrite(rewrite) if rewrite.touches_host())
+    }
+}
+
+/// The link that changes writes only.
+#[derive(Clone, Debug)]
+struct OfWrites(Rewrite);
+
+impl Filter for OfWrites {
+    fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
+        if is_write(context.method(request)) { self.0.apply(request, context) } else { Ok(()) }
     }
 }
 

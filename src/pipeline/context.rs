@@ -80,17 +80,19 @@ impl RunContext {
         let control = controlled(run);
         let (switches, stops) = stop_switches();
         let sends = !run.targets.is_empty();
+        let runtime = threads::sending(run.targets.iter().chain(&run.reference.baseline))?;
+        let carry = Carry::new(run.middleware.carry_rules(), carry_names(run), runtime.handle().clone());
         let (pace, max_gap) = run.pace();
         let context = Self {
             started,
             live: matches!(run.feed, Feed::Live(_)),
             bodies: interests(run),
             retention: sends.then(|| RetentionRules::new(&run.compare, memory.compared)).flatten(),
-            carry: Carry::new(run.middleware.carry_rules(), run.targets.len()).map(Arc::new),
+            carry: carry.map(Arc::new),
             protection: ProtectionController::new(run, &control),
             control,
             production_ends: Arc::default(),
-            runtime: threads::sending(run.targets.iter().chain(&run.reference.baseline))?,
+            runtime,
             progress: Arc::clone(progress),
             event_budget: Budget::new(memory.events),
             pace,
@@ -108,6 +110,14 @@ impl RunContext {
     pub(super) fn timing(&self) -> Timing {
         if self.live { Timing::Live } else { Timing::paced(self.pace, self.max_gap, Arc::clone(&self.span)) }
     }
+}
+
+/// Names of the targets, and of the baseline after them; none where nothing is sent.
+fn carry_names(run: &Run) -> Vec<String> {
+    let targets = run.targets.iter().map(|target| target.target.to_string());
+    let baseline = run.reference.baseline.as_ref().map(|target| target.target.to_string()).unwrap_or_default();
+    let last = (!run.targets.is_empty()).then_some(baseline);
+    targets.chain(last).collect()
 }
 
 /// The control of `run`, which its sample goes by from now on.

@@ -33,6 +33,7 @@ fn needs(config: &RunConfig, socket: Option<&Socket>) -> Needs {
     let shown = trust.flat_map(|trust| [&trust.ca, &trust.cert, &trust.key]).flatten();
     let commands = run.external.as_ref().map(|external| &external.command).into_iter();
     let commands = commands.chain(run.guard_command.as_ref().map(|guard| &guard.command));
+    let commands = commands.chain(run.middleware.programs());
     Needs {
         reads: run.capture.files.iter().chain(shown).cloned().collect(),
         rereads: rereads(&run.middleware),

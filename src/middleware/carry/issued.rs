@@ -55,7 +55,8 @@ impl CarryRule {
     /// The values that `response` issues under this rule, in their order.
     pub(crate) fn issued(&self, response: &IssuedResponse<'_>) -> Vec<Issued> {
         let head = response.head;
-        let mut values = match &self.from {
+        let Some(from) = &self.from else { return Vec::new() };
+        let mut values = match from {
             ValueSource::SetCookie(name) => set_cookie(head, name).into_iter().collect(),
             ValueSource::Header(name) => head.get_all(name).next().and_then(value).into_iter().collect(),
             ValueSource::LocationParam(name) => {
@@ -104,7 +105,7 @@ fn is_expired(line: &[u8], date: Option<&[u8]>) -> bool {
 const DAY: i64 = 24 * 3600;
 
 /// Unix time of a date as it stands in HTTP, dashes in it or not (RFC 6265, 5.1.1).
-fn seconds(date: &[u8]) -> Option<i64> {
+pub(super) fn seconds(date: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(date).ok()?.trim().trim_matches('"').replace('-', " ");
     let text = text.replace("GMT", "+0000").replace("UTC", "+0000");
     let after_day = text.split_once(", ").map_or(text.as_str(), |(_, rest)| rest);
@@ -143,11 +144,10 @@ pub(super) fn json_value(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use regex::bytes::Regex;
 
-    use super::super::UntilKnown;
     use super::*;
 
     fn issued(from: ValueSource, lines: &str, body: &[u8]) -> Vec<String> {
-        let rule = CarryRule { name: "session".to_owned(), from, into: Vec::new(), until_known: UntilKnown::Send };
+        let rule = CarryRule { from: Some(from), ..CarryRule::default() };
         let head = Head::new(format!("HTTP/1.1 200 OK\r\n{lines}\r\n").into_bytes());
         let shown = |issued| match issued {
             Issued::Value(value) => String::from_utf8(value.to_vec()).unwrap(),

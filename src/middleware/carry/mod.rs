@@ -6,20 +6,27 @@
 
 pub(crate) mod coding;
 mod issued;
+pub(super) mod jwt;
 mod places;
+pub(super) mod seeds;
+mod shift;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex::bytes::{Match, Regex};
 
 use super::carry_set::MAX_RULES;
+use super::external::CommandLine;
 use super::json::JsonPath;
 use super::secret_names::RunSecrets;
 use super::{Context, Filter};
-use crate::exchange::{Outcome, Request};
+use crate::exchange::{Outcome, Request, Timestamp};
 
 pub(crate) use issued::{Issued, IssuedResponse};
+pub(crate) use jwt::JwtMint;
 pub(crate) use places::{Placed, ValuePlaces};
+pub(crate) use seeds::Seeds;
 
 /// Longest value that is carried, in bytes. A longer one is no session and no token.
 pub(crate) const MAX_VALUE: usize = 16 << 10;
@@ -27,19 +34,50 @@ pub(crate) const MAX_VALUE: usize = 16 << 10;
 pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(2);
 
 /// One `carry` link: where values are issued, and where they come back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CarryRule {
     /// Name of the rule, in the report.
     pub name: String,
-    pub(crate) from: ValueSource,
+    /// Where responses issue its values; `None` where they come from elsewhere.
+    pub(crate) from: Option<ValueSource>,
     pub(crate) into: Vec<ValuePlace>,
     pub(crate) until_known: UntilKnown,
+    /// Pairs that are known before the run.
+    pub(crate) seeds: Option<Arc<Seeds>>,
+    /// Program that gives a new value for an old one.
+    pub(crate) login: Option<CommandLine>,
+    /// How the new value is made of the old one, where no target issues it.
+    pub(crate) makes: Option<ValueMaker>,
+}
+
+/// Makes a new value of the captured one.
+#[derive(Clone, Debug)]
+pub(crate) enum ValueMaker {
+    /// A token with a signature of its own.
+    Jwt(JwtMint),
+    /// A time as far from now as the captured one was from its capture.
+    ShiftTime,
+}
+
+impl ValueMaker {
+    /// The value that stands for `value` in a request of that time; `None` where it is none of its kind.
+    pub(crate) fn make(&self, value: &[u8], captured: Timestamp, now: Timestamp) -> Option<Vec<u8>> {
+        match self {
+            Self::Jwt(mint) => mint.make(value, now),
+            Self::ShiftTime => shift::shifted(value, captured, now),
+        }
+    }
 }
 
 impl CarryRule {
     /// Returns whether its values are in the bodies of responses.
     pub(crate) fn is_in_bodies(&self) -> bool {
-        self.from.part() == ResponsePart::Body
+        self.part() == ResponsePart::Body
+    }
+
+    /// The part of a response that its values are in, where they are in any.
+    pub(crate) fn part(&self) -> ResponsePart {
+        self.from.as_ref().map_or(ResponsePart::Head, ValueSource::part)
     }
 }
 
@@ -58,13 +96,17 @@ pub(super) fn secrets(rules: &[CarryRule]) -> RunSecrets {
     let mut secrets = RunSecrets::default();
     let key = |path: &JsonPath| path.last_key().map(str::to_owned);
     for rule in rules {
+        if matches!(rule.makes, Some(ValueMaker::ShiftTime)) {
+            // A time is no secret.
+            continue;
+        }
         match &rule.from {
-            ValueSource::Header(name) => secrets.headers.push(name.clone()),
-            ValueSource::LocationParam(name) => secrets.params.push(name.clone()),
-            ValueSource::Json(path) => secrets.keys.extend(key(path)),
-            ValueSource::Body(regex) => secrets.texts.push(regex.clone()),
+            Some(ValueSource::Header(name)) => secrets.headers.push(name.clone()),
+            Some(ValueSource::LocationParam(name)) => secrets.params.push(name.clone()),
+            Some(ValueSource::Json(path)) => secrets.keys.extend(key(path)),
+            Some(ValueSource::Body(regex)) => secrets.texts.push(regex.clone()),
             // Values of cookies are masked anyway.
-            ValueSource::SetCookie(_) => {}
+            Some(ValueSource::SetCookie(_)) | None => {}
         }
         for place in &rule.into {
             match place {

@@ -263,14 +263,13 @@ impl PartRedactor for FormParts<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::super::super::testing::{request, with_body};
-    use super::super::{CarryRule, UntilKnown, ValueSource};
+    use super::super::CarryRule;
     use super::*;
     use crate::content_coding;
     use crate::exchange::Request;
 
     fn rule(into: Vec<ValuePlace>) -> CarryRule {
-        let from = ValueSource::Header("x".to_owned());
-        CarryRule { name: "rule".to_owned(), from, into, until_known: UntilKnown::Send }
+        CarryRule { into, ..CarryRule::default() }
     }
 
     /// The first rule alone.

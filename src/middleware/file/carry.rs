@@ -2,17 +2,17 @@
 
 use std::ops::Range;
 
-use super::super::carry::{self, CarryRule, UntilKnown, ValuePlace, ValueSource};
+use super::super::carry::{self, CarryRule, UntilKnown, ValueMaker, ValuePlace, ValueSource};
 use super::super::carry_set;
 use super::super::edit::FieldKind;
 use super::super::json::JsonPath;
 use super::super::spec::{FilterAction, FilterSpec};
-use super::edits;
 use super::reader::{Located, TomlReader, TomlTable};
 use super::words::{rule_name, time};
+use super::{edits, made_here};
 
 /// Keys beside `carry`, `name` and `when`.
-const KEYS: [&str; 3] = ["from", "into", "until-known"];
+const KEYS: [&str; 6] = ["from", "into", "until-known", "seed", "login", "mint"];
 /// What `from` knows.
 const SOURCES: [&str; 5] = ["set-cookie", "header", "json", "body", "location-param"];
 /// What an entry of `into` knows.
@@ -25,34 +25,91 @@ pub(super) fn carry(
     mut table: TomlTable<'_>,
     reader: &mut TomlReader<'_>,
 ) -> Option<FilterAction> {
-    let [from, into, until_known] = KEYS.map(|key| table.take(key));
+    let [from, into, until_known, seed, login, mint] = KEYS.map(|key| table.take(key));
     table.finish(reader, "in a carry link", &KEYS);
     if name.is_some() {
         reader.wrong(value.span(), "a carry link has its name already, the one behind `carry`: leave `name` out");
     }
-    let name = rule_name(value, reader);
-    let Some(from) = from else {
-        reader.wrong(value.span(), "say where the value is issued, such as from = { set-cookie = \"PHPSESSID\" }");
-        return None;
-    };
-    let source = source(from, reader);
-    let places: Option<Vec<ValuePlace>> = match (into, &source) {
-        (Some(into), _) => places(into, reader),
-        (None, Some(source)) => {
-            let place = source.default_place();
-            if place.is_none() {
-                let message = "say where it comes back, such as into = [{ form = \"csrf\" }]: a page does not tell";
-                reader.wrong(from.span(), message);
-            }
-            place.map(|place| vec![place])
+    let mut rule = CarryRule { name: rule_name(value, reader)?, ..CarryRule::default() };
+    let comes_from_elsewhere = seed.is_some() || login.is_some() || mint.is_some();
+    match (from, mint) {
+        (None, _) if comes_from_elsewhere => {}
+        (None, _) => {
+            reader.wrong(value.span(), "say where the value is issued, such as from = { set-cookie = \"PHPSESSID\" }");
+            return None;
         }
-        (None, None) => None,
-    };
-    let until_known = match until_known {
-        Some(value) => self::until_known(value, reader)?,
-        None => UntilKnown::default(),
-    };
-    Some(FilterAction::Carry(CarryRule { name: name?, from: source?, into: places?, until_known }))
+        (Some(from), Some(_)) => {
+            reader.wrong(from.span(), "a value that is made here is issued by nobody: leave `from` out, or `mint`");
+            return None;
+        }
+        (Some(from), None) => rule.from = Some(source(from, reader)?),
+    }
+    for other in [seed, login, until_known].into_iter().flatten().filter(|_| mint.is_some()) {
+        reader.wrong(other.span(), "a value that is made here is known at once: `mint` stands beside `into` alone");
+    }
+    rule.into = into_places((into, from.unwrap_or(value)), rule.from.as_ref(), reader)?;
+    if let Some(value) = until_known {
+        rule.until_known = self::until_known(value, reader)?;
+    }
+    if let Some(seed) = seed {
+        rule.seeds = Some(made_here::seeds(seed, reader)?);
+    }
+    if let Some(login) = login {
+        rule.login = Some(reader.parsed(login)?);
+    }
+    if let Some(mint) = mint {
+        rule.makes = Some(made_here::mint(mint, reader)?);
+    }
+    Some(FilterAction::Carry(rule))
+}
+
+/// The places where values come back; where there is no `into`, the one that `from` tells.
+fn into_places(
+    (into, beside): (Option<&Located<'_>>, &Located<'_>),
+    from: Option<&ValueSource>,
+    reader: &mut TomlReader<'_>,
+) -> Option<Vec<ValuePlace>> {
+    if let Some(into) = into {
+        return places(into, reader);
+    }
+    let place = from.and_then(ValueSource::default_place);
+    if place.is_none() {
+        let message = match from {
+            Some(_) => "say where it comes back, such as into = [{ form = \"csrf\" }]: a page does not tell",
+            None => {
+                "say where the value stands, such as into = { header = \"Authorization\", pattern = \"^Bearer (.*)$\" }"
+            }
+        };
+        reader.wrong(beside.span(), message);
+    }
+    place.map(|place| vec![place])
+}
+
+/// `shift-time = { header = "X-Time", param = "ts", json = "$.at", form = "at", cookie = "seen" }`.
+pub(super) fn shift_time(value: &Located<'_>, name: Option<&str>, reader: &mut TomlReader<'_>) -> Option<FilterAction> {
+    let mut table = reader.table(value)?;
+    let keys = ["header", "cookie", "param", "json", "form"];
+    let [header, cookie, param, json, form] = keys.map(|key| table.take(key));
+    table.finish(reader, "in shift-time", &keys);
+    let mut into = Vec::new();
+    for (names, kind, place) in [
+        (header, FieldKind::Header, (|name| ValuePlace::Header(name, None)) as fn(String) -> ValuePlace),
+        (cookie, FieldKind::Cookie, ValuePlace::Cookie),
+        (param, FieldKind::Param, ValuePlace::Param),
+        (form, FieldKind::Param, ValuePlace::Form),
+    ] {
+        let names = names.map(|names| reader.each(names, |name| edits::name(kind, name))).unwrap_or_default();
+        into.extend(names.into_iter().map(place));
+    }
+    let paths = json.map(|paths| reader.each(paths, JsonPath::parse)).unwrap_or_default();
+    into.extend(paths.into_iter().map(ValuePlace::Json));
+    if into.is_empty() {
+        reader.wrong(value.span(), "say which times are moved: header, cookie, param, json or form");
+        return None;
+    }
+    let name = name.unwrap_or("shift-time").to_owned();
+    let makes = Some(ValueMaker::ShiftTime);
+    Some(FilterAction::Carry(CarryRule { name, into, makes, ..CarryRule::default() }))
 }
 
 /// What holds of all `carry` links of a file together.

@@ -1,10 +1,12 @@
 //! Test cases: a request, and what is to become of it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::super::condition::Condition;
 use super::conditions::optional;
 use super::reader::{Located, TomlReader, TomlTable};
+use super::words::span_of_time;
 use crate::exchange::{Body, ConnectionId, ExchangeId, Framing, Head, Outcome, Request, RequestState, Timestamp};
 
 /// The address that cases come from where they say none: kept for documentation (RFC 5737).
@@ -14,7 +16,7 @@ const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 80));
 /// Most times that one case can send its request.
 const MAX_TIMES: u64 = 100_000;
 /// Keys of a case.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "name",
     "request",
     "client",
@@ -26,6 +28,7 @@ const KEYS: [&str; 11] = [
     "route",
     "production",
     "target",
+    "later",
 ];
 
 /// One test case.
@@ -51,6 +54,8 @@ pub struct Case {
     pub route: Option<String>,
     /// Earlier responses to one request, of production and of the target: what they issue is carried.
     pub(super) issued_by: Option<[IssuingResponse; 2]>,
+    /// How long after its capture it is sent.
+    pub(super) later: Duration,
 }
 
 /// A response of a case: its head and its content.
@@ -60,7 +65,7 @@ pub(super) type IssuingResponse = (Head, Vec<u8>);
 pub(super) fn case(mut table: TomlTable<'_>, reader: &mut TomlReader<'_>) -> Option<Case> {
     let span = table.span.clone();
     let line = reader.line(&span);
-    let [name, request, client, times, writes, outcome, becomes, then, route, production, target] =
+    let [name, request, client, times, writes, outcome, becomes, then, route, production, target, later] =
         KEYS.map(|key| table.take(key));
     table.finish(reader, "in a test", &KEYS);
     let Some(request) = request else {
@@ -87,6 +92,7 @@ pub(super) fn case(mut table: TomlTable<'_>, reader: &mut TomlReader<'_>) -> Opt
         then: optional(then, reader),
         route: route.and_then(|route| reader.text(route)).map(str::to_owned),
         issued_by,
+        later: later.and_then(|later| span_of_time(later, reader)).unwrap_or_default(),
     })
 }
 

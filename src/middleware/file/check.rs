@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::super::carry::{CarryRule, Issued, IssuedResponse, ValuePlaces};
+use super::super::carry::{CarryRule, Issued, IssuedResponse, ValuePlaces, coding};
 use super::super::carry_set::CarrySet;
 use super::super::value_change::ValueChange;
 use super::super::{Chain, ChainSettings, Context, RunIdentity};
@@ -47,10 +47,8 @@ impl Case {
             request = self.request.clone();
             ended = chain.apply(&mut request);
         }
-        if ended.is_ok()
-            && let Some(responses) = &self.issued_by
-        {
-            carry(&mut request, &settings.carry_rules(), chain.carried(), responses);
+        if ended.is_ok() && !chain.carried().is_empty() {
+            self.carry(&mut request, &settings.carry_rules(), chain.carried());
         }
         match (&self.outcome, ended) {
             (None, Ok(())) => self.compare(&request, &chain),
@@ -61,6 +59,41 @@ impl Case {
                 Err(format!("expected \"{expected}\", found \"{found}\""))
             }
         }
+    }
+
+    /// Puts what the target issued, or what is known otherwise, in the place of production's values.
+    fn carry(&self, request: &mut Request, rules: &[CarryRule], apply: CarrySet) {
+        let issued = |rule: &CarryRule, (head, content): &IssuingResponse| {
+            rule.issued(&IssuedResponse::new(head, Some(Cow::Borrowed(content.as_slice()))))
+        };
+        let counterpart = |rule: &CarryRule| {
+            let [production, target] = self.issued_by.as_ref()?;
+            // Of several values nobody can say which stands for which.
+            match (issued(rule, production).as_slice(), issued(rule, target).as_slice()) {
+                ([Issued::Value(old)], [new]) => Some((old.clone(), new.clone())),
+                _ => None,
+            }
+        };
+        let pairs: Vec<Option<(Bytes, Issued)>> = rules.iter().map(counterpart).collect();
+        let captured = request.last_byte;
+        let new = |rule: &CarryRule, pair: Option<&(Bytes, Issued)>, value: &[u8]| {
+            let plain = coding::plain(value);
+            if let Some(maker) = &rule.makes {
+                return maker.make(value, captured, captured.plus(self.later)).map(ValueChange::Value);
+            }
+            if let Some((old, new)) = pair.filter(|(old, _)| *coding::plain(old) == *plain) {
+                return Some(match new {
+                    Issued::Value(new) => ValueChange::Value(coding::in_place_of(value, coding::is_coded(old), new)),
+                    Issued::Deleted => ValueChange::Remove,
+                });
+            }
+            let seed = rule.seeds.as_ref()?.get(&plain, None)?;
+            Some(ValueChange::Value(coding::in_place_of(value, seed.was_coded, &seed.new)))
+        };
+        ValuePlaces::of(request).each(rules, apply, &mut |number, value| {
+            let pair = pairs.get(number).and_then(Option::as_ref);
+            rules.get(number).and_then(|rule| new(rule, pair, value)).unwrap_or(ValueChange::Keep)
+        });
     }
 
     fn compare(&self, request: &Request, chain: &Chain) -> Result<(), String> {
@@ -83,26 +116,6 @@ impl Case {
         }
         Err(format!("what `then` asks does not hold for\n{}", indented(&whole)))
     }
-}
-
-/// Puts what the target issued in the place of what production issued.
-fn carry(request: &mut Request, rules: &[CarryRule], apply: CarrySet, [production, target]: &[IssuingResponse; 2]) {
-    let issued = |rule: &CarryRule, (head, content): &IssuingResponse| {
-        rule.issued(&IssuedResponse::new(head, Some(Cow::Borrowed(content.as_slice()))))
-    };
-    // Of several values nobody can say which stands for which.
-    let counterpart = |rule: &CarryRule| match (issued(rule, production).as_slice(), issued(rule, target).as_slice()) {
-        ([Issued::Value(old)], [new]) => Some((old.clone(), new.clone())),
-        _ => None,
-    };
-    let pairs: Vec<Option<(Bytes, Issued)>> = rules.iter().map(counterpart).collect();
-    ValuePlaces::of(request).each(rules, apply, &mut |number, value| match pairs.get(number) {
-        Some(Some((old, new))) if old == value => match new {
-            Issued::Value(new) => ValueChange::Value(new.to_vec()),
-            Issued::Deleted => ValueChange::Remove,
-        },
-        _ => ValueChange::Keep,
-    });
 }
 
 /// The first line that is another one.

@@ -40,6 +40,12 @@ pub(super) fn rewrite(key: &str, value: &Located<'_>, reader: &mut TomlReader<'_
     Some(Rewrite::of(edits))
 }
 
+/// `"{id}"`: the key of writes that may be sent again.
+pub(super) fn idempotency_key(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Rewrite> {
+    let template = template(value, reader, FieldKind::Header)?;
+    Some(Rewrite::of(vec![FieldEdit::new(FieldKind::Header, "Idempotency-Key", EditOp::Set(template))]))
+}
+
 /// `{ name = what, ... }`, in order.
 fn each(
     value: &Located<'_>,

@@ -1,7 +1,6 @@
 //! Links: each a table with one verb, and `name` and `when` where they are wanted.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::super::SampleKey;
 use super::super::body::{EditJson, ReplaceBody};
@@ -20,10 +19,10 @@ use super::conditions::{condition, optional};
 use super::credentials::{basic, bearer, optional_secret};
 use super::edits::{self, replacement};
 use super::reader::{Located, TomlEntry, TomlReader, TomlTable};
-use super::words::{rule_name, time};
+use super::words::{json, rule_name, span_of_time};
 
 /// Every verb, in the order of the documentation.
-pub const VERBS: [&str; 31] = [
+pub const VERBS: [&str; 33] = [
     "only",
     "drop",
     "allow-writes",
@@ -55,6 +54,8 @@ pub const VERBS: [&str; 31] = [
     "redact",
     "route",
     "carry",
+    "shift-time",
+    "idempotency-key",
 ];
 
 /// One `[[link]]`; `None` after a mistake.
@@ -80,11 +81,14 @@ pub(super) fn link(mut table: TomlTable<'_>, reader: &mut TomlReader<'_>) -> Opt
     let mut actions = actions.into_iter();
     let (first, second) = (actions.next(), actions.next());
     match (first, second) {
-        (Some(entry), None) => Some(FilterSpec { name, when, action: action(&entry, reader)? }),
+        (Some(entry), None) => {
+            let action = action(&entry, name.as_deref(), reader)?;
+            Some(FilterSpec { name, when, action })
+        }
         (Some(first), Some(second)) => {
             // What is wrong inside of them is told as well.
-            action(&first, reader);
-            action(&second, reader);
+            action(&first, None, reader);
+            action(&second, None, reader);
             let message = format!(
                 "a link does one thing: `{}` and `{}` are two, so that their order is seen; write [[link]] above each",
                 first.key, second.key
@@ -103,7 +107,7 @@ pub(super) fn link(mut table: TomlTable<'_>, reader: &mut TomlReader<'_>) -> Opt
     }
 }
 
-fn action(entry: &TomlEntry<'_>, reader: &mut TomlReader<'_>) -> Option<FilterAction> {
+fn action(entry: &TomlEntry<'_>, name: Option<&str>, reader: &mut TomlReader<'_>) -> Option<FilterAction> {
     let value = entry.value;
     if let Some(rewrite) = edits::rewrite(entry.key, value, reader) {
         return Some(FilterAction::Rewrite(rewrite));
@@ -126,6 +130,8 @@ fn action(entry: &TomlEntry<'_>, reader: &mut TomlReader<'_>) -> Option<FilterAc
         "bearer" => bearer(value, reader).map(FilterAction::Credentials),
         "redact" => redact(value, reader).map(FilterAction::Redact),
         "route" => route(value, reader).map(FilterAction::Route),
+        "shift-time" => super::carry::shift_time(value, name, reader),
+        "idempotency-key" => edits::idempotency_key(value, reader).map(FilterAction::IdempotencyKey),
         _ => None,
     }
 }
@@ -197,11 +203,6 @@ fn limit(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<LimitSpec> 
     })
 }
 
-fn span_of_time(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Duration> {
-    let text = reader.text(value)?;
-    reader.keep(value.span(), time(text))
-}
-
 fn replace_path(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<ReplacePath> {
     let (regex, with) = replacement(value, reader)?;
     if with.to_string().contains('?') {
@@ -241,23 +242,6 @@ fn set_json(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Vec<JsonEdit> {
         }
     }
     edits
-}
-
-/// The same value in JSON. Numbers keep their digits where JSON has them.
-fn json(value: &toml::de::DeValue<'_>) -> Option<serde_json::Value> {
-    use toml::de::DeValue;
-    Some(match value {
-        DeValue::String(text) => serde_json::Value::from(&**text),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok()?.into(),
-        DeValue::Float(number) => serde_json::Number::from_f64(number.as_str().parse().ok()?)?.into(),
-        DeValue::Boolean(truth) => (*truth).into(),
-        DeValue::Datetime(_) => return None,
-        DeValue::Array(all) => all.iter().map(|value| json(value.get_ref())).collect::<Option<Vec<_>>>()?.into(),
-        DeValue::Table(table) => {
-            let members = table.iter().map(|(key, value)| Some((key.get_ref().to_string(), json(value.get_ref())?)));
-            serde_json::Value::Object(members.collect::<Option<_>>()?)
-        }
-    })
 }
 
 /// `{ header = [..], cookie = [..], param = [..], json = [..], how = "remove", on-unknown = "drop-body" }`.

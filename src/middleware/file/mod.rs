@@ -32,6 +32,7 @@ mod conditions;
 mod credentials;
 mod edits;
 mod links;
+mod made_here;
 mod reader;
 #[cfg(test)]
 mod tests;

@@ -5,24 +5,33 @@
 //! counterpart of one is still on its way, the request waits for it.
 
 mod exchanges;
+mod login;
 pub(super) mod preview;
 mod values;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::exchange::{ExchangeId, Head, Outcome, Request};
+use bytes::Bytes;
+use lru::LruCache;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use super::clock::wall_clock;
+use crate::exchange::{ExchangeId, Head, Outcome, Request, Timestamp};
 use crate::middleware::carry::{
-    CarryRule, Issued, IssuedResponse, Placed, ResponsePart, UntilKnown, ValuePlaces, coding,
+    CarryRule, Issued, IssuedResponse, Placed, ResponsePart, UntilKnown, ValueMaker, ValuePlaces, coding,
 };
 use crate::middleware::carry_set::CarrySet;
 use crate::middleware::value_change::ValueChange;
 use crate::replay::{BeforeSend, Delivery, Destination, Prepared, TargetId};
 use crate::report::TargetSet;
-use crate::report::schema::carry::CarrySummary;
+use crate::report::schema::carry::{CarryKind, CarrySummary};
 
+use login::{LoginRequest, Logins};
 use values::{CarriedValues, Known, Seen, ValueKey};
 
 /// Bytes of a body, as it is coded, in which values are looked for; a longer one issues none.
@@ -30,26 +39,48 @@ const MAX_READ_BODY: usize = 1 << 20;
 /// Values of one response that are kept under one rule.
 const MOST: usize = 2;
 
+/// Tokens made here that are kept for a moment: to sign takes long.
+const MAX_MADE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// How long they are used, at most.
+const MADE_FOR: Duration = Duration::from_secs(10);
+
 /// The rules of a run, and the values that are known at each destination.
 #[derive(Debug)]
 pub(super) struct Carry {
     rules: Vec<CarryRule>,
+    /// Rules whose values are made here.
+    makers: CarrySet,
     /// Of each target, and of the baseline after them.
-    values: Vec<Mutex<CarriedValues>>,
+    values: Vec<Arc<Mutex<CarriedValues>>>,
+    /// Their names, for programs.
+    names: Vec<String>,
+    logins: Logins,
+    made: Mutex<LruCache<(usize, Bytes), (Bytes, Instant)>>,
 }
 
 /// What a response issues, by rule.
 pub(super) type IssuedByRule = Vec<(usize, Vec<Issued>)>;
 
 impl Carry {
-    /// For these rules and so many targets; `None` where there are no rules.
-    pub(super) fn new(rules: Vec<CarryRule>, targets: usize) -> Option<Self> {
-        if rules.is_empty() || targets == 0 {
+    /// For these rules and targets of these names, and the baseline after them; `None` where there are no rules.
+    pub(super) fn new(rules: Vec<CarryRule>, names: Vec<String>, runtime: Handle) -> Option<Self> {
+        if rules.is_empty() || names.is_empty() {
             return None;
         }
-        let parts = || rules.iter().map(|rule| rule.from.part());
-        let values = (0..=targets).map(|_| Mutex::new(CarriedValues::new(parts()))).collect();
-        Some(Self { rules, values })
+        let kinds = || rules.iter().map(|rule| (rule.part(), kind(rule)));
+        let values = names.iter().map(|_| Arc::new(Mutex::new(CarriedValues::new(kinds())))).collect();
+        let mut makers = CarrySet::NONE;
+        for (number, _) in rules.iter().enumerate().filter(|(_, rule)| rule.makes.is_some()) {
+            makers.add(number);
+        }
+        Some(Self {
+            rules,
+            makers,
+            values,
+            names,
+            logins: Logins::new(runtime),
+            made: Mutex::new(LruCache::new(MAX_MADE)),
+        })
     }
 
     /// Bytes of a response's body that the rules read: none, where all of them read heads.
@@ -115,7 +146,7 @@ impl Carry {
 
     fn issued(&self, rules: CarrySet, parts: &[ResponsePart], response: &IssuedResponse<'_>) -> IssuedByRule {
         let rules = rules.numbers().filter_map(|number| Some((number, self.rules.get(number)?)));
-        let rules = rules.filter(|(_, rule)| parts.contains(&rule.from.part()));
+        let rules = rules.filter(|(_, rule)| parts.contains(&rule.part()));
         // More than two are as good as two: of several nobody can say which is which.
         let issued =
             rules.map(|(number, rule)| (number, rule.issued(response).into_iter().take(MOST).collect::<Vec<_>>()));
@@ -123,7 +154,7 @@ impl Carry {
     }
 
     /// The values of a destination whose responses count: a second send to a target begins no session.
-    fn learns_from(&self, destination: Destination) -> Option<&Mutex<CarriedValues>> {
+    fn learns_from(&self, destination: Destination) -> Option<&Arc<Mutex<CarriedValues>>> {
         match destination {
             Destination::Target(target) => self.values.get(target.index()),
             Destination::Baseline => self.values.last(),
@@ -131,12 +162,83 @@ impl Carry {
         }
     }
 
+    /// What is known of a value that is about to be sent to `to` in the exchange `of`, by this client. Where nothing is, what
+    /// is known before the run stands for it, or a program is asked.
+    fn look(
+        &self,
+        values: &mut CarriedValues,
+        (found, to): (&FoundValue, Destination),
+        of: ExchangeId,
+        client: IpAddr,
+    ) -> Seen {
+        let FoundValue { key, value } = found;
+        let seen = values.look(key, of, client);
+        let Some(rule) = self.rules.get(key.rule).filter(|_| seen == Seen::Unknown) else { return seen };
+        let target = to.target().map(TargetId::index);
+        if let Some(seed) = rule.seeds.as_ref().and_then(|seeds| seeds.get(&key.value, target)) {
+            values.seed(key, client, seed.new.clone(), seed.was_coded);
+            return values.look(key, of, client);
+        }
+        if let Some(command) = &rule.login
+            && let Some(learns) = self.learns_from(to)
+            && self.logins.has_room()
+            && values.begin_login(key, client)
+        {
+            let target = self.names.get(target.unwrap_or(self.names.len() - 1)).cloned().unwrap_or_default();
+            let (rule, command, value) = (rule.name.clone(), command.clone(), value.clone());
+            self.logins.ask(LoginRequest { rule, command, target, key: key.clone(), value }, learns);
+            return Seen::Pending;
+        }
+        seen
+    }
+
+    /// Makes values anew that are made here.
+    fn make(&self, request: &mut Request, rules: CarrySet, count: Option<&Mutex<CarriedValues>>) {
+        let rules = rules.and(self.makers);
+        if rules.is_empty() {
+            return;
+        }
+        let (captured, now) = (request.last_byte, wall_clock());
+        let mut failed = CarrySet::NONE;
+        let placed = ValuePlaces::of(request).each(&self.rules, rules, &mut |number, value| match self
+            .made(number, value, captured, now)
+        {
+            Some(new) => ValueChange::Value(new),
+            None => {
+                failed.add(number);
+                ValueChange::Keep
+            }
+        });
+        if let Some(values) = count {
+            lock(values).made(rules, placed, failed);
+        }
+    }
+
+    /// The value that is made of `value`; a token that was made a moment ago is used again.
+    fn made(&self, rule: usize, value: &[u8], captured: Timestamp, now: Timestamp) -> Option<Vec<u8>> {
+        let maker = self.rules.get(rule)?.makes.as_ref()?;
+        let ValueMaker::Jwt(mint) = maker else { return maker.make(value, captured, now) };
+        let key = (rule, Bytes::copy_from_slice(value));
+        let lasts = mint.lasts.map_or(MADE_FOR, |lasts| MADE_FOR.min(lasts / 2));
+        let at = Instant::now();
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((new, _)) = made.get(&key).filter(|(_, since)| at.saturating_duration_since(*since) < lasts) {
+            return Some(new.to_vec());
+        }
+        drop(made);
+        let new = maker.make(value, captured, now)?;
+        made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.put(key, (Bytes::copy_from_slice(&new), at));
+        Some(new)
+    }
+
     /// The values of the rules that stand in `request`.
-    fn found(&self, request: &mut Request, rules: CarrySet) -> Vec<ValueKey> {
+    fn found(&self, request: &mut Request, rules: CarrySet) -> Vec<FoundValue> {
         let id = request.id;
         let mut found = Vec::new();
         ValuePlaces::of(request).each(&self.rules, rules, &mut |number, value| {
-            found.push(ValueKey::of(number, id, &coding::plain(value)));
+            let key = ValueKey::of(number, id, &coding::plain(value));
+            found.push(FoundValue { key, value: Bytes::copy_from_slice(value) });
             ValueChange::Keep
         });
         found
@@ -144,6 +246,7 @@ impl Carry {
 
     /// Puts what is known in the place of the values that were found.
     fn replace(&self, request: &mut Request, rules: CarrySet, found: &[ValueKey], seen: &[Seen]) -> Placed {
+        let rules = rules.without(self.makers);
         ValuePlaces::of(request).each(&self.rules, rules, &mut |number, value| {
             let plain = coding::plain(value);
             let same = |(key, _): &(&ValueKey, &Seen)| key.rule == number && *key.value == *plain;
@@ -158,16 +261,27 @@ impl Carry {
     }
 }
 
+/// A value in a request.
+struct FoundValue {
+    key: ValueKey,
+    /// As it stands there.
+    value: Bytes,
+}
+
 impl BeforeSend for Carry {
     fn prepare(&self, to: Destination, request: &mut Request, rules: CarrySet, waited: Option<Duration>) -> Prepared {
         let Some(of) = self.learns_from(to.of_first_send()) else { return Prepared::Ready };
-        let found = self.found(request, rules);
+        let counts = to.is_first_send().then_some(&**of);
+        let found = self.found(request, rules.without(self.makers));
         if found.is_empty() {
+            self.make(request, rules, counts);
             return Prepared::Ready;
         }
-        let mut values = lock(of);
         let (id, client) = (request.id, request.client.ip());
-        let seen: Vec<Seen> = found.iter().map(|key| values.look(key, id, client)).collect();
+        let mut values = lock(of);
+        let look = |found| self.look(&mut values, (found, to.of_first_send()), id, client);
+        let seen: Vec<Seen> = found.iter().map(look).collect();
+        let found: Vec<ValueKey> = found.into_iter().map(|found| found.key).collect();
         for (key, state) in found.iter().zip(&seen) {
             let Some(rule) = self.rules.get(key.rule) else { continue };
             match (state, rule.until_known) {
@@ -190,12 +304,22 @@ impl BeforeSend for Carry {
         }
         drop(values);
         let placed = self.replace(request, rules, &found, &seen);
-        if to.is_first_send() {
-            let mut values = lock(of);
+        if let Some(counts) = counts {
+            let mut values = lock(counts);
             values.count(&found, &seen, (client, waited.is_some()), placed);
             values.carried(id, client, &found, placed);
         }
+        self.make(request, rules, counts);
         Prepared::Ready
+    }
+}
+
+/// What a rule does, for the report.
+fn kind(rule: &CarryRule) -> CarryKind {
+    match rule.makes {
+        None => CarryKind::Carried,
+        Some(ValueMaker::Jwt(_)) => CarryKind::Jwt,
+        Some(ValueMaker::ShiftTime) => CarryKind::Time,
     }
 }
 

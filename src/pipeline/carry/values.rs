@@ -2,19 +2,25 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use lru::LruCache;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::IssuedByRule;
 use super::exchanges::{ENTRY, MAX_EXCHANGES, OpenExchange, OpenExchanges, values};
 use crate::exchange::ExchangeId;
 use crate::middleware::carry::{Issued, Placed, ResponsePart, coding};
-use crate::report::schema::carry::CarrySummary;
+use crate::middleware::carry_set::CarrySet;
+use crate::report::schema::carry::{CarryKind, CarrySummary};
 
 /// Bytes that the values of one destination may take; past it those go that were not used for longest.
 const MAX_BYTES: usize = 16 << 20;
+/// How long a program is not asked again about a value for which it failed: twice as long each time, up to the second one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// Values without a counterpart that are told apart, of each rule.
 const MAX_STRANGERS: usize = 1 << 16;
 
@@ -83,6 +89,16 @@ enum EntryState {
         from: ExchangeId,
         waiting: Vec<oneshot::Sender<()>>,
     },
+    /// A program was asked; whoever waits is told likewise.
+    LoggingIn {
+        failures: u32,
+        waiting: Vec<oneshot::Sender<()>>,
+    },
+    /// It failed so often, and is asked again from then on.
+    NoLogin {
+        failures: u32,
+        again: Instant,
+    },
 }
 
 /// The values of one destination.
@@ -106,9 +122,12 @@ struct RuleCounts {
 }
 
 impl CarriedValues {
-    /// No values yet, of rules that find theirs in these parts of a response.
-    pub(super) fn new(rules: impl IntoIterator<Item = ResponsePart>) -> Self {
-        let counted = |part| RuleCounts { part, counts: CarrySummary::default(), strangers: HashSet::new() };
+    /// No values yet, of rules of these kinds that find theirs in these parts of a response.
+    pub(super) fn new(rules: impl IntoIterator<Item = (ResponsePart, CarryKind)>) -> Self {
+        let counted = |(part, kind)| {
+            let counts = CarrySummary { kind, ..CarrySummary::default() };
+            RuleCounts { part, counts, strangers: HashSet::new() }
+        };
         Self {
             known: LruCache::unbounded(),
             bytes: 0,
@@ -221,6 +240,53 @@ impl CarriedValues {
         self.put(key, Entry { client, state: EntryState::Known(known) });
     }
 
+    /// Takes a pair that is known before the run.
+    pub(super) fn seed(&mut self, key: &ValueKey, client: IpAddr, new: Bytes, was_coded: bool) {
+        let key = self.slot(key.clone(), client);
+        if let Some(rule) = self.rules.get_mut(key.rule) {
+            rule.counts.seeded += 1;
+        }
+        self.put(key, Entry { client, state: EntryState::Known(Known::Value { new, was_coded }) });
+    }
+
+    /// Returns whether a program is to be asked about a value that is not known: not while it is asked, and not for a while
+    /// after it failed.
+    pub(super) fn begin_login(&mut self, key: &ValueKey, client: IpAddr) -> bool {
+        let failures = match self.known.peek(key).map(|entry| &entry.state) {
+            None => 0,
+            Some(EntryState::NoLogin { failures, again }) if *again <= Instant::now() => *failures,
+            Some(_) => return false,
+        };
+        self.put(key.clone(), Entry { client, state: EntryState::LoggingIn { failures, waiting: Vec::new() } });
+        true
+    }
+
+    /// A program gave this value, or failed.
+    pub(super) fn logged_in(&mut self, key: &ValueKey, new: Option<Bytes>, was_coded: bool) {
+        let Some(rule) = self.rules.get_mut(key.rule) else { return };
+        rule.counts.logins += u64::from(new.is_some());
+        rule.counts.failed_logins += u64::from(new.is_none());
+        let Some(Entry { client, state: EntryState::LoggingIn { failures, .. } }) = self.known.peek(key) else {
+            return;
+        };
+        let (client, failures) = (*client, failures + 1);
+        let state = match new {
+            Some(new) => EntryState::Known(Known::Value { new, was_coded }),
+            None => EntryState::NoLogin { failures, again: Instant::now() + pause(failures) },
+        };
+        self.put(key.clone(), Entry { client, state });
+    }
+
+    /// Counts what became of values that are made here.
+    pub(super) fn made(&mut self, rules: CarrySet, placed: Placed, failed: CarrySet) {
+        for number in rules.numbers() {
+            let Some(rule) = self.rules.get_mut(number) else { return };
+            rule.counts.made += u64::from(placed.changed.has(number));
+            rule.counts.unfit += u64::from(placed.unfit.has(number));
+            rule.counts.not_made += u64::from(failed.has(number));
+        }
+    }
+
     fn renew(&mut self, key: &ValueKey, issued: &Issued) {
         if let Some(entry) = self.known.get_mut(key) {
             let before = size(key, Some(entry));
@@ -272,6 +338,7 @@ impl CarriedValues {
         match self.known.get(&key).map(|entry| &entry.state) {
             Some(EntryState::Known(known)) => Seen::Known(known.clone()),
             Some(EntryState::Pending { from, .. }) if !is_later(from) => Seen::Pending,
+            Some(EntryState::LoggingIn { .. }) => Seen::Pending,
             _ => Seen::Unknown,
         }
     }
@@ -279,7 +346,8 @@ impl CarriedValues {
     /// Tells when what is known of a pending value changes.
     pub(super) fn wait_for(&mut self, key: &ValueKey, client: IpAddr) -> Option<oneshot::Receiver<()>> {
         let key = &self.found(key, client);
-        let EntryState::Pending { waiting, .. } = &mut self.known.get_mut(key)?.state else { return None };
+        let state = &mut self.known.get_mut(key)?.state;
+        let (EntryState::Pending { waiting, .. } | EntryState::LoggingIn { waiting, .. }) = state else { return None };
         let (told, changed) = oneshot::channel();
         waiting.retain(|told| !told.is_closed());
         waiting.push(told);
@@ -343,6 +411,11 @@ fn known(issued: &Issued, was_coded: bool) -> Known {
     }
 }
 
+/// How long no program is asked about a value after so many failures.
+fn pause(failures: u32) -> Duration {
+    MAX_PAUSE.min(FIRST_PAUSE * 2_u32.saturating_pow(failures.saturating_sub(1)))
+}
+
 /// Bytes that an entry takes.
 fn size(key: &ValueKey, entry: Option<&Entry>) -> usize {
     let known = match entry.map(|entry| &entry.state) {
@@ -364,6 +437,10 @@ mod tests {
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+
+    fn rules(parts: &[ResponsePart]) -> CarriedValues {
+        CarriedValues::new(parts.iter().map(|part| (*part, CarryKind::Carried)))
+    }
 
     fn id(index: u32) -> ExchangeId {
         ExchangeId::new(ConnectionId(1), index)
@@ -399,7 +476,7 @@ mod tests {
 
     /// One exchange after another: what production issued, and the target.
     fn after(exchanges: &[(&[&str], &[&str])]) -> CarriedValues {
-        let mut values = CarriedValues::new([ResponsePart::Head]);
+        let mut values = rules(&[ResponsePart::Head]);
         for (index, (old, new)) in (1..).zip(exchanges) {
             values.production(id(index), CLIENT, &issued(old));
             values.answered(id(index), &ResponsePart::ALL, &issued(new));
@@ -420,7 +497,7 @@ mod tests {
 
     #[test]
     fn what_is_in_a_head_is_known_before_the_body_has_ended() {
-        let mut values = CarriedValues::new([ResponsePart::Head, ResponsePart::Body]);
+        let mut values = rules(&[ResponsePart::Head, ResponsePart::Body]);
         let issued = |head: &'static str, body: &'static str| -> IssuedByRule {
             vec![(0, vec![Issued::Value(head.into())]), (1, vec![Issued::Value(body.into())])]
         };
@@ -432,7 +509,7 @@ mod tests {
         values.production(id(1), CLIENT, &issued("a", "b"));
         assert_eq!((look(&mut values, 0, "a"), look(&mut values, 1, "b")), (value("A"), Seen::Pending));
         // What failed after its head issues nothing more, and what it had issued stays.
-        let mut failed = CarriedValues::new([ResponsePart::Head, ResponsePart::Body]);
+        let mut failed = rules(&[ResponsePart::Head, ResponsePart::Body]);
         failed.production(id(1), CLIENT, &issued("a", "b"));
         failed.answered(id(1), &[ResponsePart::Head], &issued("A", "B"));
         failed.answered(id(1), &ResponsePart::ALL, &IssuedByRule::new());
@@ -444,7 +521,7 @@ mod tests {
 
     #[test]
     fn a_value_is_pending_until_the_destination_has_answered_with_one_or_without() {
-        let mut values = CarriedValues::new([ResponsePart::Head]);
+        let mut values = rules(&[ResponsePart::Head]);
         values.production(id(1), CLIENT, &issued(&["a"]));
         values.production(id(2), CLIENT, &issued(&["b"]));
         assert_eq!((look(&mut values, "a"), look(&mut values, "b")), ("(pending)".into(), "(pending)".into()));
@@ -505,10 +582,32 @@ mod tests {
 
     #[test]
     fn no_request_waits_for_what_its_own_response_issues_or_a_later_one() {
-        let mut values = CarriedValues::new([ResponsePart::Head]);
+        let mut values = rules(&[ResponsePart::Head]);
         values.production(id(3), CLIENT, &issued(&["a"]));
         let seen = [2, 3, 4].map(|index| values.look(&key("a"), id(index), CLIENT));
         assert_eq!(seen, [Seen::Unknown, Seen::Unknown, Seen::Pending]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_program_is_asked_once_a_value_and_later_again_after_it_failed() {
+        let mut values = rules(&[ResponsePart::Head]);
+        let key = key("a");
+        assert!(values.begin_login(&key, CLIENT) && !values.begin_login(&key, OTHER), "it is asked already");
+        let mut told = values.wait_for(&key, OTHER).unwrap();
+        for (failures, seconds) in [(1, 1), (2, 2), (3, 4)] {
+            values.logged_in(&key, None, false);
+            assert!(told.try_recv() == Err(oneshot::error::TryRecvError::Closed) || failures > 1, "it was told");
+            assert_eq!(look(&mut values, "a"), "(unknown)");
+            tokio::time::advance(Duration::from_secs(seconds) - Duration::from_millis(1)).await;
+            assert!(!values.begin_login(&key, CLIENT), "{failures}");
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert!(values.begin_login(&key, CLIENT), "{failures}");
+            assert_eq!(look(&mut values, "a"), "(pending)");
+        }
+        values.logged_in(&key, Some("A".into()), false);
+        assert_eq!((look(&mut values, "a"), values.begin_login(&key, CLIENT)), ("A".into(), false));
+        let counts = values.counts()[0].clone();
+        assert_eq!((counts.logins, counts.failed_logins, pause(40)), (1, 3, MAX_PAUSE));
     }
 
     #[test]
@@ -543,7 +642,7 @@ mod tests {
 
     #[test]
     fn values_past_the_bound_go_the_oldest_first_and_are_counted() {
-        let mut values = CarriedValues::new([ResponsePart::Head]);
+        let mut values = rules(&[ResponsePart::Head]);
         let long = "v".repeat(10_000);
         for index in 1..=4_000 {
             values.production(id(index), CLIENT, &issued(&[&format!("{index}")]));
@@ -558,7 +657,7 @@ mod tests {
 
     #[test]
     fn exchanges_that_one_side_never_answers_are_given_up_at_a_bound() {
-        let mut values = CarriedValues::new([ResponsePart::Head]);
+        let mut values = rules(&[ResponsePart::Head]);
         for index in 1..=u32::try_from(MAX_EXCHANGES).unwrap() + 10 {
             values.production(id(index), CLIENT, &issued(&[&format!("{index}")]));
         }

@@ -2,14 +2,46 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Where the values of a rule come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CarryKind {
+    /// The target issued them, or they are known otherwise.
+    #[default]
+    Carried,
+    /// They are tokens signed here.
+    Jwt,
+    /// They are times moved by the distance from the capture.
+    Time,
+}
+
 /// What became of one rule at one target. No value is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CarrySummary {
+    /// Where its values come from.
+    #[serde(default)]
+    pub kind: CarryKind,
     /// Values of production for which the target's are known.
     pub learnt: u64,
+    /// Pairs known before the run that were used.
+    #[serde(default)]
+    pub seeded: u64,
+    /// Values that a login program gave.
+    #[serde(default)]
+    pub logins: u64,
+    /// Runs of it that gave none.
+    #[serde(default)]
+    pub failed_logins: u64,
     /// Requests that went out with a value of the target.
     pub carried: u64,
+    /// Requests that went out with a value made here.
+    #[serde(default)]
+    pub made: u64,
+    /// Requests with a value of which none can be made: it is no token, or no time.
+    #[serde(default)]
+    pub not_made: u64,
     /// Requests that waited for one.
     pub waited: u64,
     /// Requests that went out with production's value, because the target's did not come in time.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{LABEL, Severity, TextReport, spread};
-use crate::report::schema::carry::CarrySummary;
+use crate::report::schema::carry::{CarryKind, CarrySummary};
 use crate::report::schema::target::TargetSummary;
 use crate::report::units::{counted, number};
 
@@ -31,19 +31,19 @@ const NOTHING_LEARNT: &str = "nothing was learnt, since the target issued no val
 fn rule(name: &str, counts: &CarrySummary) -> String {
     let requests = |count: u64| counted(count, "request");
     let values = |count: u64| counted(count, "value");
-    let mut text = match (counts.learnt, counts.not_issued) {
-        (0, 0) => format!("{name}: {NOTHING_ISSUED}"),
-        (0, _) => format!("{name}: {NOTHING_LEARNT}"),
-        (learnt, _) => format!(
-            "{name}: {} went out with one of {} that the target issued",
-            requests(counts.carried),
-            values(learnt)
-        ),
+    let mut text = match (counts.kind, counts.learnt + counts.seeded + counts.logins, counts.not_issued) {
+        (CarryKind::Jwt, ..) => format!("{name}: {} went out with a token signed here", requests(counts.made)),
+        (CarryKind::Time, ..) => format!("{name}: times in {} moved to now", requests(counts.made)),
+        (_, 0, 0) => format!("{name}: {NOTHING_ISSUED}"),
+        (_, 0, _) => format!("{name}: {NOTHING_LEARNT}"),
+        _ => format!("{name}: {} went out with one of {}", requests(counts.carried), known(counts)),
     };
     if counts.waited > 0 {
         write!(text, ", {} after a wait", number(counts.waited)).ok();
     }
     for (count, words) in [
+        (counts.not_made, format!("{} had something else in that place", requests(counts.not_made))),
+        (counts.failed_logins, format!("the login program failed {}", counted(counts.failed_logins, "time"))),
         (counts.gave_up, format!("{} waited in vain", requests(counts.gave_up))),
         (
             counts.unknown,
@@ -69,6 +69,18 @@ fn rule(name: &str, counts: &CarrySummary) -> String {
     text
 }
 
+/// How many values are known, and from where.
+fn known(counts: &CarrySummary) -> String {
+    let from = [
+        (counts.learnt, "that the target issued"),
+        (counts.seeded, "given by `seed`"),
+        (counts.logins, "given by `login`"),
+    ];
+    let from = from.iter().filter(|(count, _)| *count > 0);
+    let from: Vec<String> = from.map(|(count, words)| format!("{} {words}", counted(*count, "value"))).collect();
+    from.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +95,19 @@ mod tests {
         assert!(rule("s", &nothing).contains("--allow-writes); 3 requests had 1 value without"));
         let nothing = CarrySummary { not_issued: 1, ..CarrySummary::default() };
         assert!(rule("s", &nothing).contains("since the target issued no value where production did"));
+        let counts = CarrySummary { learnt: 2, seeded: 1, logins: 3, failed_logins: 4, ..CarrySummary::default() };
+        let text = "s: 0 requests went out with one of 2 values that the target issued, 1 value given by `seed`, 3 values \
+                    given by `login`; the login program failed 4 times";
+        assert_eq!(rule("s", &counts), text);
+        for (kind, text) in [
+            (
+                CarryKind::Jwt,
+                "s: 2 requests went out with a token signed here; 1 request had something else in that place",
+            ),
+            (CarryKind::Time, "s: times in 2 requests moved to now; 1 request had something else in that place"),
+        ] {
+            assert_eq!(rule("s", &CarrySummary { kind, made: 2, not_made: 1, ..CarrySummary::default() }), text);
+        }
         let counts = CarrySummary {
             learnt: 1_000,
             carried: 3,
@@ -95,6 +120,7 @@ mod tests {
             reissued: 2,
             foreign: 1,
             evicted: 7,
+            ..CarrySummary::default()
         };
         assert_eq!(
             rule("session", &counts),
