@@ -200,14 +200,12 @@ impl Carry {
         }
         let (captured, now) = (request.last_byte, wall_clock());
         let mut failed = CarrySet::NONE;
-        let placed = ValuePlaces::of(request).each(&self.rules, rules, &mut |number, value| match self
-            .made(number, value, captured, now)
-        {
-            Some(new) => ValueChange::Value(new),
-            None => {
+        let placed = ValuePlaces::of(request).each(&self.rules, rules, &mut |number, value| {
+            let new = self.made(number, value, captured, now);
+            if new.is_none() {
                 failed.add(number);
-                ValueChange::Keep
             }
+            new.map_or(ValueChange::Keep, ValueChange::Value)
         });
         if let Some(values) = count {
             lock(values).made(rules, placed, failed);

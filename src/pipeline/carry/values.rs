@@ -231,10 +231,13 @@ impl CarriedValues {
     }
 
     fn learn(&mut self, key: ValueKey, client: IpAddr, known: Known) {
-        let other = |entry: &Entry| matches!(&entry.state, EntryState::Known(before) if *before != known);
-        let is_reissued = self.known.peek(&key).is_some_and(other);
+        let before = match self.known.peek(&key).map(|entry| &entry.state) {
+            Some(EntryState::Known(before)) => Some(before),
+            _ => None,
+        };
+        let (is_new, is_reissued) = (before.is_none(), before.is_some_and(|before| *before != known));
         if let Some(rule) = self.rules.get_mut(key.rule) {
-            rule.counts.learnt += 1;
+            rule.counts.learnt += u64::from(is_new);
             rule.counts.reissued += u64::from(is_reissued);
         }
         self.put(key, Entry { client, state: EntryState::Known(known) });
@@ -594,11 +597,11 @@ mod tests {
         let key = key("a");
         assert!(values.begin_login(&key, CLIENT) && !values.begin_login(&key, OTHER), "it is asked already");
         let mut told = values.wait_for(&key, OTHER).unwrap();
-        for (failures, seconds) in [(1, 1), (2, 2), (3, 4)] {
+        for (failures, millis) in [(1, 1000), (2, 2000), (3, 4000)] {
             values.logged_in(&key, None, false);
             assert!(told.try_recv() == Err(oneshot::error::TryRecvError::Closed) || failures > 1, "it was told");
             assert_eq!(look(&mut values, "a"), "(unknown)");
-            tokio::time::advance(Duration::from_secs(seconds) - Duration::from_millis(1)).await;
+            tokio::time::advance(Duration::from_millis(millis - 1)).await;
             assert!(!values.begin_login(&key, CLIENT), "{failures}");
             tokio::time::advance(Duration::from_millis(1)).await;
             assert!(values.begin_login(&key, CLIENT), "{failures}");

@@ -1,0 +1,193 @@
+//! A real application with sessions and CSRF tokens: Django, recorded with tcpdump while fifty users work, and replayed
+//! against another one with a session store of its own. `.ci/django` installs it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
+
+#[path = "../support/trials.rs"]
+mod trials;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use libtest_mimic::Arguments;
+use serde_json::Value;
+
+const CARRY: &str = r#"
+[[link]]
+allow-writes = true
+
+[[link]]
+carry = "session"
+from = { set-cookie = "sessionid" }
+until-known = "wait 30s"
+
+[[link]]
+carry = "csrf-cookie"
+from = { set-cookie = "csrftoken" }
+until-known = "wait 30s"
+
+[[link]]
+carry = "csrf-form"
+from = { body = 'name="csrfmiddlewaretoken" value="([^"]+)"' }
+into = { form = "csrfmiddlewaretoken" }
+until-known = "wait 30s"
+"#;
+/// Requests of all users.
+const REQUESTS: u64 = 50 * 14;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut lacks = trials::missing(&["python3", "tcpdump"]);
+    if lacks.is_empty() && !python(&["-c", "import django"]).status().unwrap().success() {
+        lacks.push("Django (.ci/django)");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    if lacks.is_empty() && Recording::start(&folder.path().join("try.pcap"), 9).is_none() {
+        lacks.push("the right to capture on lo");
+    }
+    let name = "sessions of an application go on at another one, and without `carry` they do not";
+    libtest_mimic::run(&arguments, vec![trials::trial(name, &lacks, sessions)]).exit();
+}
+
+/// Python, with the packages that are installed for tests.
+fn python(arguments: &[&str]) -> Command {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let mut command = Command::new("python3");
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join(target).join("python");
+    command.args(arguments).env("PYTHONPATH", packages).stdin(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+fn script(name: &str) -> String {
+    format!("{}/tests/application/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A program that ends with its trial.
+struct Running(Child);
+
+impl Running {
+    fn end(&mut self, signal: &str) {
+        Command::new("kill").args([&format!("-{signal}"), &self.0.id().to_string()]).status().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            self.end("KILL");
+        }
+    }
+}
+
+/// One instance of the application.
+struct Site {
+    port: u16,
+    _folder: tempfile::TempDir,
+    _running: Running,
+}
+
+impl Site {
+    fn start(key: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = python(&[&script("site.py"), folder.path().to_str().unwrap(), key]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        Self { port: port.trim().parse().unwrap(), _folder: folder, _running: Running(child) }
+    }
+}
+
+/// tcpdump on loopback.
+struct Recording {
+    running: Running,
+    said: BufReader<ChildStderr>,
+}
+
+impl Recording {
+    /// Starts to record what goes over `port`; `None` where tcpdump may not.
+    fn start(file: &Path, port: u16) -> Option<Self> {
+        let mut command = Command::new("tcpdump");
+        command.args(["-i", "lo", "-s", "0", "-B", "65536", "-U", "--immediate-mode", "-Z", "root", "-w"]);
+        command.arg(file).arg(format!("tcp port {port}")).stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().ok()?;
+        let mut said = BufReader::new(child.stderr.take()?);
+        let running = Running(child);
+        let mut line = String::new();
+        while said.read_line(&mut line).ok()? > 0 {
+            if line.contains("listening on") {
+                return Some(Self { running, said });
+            }
+            line.clear();
+        }
+        None
+    }
+
+    /// Ends tcpdump once what was under way is on file.
+    fn stop(mut self) {
+        std::thread::sleep(Duration::from_millis(300));
+        self.running.end("INT");
+        let mut rest = String::new();
+        self.said.read_to_string(&mut rest).unwrap();
+        assert!(rest.contains("\n0 packets dropped by kernel"), "{rest}");
+    }
+}
+
+/// The report's block of the only target of a replay with these flags to a new instance.
+fn replayed(capture: &Path, flags: &[&str]) -> (Value, String) {
+    let (site, folder) = (Site::start("staging"), tempfile::tempdir().unwrap());
+    let folder = folder.path();
+    let (summary, results) = (folder.join("summary.json"), folder.join("results.jsonl"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
+    command.arg("replay").arg(capture).args(["--to", &format!("http://127.0.0.1:{}", site.port)]).args(flags);
+    command.args(["--summary", summary.to_str().unwrap(), "--results", results.to_str().unwrap()]);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let read: Value = serde_json::from_slice(&std::fs::read(&summary).unwrap()).unwrap();
+    let target = read["targets"].as_object().unwrap().values().next().unwrap().clone();
+    let written = format!("{said}{read}{}", std::fs::read_to_string(results).unwrap());
+    (target, written)
+}
+
+/// Responses whose status was production's, and all.
+fn same_status(target: &Value) -> (u64, u64) {
+    let matrix: BTreeMap<String, BTreeMap<String, u64>> = serde_json::from_value(target["matrix"].clone()).unwrap();
+    let all = matrix.values().flat_map(BTreeMap::values).sum();
+    (matrix.iter().filter_map(|(status, row)| row.get(status)).sum(), all)
+}
+
+fn sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let (capture, chain) = (folder.path().join("day.pcap"), folder.path().join("carry.toml"));
+    std::fs::write(&chain, CARRY).unwrap();
+    let production = Site::start("production");
+    let recording = Recording::start(&capture, production.port).unwrap();
+    let users = python(&[&script("users.py"), &production.port.to_string()]).stderr(Stdio::inherit()).status().unwrap();
+    assert!(users.success());
+    recording.stop();
+    let filters = ["--filters", chain.to_str().unwrap()];
+    // Over a pool requests of one session may overtake each other.
+    for speed in ["max", "1x"] {
+        let flags = ["--connections", "mirrored", "--speed", speed];
+        let (target, written) = replayed(&capture, &[filters.as_slice(), &flags].concat());
+        assert_eq!(same_status(&target), (REQUESTS, REQUESTS), "{flags:?}: {target:#}");
+        for (rule, learnt) in [("session", 50), ("csrf-cookie", 100), ("csrf-form", 200)] {
+            let counts = &target["carry"][rule];
+            assert_eq!(
+                (&counts["learnt"], &counts["foreign"], &counts["gave_up"]),
+                (&learnt.into(), &0.into(), &0.into()),
+                "{rule}: {counts}"
+            );
+        }
+        // The tokens of pages are nowhere, and no difference.
+        let token = written.split("csrfmiddlewaretoken").skip(1).find(|rest| !rest.contains("***"));
+        assert_eq!(token, None);
+        assert_eq!(target["differences"]["body"], 0, "{flags:?}");
+    }
+    let (target, _) = replayed(&capture, &["--allow-writes", "--speed", "max", "--connections", "mirrored"]);
+    let (same, all) = same_status(&target);
+    assert!(same < all / 2 && target["carry"].is_null(), "{same} of {all}: {target:#}");
+}
