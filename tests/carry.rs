@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "the packet builder is shared with other tests")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
 
+#[path = "support/files.rs"]
+mod files;
 #[path = "support/packets.rs"]
 mod packets;
 #[path = "support/runs.rs"]
@@ -10,16 +12,19 @@ mod runs;
 mod server;
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use packets::{Capture, Talk};
 use runs::{of, run, target};
 use server::{Server, Step, answer, send};
+use shadowtap::capture::{Settings, Source as _};
+use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::middleware::file::Environment;
 use shadowtap::middleware::{ChainFile, ChainSettings};
-use shadowtap::pipeline::Run;
+use shadowtap::pipeline::{Feed, Run};
+use shadowtap::recording::{OutputPath, Recorder, Rotation};
 use shadowtap::report::schema::target::TargetSummary;
 
 const SESSION: &str = "[[link]]\ncarry = \"session\"\nfrom = { set-cookie = \"sid\" }\nuntil-known = \"wait 1m\"\n";
@@ -89,6 +94,65 @@ async fn each_request_carries_the_session_of_its_own_user_at_full_speed() {
     assert_eq!((session.learnt, session.carried, session.foreign), (1_000, 20_000, 0));
     assert_eq!((session.gave_up, session.unknown, session.not_issued), (0, 0, 0));
     assert!(session.waited > 0, "some came before their session was known");
+}
+
+/// The same with 100,000 requests, which takes a while without optimization:
+/// `cargo test --locked --release --test carry -- --ignored`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "100,000 requests: see above for the command"]
+async fn none_of_a_hundred_thousand_requests_carries_the_session_of_another_user() {
+    let (target, strangers) = replayed(1_000, 99, SESSION).await;
+    let session = &target.carry["session"];
+    assert_eq!((strangers, target.statuses.get("200").copied()), (0, Some(100_000)), "{target:#?}");
+    assert_eq!((session.learnt, session.carried, session.foreign, session.gave_up), (1_000, 99_000, 0, 0));
+}
+
+/// The capture in files of every format that has responses.
+fn in_every_format(capture: &Capture, folder: &Path) -> Vec<PathBuf> {
+    let mut source = capture.source();
+    let mut frames = Vec::new();
+    while let Some(frame) = source.next() {
+        let (at, link, wire_len) = (frame.at, frame.link, frame.wire_len);
+        frames.push(files::OwnedFrame { at, link, wire_len, data: frame.data.to_vec() });
+    }
+    let path = |kind: &str| folder.join(format!("day.{kind}"));
+    std::fs::write(path("pcap"), files::pcap(&frames, false, false)).unwrap();
+    std::fs::write(path("pcapng"), files::pcapng(&frames, false)).unwrap();
+    for kind in ["gor", "jsonl"] {
+        let mut recorder = Recorder::new(OutputPath::new(&path(kind)).unwrap(), Rotation::default());
+        let keep = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
+        let mut record = |event| {
+            recorder.event(event);
+            true
+        };
+        shadowtap::pipeline::inspect(Box::new(capture.source()), &Settings::default(), keep, &mut record).unwrap();
+        recorder.finish();
+    }
+    ["pcap", "pcapng", "gor", "jsonl"].map(path).to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_go_on_whatever_file_they_come_from_in_each_pass_and_at_the_baseline() {
+    let folder = tempfile::tempdir().unwrap();
+    let capture = (0..20).map(|number| user(number, 4)).reduce(Capture::with).unwrap();
+    for file in in_every_format(&capture, folder.path()) {
+        let strangers = [Arc::default(), Arc::default()];
+        let target = Server::start(store(Arc::clone(&strangers[0]))).await;
+        let baseline = Server::start(store(Arc::clone(&strangers[1]))).await;
+        let settings = Settings { files: vec![file.clone()], ..Settings::default() };
+        let mut replay = replay(&capture, &target, SESSION);
+        replay.feed = Feed::Files(shadowtap::recording::open(&settings).unwrap_or_else(|errors| panic!("{errors:?}")));
+        replay.capture = settings;
+        replay.range.passes = 2;
+        replay.reference.baseline = Some(runs::target(&baseline.url("http"), "max"));
+        let (summary, _) = run(replay).await;
+        let counts = of(&summary, &target);
+        let file = file.display();
+        assert_eq!(counts.statuses.get("200"), Some(&200), "{file}: {counts:#?}");
+        assert_eq!((counts.carry["session"].learnt, counts.carry["session"].carried), (40, 160), "{file}");
+        assert_eq!(strangers.map(|strangers| strangers.load(Ordering::Relaxed)), [0, 0], "{file}");
+        assert_eq!(baseline.requests().len(), 200, "{file}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

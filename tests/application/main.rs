@@ -47,8 +47,15 @@ fn main() {
     if lacks.is_empty() && Recording::start(&folder.path().join("try.pcap"), 9).is_none() {
         lacks.push("the right to capture on lo");
     }
-    let name = "sessions of an application go on at another one, and without `carry` they do not";
-    libtest_mimic::run(&arguments, vec![trials::trial(name, &lacks, sessions)]).exit();
+    let trials = vec![
+        trials::trial(
+            "sessions of an application go on at another one, and without `carry` they do not",
+            &lacks,
+            sessions,
+        ),
+        trials::trial("sessions go on at another one while users work", &lacks, live_sessions),
+    ];
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// Python, with the packages that are installed for tests.
@@ -159,14 +166,50 @@ fn same_status(target: &Value) -> (u64, u64) {
     (matrix.iter().filter_map(|(status, row)| row.get(status)).sum(), all)
 }
 
+fn users(production: &Site) {
+    let users = python(&[&script("users.py"), &production.port.to_string()]).stderr(Stdio::inherit()).status().unwrap();
+    assert!(users.success());
+}
+
+/// Production's responses come while its requests are on their way to the other one.
+fn live_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, file) = (folder.path().join("carry.toml"), folder.path().join("summary.json"));
+    std::fs::write(&chain, CARRY).unwrap();
+    let (production, site) = (Site::start("production"), Site::start("staging"));
+    let (port, to) = (production.port.to_string(), format!("http://127.0.0.1:{}", site.port));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
+    command.args(["shadow", "-i", "lo", "-p", &port, "--to", &to, "--connections", "mirrored", "--guard", "off"]);
+    command.args(["--drain", "60s", "--filters", chain.to_str().unwrap(), "--summary", file.to_str().unwrap()]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let (mut running, mut line) = (Running(child), String::new());
+    while !line.starts_with("capturing on ") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "it does not begin");
+    }
+    let rest = std::thread::spawn(move || {
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).map(|_| rest)
+    });
+    users(&production);
+    std::thread::sleep(Duration::from_millis(300));
+    running.end("INT");
+    let said = rest.join().unwrap().unwrap();
+    let read: Value = serde_json::from_slice(&std::fs::read(&file).unwrap_or_else(|_| panic!("{said}"))).unwrap();
+    let target = read["targets"].as_object().unwrap().values().next().unwrap();
+    assert_eq!(same_status(target), (REQUESTS, REQUESTS), "{said}{target:#}");
+    let counts = &target["carry"]["session"];
+    assert_eq!((&counts["learnt"], &counts["foreign"]), (&50.into(), &0.into()), "{counts}");
+}
+
 fn sessions() {
     let folder = tempfile::tempdir().unwrap();
     let (capture, chain) = (folder.path().join("day.pcap"), folder.path().join("carry.toml"));
     std::fs::write(&chain, CARRY).unwrap();
     let production = Site::start("production");
     let recording = Recording::start(&capture, production.port).unwrap();
-    let users = python(&[&script("users.py"), &production.port.to_string()]).stderr(Stdio::inherit()).status().unwrap();
-    assert!(users.success());
+    users(&production);
     recording.stop();
     let filters = ["--filters", chain.to_str().unwrap()];
     // Over a pool requests of one session may overtake each other.
