@@ -109,6 +109,7 @@ pub mod report;
 pub mod serve;
 
 pub mod config;
+pub mod doctor;
 pub mod pipeline;
 
 // What all of them use.

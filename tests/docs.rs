@@ -9,7 +9,7 @@ use std::process::Command;
 
 use regex::{Captures, Regex};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "shadow",
     "replay",
     "record",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 12] = [
     "filters check",
     "interfaces",
     "control",
+    "doctor",
     "demo",
     "gor",
     "completions",
@@ -25,7 +26,7 @@ const COMMANDS: [&str; 12] = [
 ];
 
 /// Those whose help is short unless it is asked for in full.
-const HAS_MORE: [&str; 4] = ["shadow", "replay", "record", "inspect"];
+const HAS_MORE: [&str; 5] = ["doctor", "shadow", "replay", "record", "inspect"];
 
 fn tree() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -20,6 +20,7 @@ mod addressing;
 mod chain;
 mod check;
 mod compare;
+mod doctor;
 mod external;
 mod gates;
 pub mod gor;
@@ -37,6 +38,7 @@ mod tests;
 pub mod typed;
 
 pub use chain::reread;
+pub use doctor::{DoctorConfig, doctor};
 pub use gates::demands;
 pub use mistakes::{ConfigMistake, ConfigMistakes};
 pub use monitoring::LogFormat;

@@ -20,6 +20,7 @@ mod trials;
 
 mod container;
 mod disk;
+mod doctor;
 mod dry_run;
 mod ends;
 mod everything;
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
     let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
     let nft = lacks.or_else(|| trials::missing(&["nft"]).into_iter().next());
     let unshare = lacks.or_else(|| trials::missing(&["unshare"]).into_iter().next());
-    let trials: [Row<'_>; 42] = [
+    let trials: [Row<'_>; 44] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -90,6 +91,8 @@ fn main() -> ExitCode {
         ("GoReplay's line records as GoReplay does, and a restart destroys nothing", lacks, gor::recorded),
         ("GoReplay's line prints its records", lacks, gor::printed),
         ("the ramp of nine restarts runs unchanged, and as one line", lacks, gor::ramp),
+        ("the doctor finds nothing where all is well", lacks, doctor::well),
+        ("the doctor says what is wrong, and what mends it", lacks, doctor::ill),
         ("only its user and root speak to a run, and nothing is left of its socket", root, planted::steered),
     ];
     let all = net::trials(&trials).into_iter().chain(net::trials(&of_rights(lacks))).collect();

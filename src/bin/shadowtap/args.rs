@@ -28,6 +28,7 @@ pub(crate) enum Command {
     Filters(FiltersCommand),
     Interfaces(InterfacesCommand),
     Control(ControlArguments),
+    Doctor(typed::Doctor),
     Demo(DemoCommand),
     Gor(GorCommand),
     Completions(CompletionsCommand),

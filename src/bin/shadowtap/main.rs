@@ -5,6 +5,7 @@ mod confine;
 mod control;
 mod control_output;
 mod demo;
+mod doctor;
 mod dry_run;
 mod filters;
 mod gates;
@@ -96,6 +97,7 @@ fn run_command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Filters(args) => filters::run(&args),
         Command::Interfaces(args) => interfaces::run(&args),
         Command::Control(args) => control::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::command(&args),
         Command::Completions(args) => manuals::completions(&args),
         Command::Man(args) => manuals::man(&args),

@@ -12,6 +12,8 @@ shadowtap replays real HTTP against another stack, and says what differs. Type:
 
   shadowtap demo
       see a report in ten seconds; needs no rights
+  sudo shadowtap doctor -p 80 --to http://staging:8080
+      say what would go wrong here, and what mends it
   sudo shadowtap record -p 80 -o peak.gor.zst --duration 10m
       record what this machine serves on port 80; sends nothing
   shadowtap replay peak.gor.zst --to http://staging:8080
@@ -26,7 +28,7 @@ All commands: shadowtap --help. Coming from GoReplay: shadowtap gor --help
 const HELP_ALL: &str = "help-all";
 
 /// The flags that matter, of the commands that have many. The others are in `--help all`.
-const MATTER: [(&str, &[&str]); 4] = [
+const MATTER: [(&str, &[&str]); 5] = [
     (
         "shadow",
         &["port", "interface", "to", "sample", "filters", "allow-writes", "ramp", "duration", "dry-run", "report"],
@@ -50,6 +52,7 @@ const MATTER: [(&str, &[&str]); 4] = [
             "dry-run",
         ],
     ),
+    ("doctor", &["port", "interface", "bpf", "to", "output", "duration", "listen", "json", "tunnel", "ca"]),
     ("inspect", &["port", "filters", "allow-path", "status", "stats", "forecast", "json", "full", "summary", "sample"]),
 ];
 

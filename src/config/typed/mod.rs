@@ -219,6 +219,42 @@ pub struct Replay {
     pub monitoring: Monitoring,
 }
 
+/// Check what would go wrong with a run: each finding with the line that mends it.
+///
+/// Looks at rights, interfaces, the traffic of two seconds, limits and disk, and asks each target for /. Changes nothing.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(
+    feature = "cli",
+    derive(clap::Args),
+    command(after_help = "\
+Examples:
+  sudo shadowtap doctor -p 80
+  sudo shadowtap doctor -p 80 --to https://new.example.com
+  sudo shadowtap doctor -i eth0 -p 80 -o peak.gor.zst --duration 7h
+
+Exit codes: 0 nothing would go wrong; 2 there is a problem, or a flag is wrong.")
+)]
+pub struct Doctor {
+    /// Live capture.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub live: Live,
+    /// Targets and client settings.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub send: Send,
+    /// Look whether there is room for this recording
+    #[cfg_attr(feature = "cli", arg(short, long, value_name = "FILE", help_heading = "Recording"))]
+    pub output: Option<PathBuf>,
+    /// Length of the run for which there has to be room, such as 7h [default: 1h]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TIME", help_heading = "Running"))]
+    pub duration: Option<String>,
+    /// Count the traffic for this time, such as 10s [default: 2s]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TIME", help_heading = "Running"))]
+    pub listen: Option<String>,
+    /// Print JSON: one object with all findings
+    #[cfg_attr(feature = "cli", arg(long, help_heading = "Output"))]
+    pub json: bool,
+}
+
 /// List the HTTP exchanges of capture files, one a line, or sum them up. Sends nothing.
 ///
 /// Requests that filters or the sample keep back are not listed. The summary counts them by reason; its statuses and
