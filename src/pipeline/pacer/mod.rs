@@ -233,11 +233,16 @@ impl Pacer {
         let (keep_host, carried) = (chain.host_was_set(), chain.carried());
         let wanted = ResponseOptions { keep_host, carried, ..ResponseOptions::HASH };
         // Responses go on to recordings and processes only.
-        let goes_on = self.channels.recording.is_some() || self.settings.mode.external().is_some();
+        let goes_outside = self.settings.mode.external().is_some();
+        let goes_on = self.channels.recording.is_some() || goes_outside;
         let response_filters = if goes_on { chain.response_filters().to_vec() } else { Vec::new() };
-        let (due, capture_delay) = self.settings.timing.leave(request.last_byte, due);
+        // What is only recorded leaves for nowhere: the clock is not asked.
+        let (due, capture_delay) = match self.channels.dispatchers.is_empty() && !goes_outside {
+            true => (due, None),
+            false => self.settings.timing.leave(request.last_byte, due),
+        };
         let passed = AcceptedRequest { note, request, due, capture_delay, targets, wanted, place, response_filters };
-        if self.settings.mode.external().is_some() { self.give(passed) } else { self.take(passed) }
+        if goes_outside { self.give(passed) } else { self.take(passed) }
     }
 
     fn note(&self, request: &Request) -> RequestRecord {

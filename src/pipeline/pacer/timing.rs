@@ -21,7 +21,7 @@ pub(in crate::pipeline) enum Timing {
         /// Current pass over the capture.
         pass: u32,
     },
-    /// They are due as soon as the capture has them.
+    /// They are due as soon as the capture has them: no event has a time of its own.
     Live,
 }
 
@@ -37,7 +37,7 @@ impl Timing {
                 let begun = *begun.get_or_insert_with(|| begin(schedule, span));
                 schedule.due(at).map(|offset| begun + offset)
             }
-            Self::Live => Some(live(at)),
+            Self::Live => None,
         }
     }
 
@@ -89,7 +89,7 @@ impl Timing {
                 }
                 Some((*begun)? + schedule.offset(at)?)
             }
-            Self::Live => Some(live(at)),
+            Self::Live => None,
         }
     }
 }
@@ -98,12 +98,6 @@ impl Timing {
 fn begin(schedule: &mut Schedule, span: &KnownSpan) -> Instant {
     span.get().and_then(|span| span.from).into_iter().for_each(|from| schedule.begin(from));
     Instant::now()
-}
-
-/// The instant at which the wire was at `at`.
-fn live(at: Timestamp) -> Instant {
-    let now = Instant::now();
-    now.checked_sub(wall_clock().since(at)).unwrap_or(now)
 }
 
 #[cfg(test)]
@@ -122,7 +116,7 @@ mod tests {
         let hour = Duration::from_hours(1);
         let stamped = Timestamp::from_nanos(wall_clock().nanos() - u64::try_from(hour.as_nanos()).unwrap());
         let before = Instant::now();
-        let (due, delay) = Timing::Live.leave(stamped, Some(live(stamped)));
+        let (due, delay) = Timing::Live.leave(stamped, None);
         assert!(due.unwrap() >= before, "it is due when it leaves");
         assert!(delay.unwrap() >= hour, "{delay:?}");
         let paced = Timing::paced(Pace::default(), None, KnownSpan::default());
