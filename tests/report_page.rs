@@ -109,6 +109,15 @@ fn show_file(file: &Path, folder: &Path) -> Shown {
     Shown { dom: String::from_utf8(output.stdout).unwrap(), console }
 }
 
+/// A block of the summary in which these are set. Such a block cannot be written out elsewhere: fields may be added.
+macro_rules! filled {
+    ($block:ident { $($field:ident: $value:expr),* $(,)? }) => {{
+        let mut block = $block::default();
+        $(block.$field = $value;)*
+        block
+    }};
+}
+
 /// A page with one more script at its end.
 fn probed(summary: &Summary, probe: &str) -> String {
     html::page(ReportPage {
@@ -121,7 +130,7 @@ fn probed(summary: &Summary, probe: &str) -> String {
 }
 
 fn figures(us: u64) -> LatencySummary {
-    LatencySummary {
+    filled!(LatencySummary {
         count: 500,
         min: us / 3,
         mean: us,
@@ -131,7 +140,7 @@ fn figures(us: u64) -> LatencySummary {
         p99: us * 4,
         p99_9: us * 9,
         max: us * 20,
-    }
+    })
 }
 
 fn counts(some: &[(&str, u64)]) -> BTreeMap<String, u64> {
@@ -139,31 +148,33 @@ fn counts(some: &[(&str, u64)]) -> BTreeMap<String, u64> {
 }
 
 fn route(name: &str, differing: u64) -> RouteSummary {
-    let mut target = RouteTarget { sent: 500, statuses: counts(&[("2xx", 500)]), ..RouteTarget::default() };
+    let mut target = filled!(RouteTarget { sent: 500, statuses: counts(&[("2xx", 500)]) });
     target.matrix.insert("200".into(), counts(&[("200", 500 - differing), ("503", differing)]));
-    target.differences = Differences { compared: 500, any: differing, status: differing, ..Differences::default() };
+    target.differences = filled!(Differences { compared: 500, any: differing, status: differing });
     (target.latency_us.service, target.latency_us.response) = (figures(2_500), figures(3_000));
-    RouteSummary {
+    filled!(RouteSummary {
         route: name.to_owned(),
         requests: 1_000,
-        production: RouteProduction { statuses: counts(&[("2xx", 500)]), latency_us: figures(2_000) },
+        production: filled!(RouteProduction { statuses: counts(&[("2xx", 500)]), latency_us: figures(2_000) }),
         targets: [(URL.to_owned(), target)].into(),
-    }
+    })
 }
 
 fn kind(route: &str, path: &str, value: &str) -> DiffGroup {
-    let example = |n: u32| DiffExample {
-        id: format!("17.{n}"),
-        at: "2026-11-21T20:15:00.000000000Z".into(),
-        path: path.into(),
-        production: value.into(),
-        shadow: serde_json::json!({ "price": n, "name": value }),
-        statuses: (Some(200), Some(503)),
-        bodies: None,
-        request: ExampleRequest { method: "GET".into(), target: route.into(), headers: Vec::new() },
-        curl: format!("curl -sSig --path-as-is '{URL}/a'"),
+    let example = |n: u32| {
+        filled!(DiffExample {
+            id: format!("17.{n}"),
+            at: "2026-11-21T20:15:00.000000000Z".into(),
+            path: path.into(),
+            production: value.into(),
+            shadow: serde_json::json!({ "price": n, "name": value }),
+            statuses: (Some(200), Some(503)),
+            bodies: None,
+            request: filled!(ExampleRequest { method: "GET".into(), target: route.into(), headers: Vec::new() }),
+            curl: format!("curl -sSig --path-as-is '{URL}/a'"),
+        })
     };
-    DiffGroup {
+    filled!(DiffGroup {
         noise: 0,
         target: URL.into(),
         route: route.into(),
@@ -172,31 +183,31 @@ fn kind(route: &str, path: &str, value: &str) -> DiffGroup {
         what: None,
         count: 7,
         examples: (1..=3).map(example).collect(),
-    }
+    })
 }
 
 /// A point a second.
 fn timeline(seconds: u64) -> Timeline {
-    let point = |second: u64| TimelinePoint {
-        seen: 500 + second % 100,
-        share: Some(0.5),
-        targets: vec![TargetPoint {
-            sent: 250,
-            failed: second % 7,
-            p50_us: 4_000,
-            p99_us: 16_000 + second,
-            connections: Some(20),
-            ..TargetPoint::default()
-        }],
-        ..TimelinePoint::default()
+    let point = |second: u64| {
+        filled!(TimelinePoint {
+            seen: 500 + second % 100,
+            share: Some(0.5),
+            targets: vec![filled!(TargetPoint {
+                sent: 250,
+                failed: second % 7,
+                p50_us: 4_000,
+                p99_us: 16_000 + second,
+                connections: Some(20)
+            })]
+        })
     };
-    Timeline {
+    filled!(Timeline {
         start: "2026-11-21T20:15:00.000000000Z".into(),
         width_s: 1,
         last_s: 1.0,
         targets: vec![URL.into()],
         points: (0..seconds).map(point).collect(),
-    }
+    })
 }
 
 /// A run with something in every part, over this many seconds.
@@ -204,10 +215,9 @@ fn run(routes: Vec<RouteSummary>, kinds: Vec<DiffGroup>, seconds: u64) -> Summar
     let mut summary = Summary::default();
     (summary.version, summary.command) = ("0.1.0".into(), "shadow".into());
     (summary.started, summary.duration_s) = ("2026-11-21T20:15:00.000000000Z".into(), seconds as f64);
-    (summary.routes, summary.kinds) = (routes, Some(DiffGroups { rows: kinds, left_out: 0 }));
+    (summary.routes, summary.kinds) = (routes, Some(filled!(DiffGroups { rows: kinds, left_out: 0 })));
     summary.warnings = vec!["a warning".into()];
-    summary.gates =
-        vec![GateResult { gate: "lost>0".into(), value: 0.0, held: true, samples: 5_000, ..GateResult::default() }];
+    summary.gates = vec![filled!(GateResult { gate: "lost>0".into(), value: 0.0, held: true, samples: 5_000 })];
     (summary.requests.seen, summary.requests.offered, summary.requests.ended.sampled_out) = (10_000, 5_000, 5_000);
     summary.production.latency_us = figures(2_000);
     let mut target = TargetSummary::default();
@@ -215,24 +225,24 @@ fn run(routes: Vec<RouteSummary>, kinds: Vec<DiffGroup>, seconds: u64) -> Summar
     target.ended.sent = 4_990;
     target.ended.failed.insert("timeout".into(), 10);
     target.matrix.insert("200".into(), counts(&[("200", 4_900), ("503", 90), ("failed", 10)]));
-    target.differences = Differences { compared: 4_990, any: 120, status: 90, body: 30, ..Differences::default() };
+    target.differences = filled!(Differences { compared: 4_990, any: 120, status: 90, body: 30 });
     (target.latency_us.service, target.latency_us.response) = (figures(3_000), figures(4_000));
     summary.targets.insert(URL.into(), target);
     let curve: Vec<(f64, u64)> =
         (0..60_u32).map(|at| (1.0 - 0.9_f64.powf(at.into()), 1_000 + 99 * u64::from(at * at))).collect();
-    summary.curves = Some(Curves {
+    summary.curves = Some(filled!(Curves {
         production: curve.clone(),
-        targets: [(URL.to_owned(), TargetCurves { service: curve.clone(), response: curve })].into(),
-    });
+        targets: [(URL.to_owned(), filled!(TargetCurves { service: curve.clone(), response: curve }))].into(),
+    }));
     summary.timeline = Some(timeline(seconds));
-    summary.steps = vec![RampStep {
+    summary.steps = vec![filled!(RampStep {
         at: "2026-11-21T20:15:30.000000000Z".into(),
         target: None,
         what: StepCause::Ramp,
         from: 0.1,
         to: 0.5,
         reason: "nothing spoke against it".into(),
-    }];
+    })];
     summary
 }
 
@@ -340,22 +350,22 @@ const AGAIN: &str = "
 fn with_groups() -> Summary {
     let mut status = kind("GET /v2/a/{id}", "", "x");
     (status.place, status.what, status.count) = ("status".into(), Some("200 → 503".into()), 90);
-    let body = |text: &str| ExampleBody { len: 58, content_type: Some("text/html".into()), text: Some(text.into()) };
+    let body =
+        |text: &str| filled!(ExampleBody { len: 58, content_type: Some("text/html".into()), text: Some(text.into()) });
     for example in &mut status.examples {
         example.bodies =
-            Some(ExampleBodies { production: body("<h1>welcome</h1>"), shadow: body("<h1>maintenance</h1>") });
+            Some(filled!(ExampleBodies { production: body("<h1>welcome</h1>"), shadow: body("<h1>maintenance</h1>") }));
     }
     let mut slow = route("GET /slow", 0);
     let target = slow.targets.get_mut(URL).unwrap();
     (target.latency_us.service, target.latency_us.response) = (figures(6_000), figures(6_000));
-    target.slowest = vec![SlowRequest {
+    target.slowest = vec![filled!(SlowRequest {
         id: "3.77".into(),
         at: "2026-11-21T20:15:00.000000000Z".into(),
         status: Some(200),
         response_us: 309_000,
-        curl: format!("curl -sSig --path-as-is '{URL}/slow?n=1'"),
-        ..SlowRequest::default()
-    }];
+        curl: format!("curl -sSig --path-as-is '{URL}/slow?n=1'")
+    })];
     let mut summary = run(vec![route("GET /v2/a/{id}", 90), slow, route("GET /b", 0)], vec![status], 60);
     // Without a schedule speed is not judged.
     summary.targets.get_mut(URL).unwrap().schedule_lag_us = Some(figures(30));
@@ -429,7 +439,7 @@ const NOT_SENT: &str = "
 
 fn not_sent() {
     let mut never = route("GET /none", 0);
-    *never.targets.values_mut().next().unwrap() = RouteTarget { not_sent: 20, ..RouteTarget::default() };
+    *never.targets.values_mut().next().unwrap() = filled!(RouteTarget { not_sent: 20 });
     let mut alone = route("GET /alone", 0);
     alone.targets.values_mut().next().unwrap().differences = Differences::default();
     let mut summary = run(vec![route("GET /a", 90), route("GET /b", 0), never, alone], vec![], 10);
@@ -474,8 +484,9 @@ fn as_the_sentences_say() {
 
 /// The page's ratios, and its table of routes without scripts.
 fn ratios_of_pairs() {
-    let pairs =
-        || Some(PairedLatency { production: figures(2_000), service: figures(4_000), response: figures(6_000) });
+    let pairs = || {
+        Some(filled!(PairedLatency { production: figures(2_000), service: figures(4_000), response: figures(6_000) }))
+    };
     let mut route = route("GET /paired", 0);
     route.production.latency_us = figures(500);
     let target = route.targets.get_mut(URL).unwrap();
@@ -512,7 +523,7 @@ fn a_partial_second() {
 
 fn unlearnt_noise() {
     let mut summary = small();
-    summary.noise_unlearnt = vec![UnlearntNoise { target: URL.into(), routes: 1, responses: 30 }];
+    summary.noise_unlearnt = vec![filled!(UnlearntNoise { target: URL.into(), routes: 1, responses: 30 })];
     let shown = show(&html::report(&summary));
     shown.is_quiet();
     shown.has(&["Noise that is not known", "30 responses differ", "--self-check 10% or --baseline URL"]);

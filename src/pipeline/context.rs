@@ -43,10 +43,6 @@ pub(super) struct RunContext {
     pub(super) progress: Arc<Progress>,
     /// Memory for events on their way to the pacing thread.
     pub(super) event_budget: Budget,
-    /// How fast it goes. One thread paces for all targets: what is asked of the first goes for all.
-    pace: replay::Pace,
-    /// Longest time between two requests.
-    max_gap: Option<Duration>,
     /// Which part of a file is replayed, once that is known.
     pub(super) span: KnownSpan,
     /// The longest time that any target has for what is in flight at the end.
@@ -82,7 +78,6 @@ impl RunContext {
         let sends = !run.targets.is_empty();
         let runtime = threads::sending(run.targets.iter().chain(&run.reference.baseline))?;
         let carry = Carry::new(run.middleware.carry_rules(), carry_names(run), runtime.handle().clone());
-        let (pace, max_gap) = run.pace();
         let context = Self {
             started,
             live: matches!(run.feed, Feed::Live(_)),
@@ -95,8 +90,6 @@ impl RunContext {
             runtime,
             progress: Arc::clone(progress),
             event_budget: Budget::new(memory.events),
-            pace,
-            max_gap,
             span: KnownSpan::default(),
             drain: run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN),
             halt: run.capture.halt.clone(),
@@ -106,9 +99,10 @@ impl RunContext {
         Ok((context, switches))
     }
 
-    /// When requests are due.
-    pub(super) fn timing(&self) -> Timing {
-        if self.live { Timing::Live } else { Timing::paced(self.pace, self.max_gap, Arc::clone(&self.span)) }
+    /// When requests of `run` are due. One thread paces for all targets: what is asked of the first goes for all.
+    pub(super) fn timing(&self, run: &Run) -> Timing {
+        let (pace, max_gap) = run.pace();
+        if self.live { Timing::Live } else { Timing::paced(pace, max_gap, Arc::clone(&self.span)) }
     }
 }
 

@@ -133,8 +133,9 @@ mod tests {
 
     #[test]
     fn how_a_run_stands_is_said_in_a_line_a_target() {
-        let guard =
-            TargetGuard { state: GuardState::Throttled, held_share: 0.5, trips: 1, reason: Some("why".to_owned()) };
+        let mut guard = TargetGuard::default();
+        (guard.state, guard.held_share) = (GuardState::Throttled, 0.5);
+        (guard.trips, guard.reason) = (1, Some("why".to_owned()));
         let state = RunState {
             share: 0.25,
             paused: true,

@@ -237,10 +237,8 @@ impl Pacer {
         let goes_on = self.channels.recording.is_some() || goes_outside;
         let response_filters = if goes_on { chain.response_filters().to_vec() } else { Vec::new() };
         // What is only recorded leaves for nowhere: the clock is not asked.
-        let (due, capture_delay) = match self.channels.dispatchers.is_empty() && !goes_outside {
-            true => (due, None),
-            false => self.settings.timing.leave(request.last_byte, due),
-        };
+        let stays = self.channels.dispatchers.is_empty() && !goes_outside;
+        let (due, capture_delay) = if stays { (due, None) } else { self.settings.timing.leave(request.last_byte, due) };
         let passed = AcceptedRequest { note, request, due, capture_delay, targets, wanted, place, response_filters };
         if goes_outside { self.give(passed) } else { self.take(passed) }
     }

@@ -11,6 +11,7 @@ use super::target::{Differences, PairedLatency, TargetLatency};
 
 /// Counts of one route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RouteSummary {
     /// Method and template of the path, or `OTHER`.
     pub route: String,
@@ -24,6 +25,7 @@ pub struct RouteSummary {
 
 /// Responses of production on one route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RouteProduction {
     /// By class of the status: `2xx`, or `none` where no response is known.
     pub statuses: CountMap,
@@ -33,6 +35,7 @@ pub struct RouteProduction {
 
 /// Results of one target on one route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RouteTarget {
     /// Final responses.
     pub sent: u64,
@@ -61,6 +64,7 @@ pub struct RouteTarget {
 
 /// A request that took long.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SlowRequest {
     /// The exchange.
     pub id: String,

@@ -31,6 +31,7 @@ pub(crate) fn count(counts: &mut CountMap, key: &str) {
 /// Figures of a histogram: microseconds, three significant digits; all zero where nothing was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are the figures")]
+#[non_exhaustive]
 pub struct LatencySummary {
     pub count: u64,
     pub min: u64,

@@ -9,6 +9,7 @@ pub(crate) type Curve = Vec<(f64, u64)>;
 
 /// Latency by percentile.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Curves {
     /// Of production.
     pub production: Curve,
@@ -18,6 +19,7 @@ pub struct Curves {
 
 /// Latency by percentile at one target.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TargetCurves {
     /// Last byte of the request written to first byte of the response read.
     pub service: Curve,

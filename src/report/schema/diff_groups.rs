@@ -7,6 +7,7 @@ use super::counts::is_zero;
 
 /// Groups of differences.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DiffGroups {
     /// The kinds, the most frequent first.
     pub rows: Vec<DiffGroup>,
@@ -16,6 +17,7 @@ pub struct DiffGroups {
 
 /// One kind of difference.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DiffGroup {
     /// The target's URL.
     pub target: String,
@@ -40,6 +42,7 @@ pub struct DiffGroup {
 
 /// One difference, to look at.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DiffExample {
     /// The exchange.
     pub id: String,
@@ -64,6 +67,7 @@ pub struct DiffExample {
 
 /// Both bodies of an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ExampleBodies {
     /// Production's.
     pub production: ExampleBody,
@@ -73,6 +77,7 @@ pub struct ExampleBodies {
 
 /// A body of an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ExampleBody {
     /// How many bytes it has, without transfer coding.
     pub len: u64,
@@ -85,6 +90,7 @@ pub struct ExampleBody {
 
 /// A request as captured, without secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ExampleRequest {
     /// Method.
     pub method: String,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A demand on the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GateResult {
     /// The demand, as typed.
     pub gate: String,

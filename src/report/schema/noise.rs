@@ -59,6 +59,7 @@ pub struct FieldRow {
 
 /// Routes on which a target differs, and of which it is not known what is noise: next to nothing there was compared with itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UnlearntNoise {
     /// The target's URL.
     pub target: String,

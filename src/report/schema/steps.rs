@@ -8,6 +8,7 @@ use crate::middleware::Share;
 
 /// One change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RampStep {
     /// Time of the change: wall time, UTC, RFC 3339 with nanoseconds.
     pub at: String,

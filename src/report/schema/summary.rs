@@ -127,6 +127,7 @@ pub struct Summary {
 
 /// The ledger of frames: what was received was decoded or skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Frames {
     /// Frames that reached shadowtap.
     pub received: u64,
@@ -239,6 +240,7 @@ pub struct Requests {
 
 /// Outcomes of requests that ended before any target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Ended {
     /// There was nothing to send them to (inspect, record).
     pub kept: u64,

@@ -13,6 +13,7 @@ use super::noise::NoiseOnlyCounts;
 
 /// Latencies of the same requests on both sides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PairedLatency {
     /// In production.
     pub production: LatencySummary,
@@ -88,6 +89,7 @@ pub struct TargetSummary {
 
 /// Actions of a target's guard.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TargetGuard {
     /// State at the end of the run.
     pub state: GuardState,
@@ -147,6 +149,7 @@ pub struct TargetLatency {
 
 /// Differences between responses, of those deliveries whose both responses are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Differences {
     /// Deliveries whose both responses are known.
     pub compared: u64,

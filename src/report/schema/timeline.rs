@@ -6,6 +6,7 @@ use super::counts::is_zero;
 
 /// Counts over time. Zeros and unknown values are left out of points.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Timeline {
     /// Start of the first point, which is that of the run: UTC, RFC 3339.
     pub start: String,
@@ -22,6 +23,7 @@ pub struct Timeline {
 
 /// Counts within one point.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TimelinePoint {
     /// Requests seen.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -69,6 +71,7 @@ pub struct ProductionPoint {
 
 /// Results of one target within one point.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TargetPoint {
     /// Final responses.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -139,16 +139,18 @@ mod tests {
 
     #[test]
     fn both_sides_are_of_the_same_requests_and_of_the_slowest_target() {
-        let figures =
-            |count, us| LatencySummary { count, p50: us, p95: 2 * us, p99: 3 * us, ..LatencySummary::default() };
+        let figures = |count, us| {
+            let mut figures = LatencySummary::default();
+            (figures.count, figures.p50, figures.p95, figures.p99) = (count, us, 2 * us, 3 * us);
+            figures
+        };
         let target = |production, response| {
             let mut target = TargetSummary::default();
             target.latency_us.response = figures(90, response + 7);
-            target.paired_latency_us = Some(PairedLatency {
-                production: figures(60, production),
-                service: figures(60, response - 1),
-                response: figures(60, response),
-            });
+            let mut paired = PairedLatency::default();
+            (paired.production, paired.service) = (figures(60, production), figures(60, response - 1));
+            paired.response = figures(60, response);
+            target.paired_latency_us = Some(paired);
             target
         };
         let mut seen = Snapshot::default();
