@@ -5,12 +5,16 @@
 mod support;
 
 use std::hint::black_box;
+use std::path::Path;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use shadowtap::capture::{Settings, Source as _};
 use shadowtap::exchange::Event;
 use shadowtap::http1::{BodyPolicies, BodyPolicy};
-use shadowtap::pipeline::Tap;
+use shadowtap::middleware::file::Environment;
+use shadowtap::middleware::{Chain, ChainFile, ChainSettings};
+use shadowtap::pipeline::{InMemoryReplay, Tap};
+use shadowtap::replay::SendSettings;
 
 use support::{Capture, Frames, Shape};
 
@@ -54,6 +58,41 @@ fn whole_files(c: &mut Criterion) {
                 );
             });
         }
+    }
+}
+
+/// What `carry` links cost where nothing is carried: the second less the first, by exchange.
+const CARRY: &str = r#"
+[[link]]
+carry = "session"
+from = { set-cookie = "PHPSESSID" }
+
+[[link]]
+carry = "token"
+from = { header = "X-Auth-Token" }
+into = { header = "Authorization", pattern = "^Bearer (.*)$" }
+"#;
+
+fn carry(c: &mut Criterion) {
+    let capture = Capture::new(&Shape { exchanges: 20_000, body: 1_000, ..Shape::default() });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime is possible");
+    let target = SendSettings::new("http://staging.example:8080".parse().expect("it is a URL"));
+    let mut group = c.benchmark_group("replay in memory");
+    group.throughput(Throughput::Elements(capture.totals.exchanges));
+    for (name, chain) in [("without carry", ""), ("two carry links, nothing carried", CARRY)] {
+        let file = ChainFile::parse(chain, Path::new("carry.toml"), &Environment::default());
+        let settings = ChainSettings { files: vec![file.expect("it is well written")], ..ChainSettings::default() };
+        let response = b"HTTP/1.1 200 OK\r\nServer: staging\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
+        group.bench_function(name, |b| {
+            b.iter_batched(
+                || {
+                    let replay = InMemoryReplay::new(Chain::new(&settings), &target).expect("there is no filter");
+                    (capture.open(), replay.carrying(&settings, runtime.handle().clone()))
+                },
+                |(mut source, replay)| replay.run(&mut source, &mut |_| response),
+                BatchSize::PerIteration,
+            );
+        });
     }
 }
 
@@ -121,5 +160,5 @@ fn open_connections(c: &mut Criterion) {
     }
 }
 
-criterion_group! { name = benches; config = support::criterion(); targets = whole_files, open_connections }
+criterion_group! { name = benches; config = support::criterion(); targets = whole_files, carry, open_connections }
 criterion_main!(benches);

@@ -356,6 +356,7 @@ async fn tokens_are_signed_here_and_times_moved_to_now() {
         .server("HTTP/1.1 204 No Content\r\n\r\n");
     let mut replay = replay(&talk.capture(), &server, "");
     replay.middleware = ChainSettings { files: vec![file], ..ChainSettings::default() };
+    replay.targets[0].connections = shadowtap::replay::ConnectionMode::Mirrored;
     let before = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let (summary, _) = run(replay).await;
     let [first, second] = server.requests().try_into().unwrap();
@@ -424,7 +425,7 @@ async fn no_value_of_a_rule_is_in_what_a_run_writes() {
     let differing: Vec<usize> = lines.iter().filter_map(|line| Some(line["differences"].as_array()?.len())).collect();
     assert_eq!(differing.iter().sum::<usize>(), 7, "{lines:#?}");
     assert!(written.contains("/gone?pass=***&q=1") && written.contains("value=\\\"***\\\""), "{written}");
-    assert!(server.requests()[4].contains("pass=hush-new-1"), "{:?}", server.requests());
+    assert!(server.requests().iter().any(|asked| asked.contains("pass=hush-new-1")), "{:?}", server.requests());
 }
 
 #[tokio::test(flavor = "multi_thread")]

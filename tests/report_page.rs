@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use libtest_mimic::{Arguments, Trial};
 use shadowtap::report::render::html::{self, ReportPage};
 use shadowtap::report::schema::by_route::{RouteProduction, RouteSummary, RouteTarget, SlowRequest};
+use shadowtap::report::schema::carry::{CarryKind, CarrySummary};
 use shadowtap::report::schema::curves::{Curves, TargetCurves};
 use shadowtap::report::schema::diff_groups::{
     DiffExample, DiffGroup, DiffGroups, ExampleBodies, ExampleBody, ExampleRequest,
@@ -46,6 +47,7 @@ fn main() {
         trial("paper shows what differs, and a link opens its route", paper_and_links),
         trial("what was not sent, or not compared, has a dash and no zero", not_sent),
         trial("what differs comes in the order of the sentences", as_the_sentences_say),
+        trial("carried values have their figures, and what did not happen has no row", carried_values),
         trial("a ratio is that of the requests whose latency is known on both sides", ratios_of_pairs),
         trial("the last, partial second is no point of a curve", a_partial_second),
         trial("noise that is not known is said with what helps", unlearnt_noise),
@@ -318,6 +320,34 @@ fn hostile_data() {
     }
 }
 
+fn with_carried() -> Summary {
+    let mut summary = small();
+    let target = summary.targets.get_mut(URL).unwrap();
+    let (mut session, mut token) = (CarrySummary::default(), CarrySummary::default());
+    (session.learnt, session.carried, session.waited, session.gave_up) = (1_000, 20_000, 412, 3);
+    (session.unknown, session.unknown_values, session.foreign) = (31, 4, 1);
+    (token.kind, token.made) = (CarryKind::Jwt, 77);
+    let rules = [("session-of-the-shop", session), ("token", token), ("csrf-form", CarrySummary::default())];
+    target.carry = rules.map(|(name, counts)| (name.to_owned(), counts)).into();
+    target.carry_wait_us = Some(figures(3_000));
+    summary
+}
+
+fn carried_values() {
+    let shown = show(&html::report(&with_carried()));
+    shown.is_quiet();
+    shown.has(&[
+        "<section id=\"carried\"",
+        "session-of-the-shop",
+        "20,000",
+        "<th scope=\"row\">requests that waited in vain</th><td class=\"num zero\">0</td><td class=\"num bad\">3</td>",
+        "<td class=\"num odd\">0</td><td class=\"num \">1,000</td><td class=\"num soft\">signed here</td>",
+        "Requests waited for their value p50 3.00",
+    ]);
+    assert!(!shown.dom.contains("<th scope=\"row\">values forgotten"), "{}", shown.dom);
+    assert!(!show(&html::report(&small())).dom.contains("<section id=\"carried\""));
+}
+
 /// Opens, filters and sorts; draws again; says what has not stayed.
 const AGAIN: &str = "
     const $ = (selector) => document.querySelector(selector), wrong = [];
@@ -536,8 +566,10 @@ fn drawn_again() {
 }
 
 fn a_phone() {
+    let mut summary = run(vec![route(&format!("GET /{}", "a-very-long-route/".repeat(20)), 90)], vec![], 60);
+    summary.targets = with_carried().targets;
     let mut page = probed(
-        &run(vec![route(&format!("GET /{}", "a-very-long-route/".repeat(20)), 90)], vec![], 60),
+        &summary,
         &format!("{OPEN_ALL} document.documentElement.dataset.width = document.documentElement.scrollWidth;"),
     );
     page = page.replace('&', "&amp;").replace('"', "&quot;");

@@ -2,9 +2,14 @@
 //!
 //! It is for counting instructions: those of a run between threads depend on who wakes whom.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
+use super::carry::Carry;
 use super::request_record::request_record;
 use super::retention::RetentionRules;
 use super::{RunError, Tap};
@@ -12,14 +17,19 @@ use crate::capture::{self, Source};
 use crate::compare::CompareRules;
 use crate::exchange::{Event, ExchangeId, Outcome, Request, Response, Timestamp};
 use crate::http1::{BodyPolicies, BodyPolicy};
-use crate::middleware::Chain;
+use crate::middleware::carry::{IssuedResponse, ResponsePart};
+use crate::middleware::carry_set::CarrySet;
 use crate::middleware::secret_names::SecretNames;
+use crate::middleware::{Chain, ChainSettings};
 use crate::replay::wire::InMemoryTarget;
-use crate::replay::{Delivery, Destination, ResponseOptions, SendSettings, TargetId, TargetResponse};
+use crate::replay::{BeforeSend as _, Delivery, Destination, ResponseOptions, SendSettings, TargetId, TargetResponse};
 use crate::report::{Production, ReportEvent, ReportSettings, Reporter, RunTotals, Started, Summary, TargetSet};
 
 /// Bytes that may be kept for comparisons; far more than one exchange after the other needs.
 const KEPT: usize = 64 << 20;
+
+/// The only target.
+const HERE: Destination = Destination::Target(TargetId::at(0));
 
 /// The stages of a replay to one target, one after another.
 pub struct InMemoryReplay {
@@ -33,8 +43,10 @@ struct Stages {
     target: InMemoryTarget,
     retention: Option<RetentionRules>,
     reporter: Reporter,
-    /// When requests that were sent had come.
-    asked: HashMap<ExchangeId, Timestamp, foldhash::fast::RandomState>,
+    /// Values that go from responses into later requests, where any do.
+    carry: Option<Carry>,
+    /// When requests that were sent had come, from whom, and the rules that read their responses.
+    asked: HashMap<ExchangeId, (Timestamp, IpAddr, CarrySet), foldhash::fast::RandomState>,
 }
 
 impl InMemoryReplay {
@@ -54,9 +66,18 @@ impl InMemoryReplay {
             target: InMemoryTarget::new(settings),
             retention: RetentionRules::new(&compare, KEPT),
             reporter: Reporter::new(report_settings(settings, compare)),
+            carry: None,
             asked: HashMap::default(),
         };
         Ok(Self { tap: Tap::new(&capture::Settings::default(), interests)?, stages })
+    }
+
+    /// The same with the `carry` links of `settings`, which are those of its chain; programs that these name run on `runtime`.
+    #[must_use]
+    pub fn carrying(mut self, settings: &ChainSettings, runtime: Handle) -> Self {
+        let names = vec!["in-memory".to_owned(), String::new()];
+        self.stages.carry = Carry::new(settings.carry_rules(), names, runtime);
+        self
     }
 
     /// Replays `source`. `respond` gets each request that is sent, and returns the bytes of the target's response.
@@ -79,7 +100,8 @@ impl Stages {
             Event::Request(request) => self.request(request, respond),
             Event::Response { of, response } => self.response(of, response),
             Event::Damaged { of, why } => {
-                if self.asked.remove(&of).is_some() {
+                if let Some((_, client, rules)) = self.asked.remove(&of) {
+                    self.issued(of, (client, rules), None);
                     self.reporter.take(ReportEvent::Production { of, production: Err(why) });
                 }
             }
@@ -95,8 +117,12 @@ impl Stages {
             self.reporter.take(ReportEvent::Ended { note, outcome });
             return;
         }
-        let id = request.id;
-        self.asked.insert(id, request.last_byte);
+        let (id, rules) = (request.id, self.chain.carried());
+        self.asked.insert(id, (request.last_byte, request.client.ip(), rules));
+        if let Some(carry) = &self.carry {
+            // One after the other: nothing is on its way.
+            drop(carry.prepare(HERE, &mut request, rules, None));
+        }
         self.reporter.take(ReportEvent::Offered { note, targets: TargetSet::first(1), capture_delay: None });
         let delivery = self.send(&request, respond(&request));
         self.reporter.take(ReportEvent::Delivered(Box::new(delivery)));
@@ -113,24 +139,33 @@ impl Stages {
         };
         let answer = self.target.exchange(request, wanted, &mut sent, response);
         let outcome = if answer.is_some() { Outcome::Sent } else { Outcome::filtered("in-memory") };
+        if let (Some(carry), Some(kept)) = (&self.carry, answer.as_ref().and_then(|answer| answer.kept.as_ref())) {
+            let response = IssuedResponse::new(&kept.head, kept.body.as_deref().map(Cow::Borrowed));
+            carry.answered(HERE, request.id, (self.chain.carried(), &ResponsePart::ALL), &response);
+        }
         let answer = answer.map(|answer| match &self.retention {
             Some(retention) => retention.of_target(answer),
             None => answer,
         });
         let times = answer.as_ref().map(|answer: &TargetResponse| answer.first_byte - answer.written);
-        Delivery {
-            answer,
-            service: times,
-            response: times,
-            ..Delivery::unsent(request.id, Destination::Target(TargetId::at(0)), outcome)
-        }
+        Delivery { answer, service: times, response: times, ..Delivery::unsent(request.id, HERE, outcome) }
     }
 
     fn response(&mut self, of: ExchangeId, mut response: Box<Response>) {
-        let Some(at) = self.asked.remove(&of) else { return };
+        let Some((at, client, rules)) = self.asked.remove(&of) else { return };
+        self.issued(of, (client, rules), Some(&response));
         let kept = self.retention.as_ref().map(|retention| Box::new(retention.production(&mut response, false)));
         let production = Production::of(&response, at, kept);
         self.reporter.take(ReportEvent::Production { of, production: Ok(production) });
+    }
+}
+
+impl Stages {
+    /// Takes note of the values that production issued.
+    fn issued(&self, of: ExchangeId, to: (IpAddr, CarrySet), response: Option<&Response>) {
+        let Some(carry) = self.carry.as_ref().filter(|_| !to.1.is_empty()) else { return };
+        let response = response.map(|response| IssuedResponse::new(&response.head, response.body.content()));
+        carry.production(of, to, [HERE].into_iter(), response.as_ref());
     }
 }
 

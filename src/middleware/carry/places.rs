@@ -346,6 +346,19 @@ mod tests {
     }
 
     #[test]
+    fn a_body_in_chunks_stays_in_chunks() {
+        let head = "POST / HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let request = with_body(head, "8\r\n{\"token\"\r\n7\r\n:\"old\"}\r\n0\r\n\r\n");
+        let json = ValuePlace::Json(JsonPath::parse("$.token").unwrap());
+        let mut request = request;
+        let choose = &mut |_: usize, _: &[u8]| ValueChange::Value(b"longer than before".to_vec());
+        ValuePlaces::of(&mut request).each(&[rule(vec![json])], first(), choose);
+        assert_eq!(request.head.as_bytes(), head.as_bytes());
+        assert_eq!(*request.body.content().unwrap(), br#"{"token":"longer than before"}"#[..]);
+        assert!(request.body.wire.unwrap().ends_with(b"\r\n0\r\n\r\n"));
+    }
+
+    #[test]
     fn a_value_that_cannot_stand_in_its_place_is_told() {
         let cookie = || ValuePlace::Cookie("sid".to_owned());
         let header = || ValuePlace::Header("X-Token".to_owned(), None);

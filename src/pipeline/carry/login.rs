@@ -11,10 +11,11 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::values::{CarriedValues, ValueKey};
+use super::entry::ValueKey;
+use super::values::CarriedValues;
 use crate::middleware::carry::{MAX_VALUE, coding};
 use crate::middleware::external::CommandLine;
 use crate::middleware::redact::MASK;
@@ -51,6 +52,9 @@ pub(super) struct LoginRequest {
     pub(super) value: Bytes,
 }
 
+/// Room among the programs that are asked for.
+pub(super) type LoginRoom = OwnedSemaphorePermit;
+
 impl Logins {
     pub(super) fn new(runtime: Handle) -> Self {
         Self {
@@ -61,17 +65,13 @@ impl Logins {
         }
     }
 
-    /// Returns whether one more program may be asked for.
-    pub(super) fn has_room(&self) -> bool {
-        self.outstanding.available_permits() > 0
+    /// Room for one more program, where there is any.
+    pub(super) fn room(&self) -> Option<LoginRoom> {
+        Arc::clone(&self.outstanding).try_acquire_owned().ok()
     }
 
-    /// Has a program asked; `values` are told.
-    pub(super) fn ask(&self, request: LoginRequest, values: &Arc<Mutex<CarriedValues>>) {
-        let Ok(outstanding) = Arc::clone(&self.outstanding).try_acquire_owned() else {
-            super::lock(values).logged_in(&request.key, None, false);
-            return;
-        };
+    /// Has a program asked; `values` are told, not before this returns.
+    pub(super) fn ask(&self, request: LoginRequest, outstanding: LoginRoom, values: &Arc<Mutex<CarriedValues>>) {
         let (values, at_once, logged) = (Arc::clone(values), Arc::clone(&self.at_once), Arc::clone(&self.logged));
         self.runtime.spawn(async move {
             let place = at_once.acquire_owned().await;

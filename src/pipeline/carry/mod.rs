@@ -4,6 +4,7 @@
 //! issued under one rule belong together. A request that is about to be sent has its values replaced. Where the
 //! counterpart of one is still on its way, the request waits for it.
 
+mod entry;
 mod exchanges;
 mod login;
 pub(super) mod preview;
@@ -31,8 +32,9 @@ use crate::replay::{BeforeSend, Delivery, Destination, Prepared, TargetId};
 use crate::report::TargetSet;
 use crate::report::schema::carry::{CarryKind, CarrySummary};
 
+use entry::{Known, Seen, ValueKey};
 use login::{LoginRequest, Logins};
-use values::{CarriedValues, Known, Seen, ValueKey};
+use values::CarriedValues;
 
 /// Bytes of a body, as it is coded, in which values are looked for; a longer one issues none.
 const MAX_READ_BODY: usize = 1 << 20;
@@ -40,7 +42,7 @@ const MAX_READ_BODY: usize = 1 << 20;
 const MOST: usize = 2;
 
 /// Tokens made here that are kept for a moment: to sign takes long.
-const MAX_MADE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+const MAX_MADE: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 /// How long they are used, at most.
 const MADE_FOR: Duration = Duration::from_secs(10);
 
@@ -181,12 +183,12 @@ impl Carry {
         }
         if let Some(command) = &rule.login
             && let Some(learns) = self.learns_from(to)
-            && self.logins.has_room()
+            && let Some(room) = self.logins.room()
             && values.begin_login(key, client)
         {
             let target = self.names.get(target.unwrap_or(self.names.len() - 1)).cloned().unwrap_or_default();
             let (rule, command, value) = (rule.name.clone(), command.clone(), value.clone());
-            self.logins.ask(LoginRequest { rule, command, target, key: key.clone(), value }, learns);
+            self.logins.ask(LoginRequest { rule, command, target, key: key.clone(), value }, room, learns);
             return Seen::Pending;
         }
         seen

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use bytes::Bytes;
 use lru::LruCache;
@@ -10,7 +9,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::IssuedByRule;
-use super::exchanges::{ENTRY, MAX_EXCHANGES, OpenExchange, OpenExchanges, values};
+use super::entry::{Entry, EntryState, Known, Seen, ValueKey, known, pause, size};
+use super::exchanges::{MAX_EXCHANGES, OpenExchange, OpenExchanges, values};
 use crate::exchange::ExchangeId;
 use crate::middleware::carry::{Issued, Placed, ResponsePart, coding};
 use crate::middleware::carry_set::CarrySet;
@@ -18,88 +18,8 @@ use crate::report::schema::carry::{CarryKind, CarrySummary};
 
 /// Bytes that the values of one destination may take; past it those go that were not used for longest.
 const MAX_BYTES: usize = 16 << 20;
-/// How long a program is not asked again about a value for which it failed: twice as long each time, up to the second one.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// Values without a counterpart that are told apart, of each rule.
 const MAX_STRANGERS: usize = 1 << 16;
-
-/// A value that production issued, under one rule and in one copy of the traffic.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct ValueKey {
-    pub(super) rule: usize,
-    /// The client that it was issued to, where the same value had been issued to another one before.
-    client: Option<IpAddr>,
-    pass: u32,
-    copy: u32,
-    pub(super) value: Bytes,
-}
-
-impl ValueKey {
-    /// That of a value without percent coding.
-    pub(super) fn of(rule: usize, id: ExchangeId, value: &[u8]) -> Self {
-        Self { rule, client: None, pass: id.pass, copy: id.copy, value: Bytes::copy_from_slice(value) }
-    }
-
-    /// That of a value as it was issued.
-    fn issued(rule: usize, of: ExchangeId, value: &[u8]) -> Self {
-        Self::of(rule, of, &coding::plain(value))
-    }
-
-    fn of_client(&self, client: IpAddr) -> Self {
-        Self { client: Some(client), ..self.clone() }
-    }
-}
-
-/// What stands for a value at the destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Known {
-    Value {
-        new: Bytes,
-        /// The old one was issued in percent coding.
-        was_coded: bool,
-    },
-    /// The destination had the client forget it.
-    Deleted,
-}
-
-/// What is known of a value when a request brings it back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
-    Known(Known),
-    /// Production issued it, and the destination has not answered yet.
-    Pending,
-    /// Nobody issued it: it began before the capture, or its counterpart never came.
-    Unknown,
-}
-
-/// A value that production issued.
-#[derive(Debug)]
-struct Entry {
-    /// Client that it was issued to.
-    client: IpAddr,
-    state: EntryState,
-}
-
-#[derive(Debug)]
-enum EntryState {
-    Known(Known),
-    /// Awaited from the exchange; whoever waits is told by dropping these.
-    Pending {
-        from: ExchangeId,
-        waiting: Vec<oneshot::Sender<()>>,
-    },
-    /// A program was asked; whoever waits is told likewise.
-    LoggingIn {
-        failures: u32,
-        waiting: Vec<oneshot::Sender<()>>,
-    },
-    /// It failed so often, and is asked again from then on.
-    NoLogin {
-        failures: u32,
-        again: Instant,
-    },
-}
 
 /// The values of one destination.
 #[derive(Debug)]
@@ -109,6 +29,7 @@ pub(super) struct CarriedValues {
     open: OpenExchanges,
     /// The values that a request was sent with, until it is answered.
     carried: LruCache<ExchangeId, Vec<ValueKey>>,
+    carried_bytes: usize,
     rules: Vec<RuleCounts>,
 }
 
@@ -133,6 +54,7 @@ impl CarriedValues {
             bytes: 0,
             open: OpenExchanges::new(),
             carried: LruCache::unbounded(),
+            carried_bytes: 0,
             rules: rules.into_iter().map(counted).collect(),
         }
     }
@@ -177,7 +99,7 @@ impl CarriedValues {
     /// Keeps what is known of an exchange, until all of it is.
     fn keep(&mut self, of: ExchangeId, open: OpenExchange) {
         if open.is_over() {
-            self.carried.pop(&of);
+            self.forget(of);
             return;
         }
         self.open.keep(of, open);
@@ -396,36 +318,25 @@ impl CarriedValues {
         if known.is_empty() {
             return;
         }
+        self.forget(id);
+        self.carried_bytes += known.iter().map(|key| size(key, None)).sum::<usize>();
         self.carried.push(id, known);
-        if self.carried.len() > MAX_EXCHANGES {
-            self.carried.pop_lru();
+        while (self.carried.len() > MAX_EXCHANGES || self.carried_bytes > MAX_BYTES)
+            && let Some((oldest, _)) = self.carried.peek_lru()
+        {
+            self.forget(*oldest);
         }
+    }
+
+    /// What a request was sent with is of no use any more.
+    fn forget(&mut self, of: ExchangeId) {
+        let known = self.carried.pop(&of).unwrap_or_default();
+        self.carried_bytes -= known.iter().map(|key| size(key, None)).sum::<usize>();
     }
 
     pub(super) fn counts(&self) -> Vec<CarrySummary> {
         self.rules.iter().map(|rule| rule.counts.clone()).collect()
     }
-}
-
-fn known(issued: &Issued, was_coded: bool) -> Known {
-    match issued {
-        Issued::Value(new) => Known::Value { new: new.clone(), was_coded },
-        Issued::Deleted => Known::Deleted,
-    }
-}
-
-/// How long no program is asked about a value after so many failures.
-fn pause(failures: u32) -> Duration {
-    MAX_PAUSE.min(FIRST_PAUSE * 2_u32.saturating_pow(failures.saturating_sub(1)))
-}
-
-/// Bytes that an entry takes.
-fn size(key: &ValueKey, entry: Option<&Entry>) -> usize {
-    let known = match entry.map(|entry| &entry.state) {
-        Some(EntryState::Known(Known::Value { new, .. })) => new.len(),
-        _ => 0,
-    };
-    ENTRY + key.value.len() + known
 }
 
 /// A short stand-in for a value that is only to be told apart from others.
@@ -435,6 +346,9 @@ fn fingerprint(value: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::entry::MAX_PAUSE;
     use super::*;
     use crate::exchange::ConnectionId;
 
@@ -656,6 +570,20 @@ mod tests {
         assert_eq!((look(&mut values, "1"), look(&mut values, "4000")), ("(unknown)".into(), long));
         let held: usize = values.known.iter().map(|(key, entry)| size(key, Some(entry))).sum();
         assert_eq!((held, values.open.held()), (values.bytes, (0, 0)));
+    }
+
+    #[test]
+    fn what_requests_were_sent_with_is_kept_within_a_bound() {
+        let mut values = rules(&[ResponsePart::Head]);
+        let long = "v".repeat(10_000);
+        for index in 1..=4_000 {
+            let key = ValueKey::of(0, id(index), format!("{index}{long}").as_bytes());
+            values.carried(id(index), CLIENT, std::slice::from_ref(&key), all());
+            values.carried(id(index), CLIENT, &[key], all());
+        }
+        assert!(values.carried_bytes <= MAX_BYTES && values.carried.len() > 1_000, "{}", values.carried.len());
+        (1..=4_000).for_each(|index| values.forget(id(index)));
+        assert_eq!((values.carried.len(), values.carried_bytes), (0, 0));
     }
 
     #[test]

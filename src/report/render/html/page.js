@@ -243,6 +243,31 @@ const shadowtap = (() => {
       }), rows.length > 1 ? h("td", { class: "sum" }, number(sum(cells[row]))) : null))));
   };
 
+  // ---- carried values -------------------------------------------------------------------------------------------
+  const KNOWN = { jwt: "signed here", time: "moved to now" };
+  const known_values = (c) => c.learnt + (c.seeded || 0) + (c.logins || 0);
+  // What is not there for any rule has no row; the first two are always there.
+  const CARRIED = [
+    ["values known", known_values, ""], ["requests with one of them", (c) => c.carried + (c.made || 0), ""],
+    ["requests that waited for one", (c) => c.waited], ["requests that waited in vain", (c) => c.gave_up, "bad"],
+    ["requests with an unknown value", (c) => c.unknown, "odd"], ["unknown values", (c) => c.unknown_values], ["values that the target did not issue", (c) => c.not_issued, "bad"],
+    ["requests with the value of another client address", (c) => c.foreign, "odd"], ["values issued again behind one address", (c) => c.reissued, "odd"],
+    ["requests whose new value cannot stand in its place", (c) => c.unfit, "bad"], ["requests with no token, or no time, in that place", (c) => c.not_made, "odd"],
+    ["logins that failed", (c) => c.failed_logins, "bad"], ["values forgotten for want of room", (c) => c.evicted, "odd"],
+  ];
+  const carried = () => {
+    const t = target(), rules = Object.entries((t && t.carry) || {});
+    if (!rules.length) return null;
+    const rows = CARRIED.filter(([, of, tone]) => tone === "" || rules.some(([, c]) => of(c)));
+    const cell = (of, tone, c) => { const n = of(c) || 0, made = of === known_values && KNOWN[c.kind]; return h("td", { class: "num " + (made ? "soft" : n ? tone || "" : of === known_values ? "odd" : "zero") }, made || number(n)); };
+    const wait = t.carry_wait_us;
+    return section("carried", "Values carried into later requests", "Sessions and tokens that the target issued stand in the place of production’s. No value is in this report.",
+      h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Carried values" }, h("table", { class: "carried" },
+        h("thead", {}, h("tr", {}, h("th", {}, h("span", { class: "hidden" }, "Figure")), rules.map(([name]) => h("th", { scope: "col", class: "num" }, wire(name))))),
+        h("tbody", {}, rows.map(([name, of, tone]) => h("tr", {}, h("th", { scope: "row" }, name), rules.map(([, c]) => cell(of, tone, c))))))),
+      has(wait) ? h("p", { class: "soft small" }, `Requests waited for their value p50 ${duration(wait.p50)}, p95 ${duration(wait.p95)}, ${duration(wait.max)} at most. It is in no latency and no lag.`) : null);
+  };
+
   // ---- latency --------------------------------------------------------------------------------------------------
   const SIDES = [["production", "production", "last byte of the request to first of the response, on the wire"], ["service", "service", "the same, at the target"], ["response", "shadow", "from when it was due: what users would feel"]];
   const latency = () => {
@@ -604,7 +629,7 @@ const shadowtap = (() => {
   const draw = () => {
     if (!summary) return;
     const top = window.scrollY;
-    keepFocus(() => root.replaceChildren(...[head(), differences(), ledger(), matrix(), latency(), overTime(), routes(), noise(), facts(),
+    keepFocus(() => root.replaceChildren(...[head(), differences(), ledger(), carried(), matrix(), latency(), overTime(), routes(), noise(), facts(),
       h("footer", {}, `Made by shadowtap ${summary.version || ""}. Values that look secret are masked. Latency: `, "production and service end with the first byte of the response; response begins when the request was due. A latency of service is slower, and colored, where a percentile is 1.25 times production’s and 5 ms above it at p95 (100 requests), 2 ms at p50 (30) or 10 ms at p99 (500); or where of 8 or more the fastest is beyond production’s slowest.")].flat(9).filter(Boolean)));
     if (window.scrollY !== top) window.scrollTo(0, top);
   };
