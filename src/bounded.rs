@@ -75,7 +75,7 @@ pub fn read(path: &Path, what: &'static str, limit: usize) -> Result<Vec<u8>, Re
 /// # Errors
 ///
 /// Where it cannot be read, is longer than the limit, or is no UTF-8.
-pub(crate) fn read_text(path: &Path, what: &'static str, limit: usize) -> Result<String, ReadError> {
+pub fn read_text(path: &Path, what: &'static str, limit: usize) -> Result<String, ReadError> {
     let mut text = String::from_utf8(read(path, what, limit)?)
         .map_err(|error| ReadError::NotText { at: error.utf8_error().valid_up_to() })?;
     if text.starts_with(BYTE_ORDER_MARK) {

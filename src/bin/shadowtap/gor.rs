@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::args::{Command, GorCommand};
 use crate::output::{print, print_line};
 use crate::signals::{self, HangUp, Stop};
-use crate::usage;
+use crate::usage::{self, UsageError};
 
 /// Name of GoReplay's program, and of the command here.
 const NAME: &str = "gor";
@@ -61,7 +61,11 @@ pub(crate) fn translate(args: &GorCommand) -> anyhow::Result<Option<GorRun>> {
         print_line(&format!("gor: note: {note}"));
     }
     let arguments = ["shadowtap".to_owned()].into_iter().chain(translation.command.iter().cloned());
-    let command = usage::parse(arguments.map(OsString::from))?.command;
+    let command = match usage::parse(arguments.map(OsString::from)) {
+        Ok(cli) => cli.command,
+        Err(UsageError::Words(error)) => bail!(error.render().to_string()),
+        Err(UsageError::File(error)) => return Err(error),
+    };
     let until = translation.exit_after.and_then(|time| Instant::now().checked_add(time));
     Ok(Some(GorRun { command, stay: translation.stays.then_some(Stay { until }) }))
 }

@@ -1,6 +1,7 @@
 //! The command line of shadowtap: parse, set up the log, run one command, end with its exit code.
 
 mod args;
+mod config_file;
 mod confine;
 mod control;
 mod control_output;
@@ -15,6 +16,7 @@ mod interfaces;
 mod live;
 mod manuals;
 mod meant;
+mod notify;
 mod output;
 mod progress;
 mod reload;
@@ -39,6 +41,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use args::Command;
 use output::print_line;
+use usage::UsageError;
 use warnings::WarningLines;
 
 /// Allocator of the program. One thread allocates a request and another frees it. The system allocator takes a lock for
@@ -64,7 +67,8 @@ fn main() -> ExitCode {
     }
     let cli = match usage::parse(words.into_iter()) {
         Ok(cli) => cli,
-        Err(error) => return print_usage(&meant::with_tip(error)),
+        Err(UsageError::Words(error)) => return print_usage(&meant::with_tip(error)),
+        Err(UsageError::File(error)) => return trouble(&error),
     };
     let (command, stay) = match cli.command {
         Command::Gor(args) => match gor::translate(&args) {
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         },
         command => (command, None),
     };
+    notify::open();
     let format = command.log_format().and_then(|typed| LogFormat::parse(typed).ok()).unwrap_or_default();
     output::log_as(format);
     output::be_quiet(command.is_quiet());
@@ -135,7 +140,8 @@ fn trouble(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<ConfigMistakes>() {
         Some(mistakes) => mistakes.all().iter().for_each(|mistake| {
             let colon = if mistake.flag.is_empty() { "" } else { ": " };
-            print_line(&format!("error: {}{colon}{}", mistake.flag, mistake.message));
+            let place = config_file::place_of(&mistake.flag);
+            print_line(&format!("error: {place}{}{colon}{}", mistake.flag, mistake.message));
         }),
         None => print_line(&format!("error: {}", help::say(error.as_ref()))),
     }

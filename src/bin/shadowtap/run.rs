@@ -18,7 +18,7 @@ use shadowtap::serve::control::Socket;
 use crate::output::{is_json, print, print_line, print_to_stderr, print_with, write_page, write_summary};
 use crate::progress::{ProgressKind, ProgressWatch};
 use crate::signals::{HangUp, Stop};
-use crate::{control_output, gates, terminal, warnings};
+use crate::{control_output, gates, notify, terminal, warnings};
 
 /// What was made for a run before it begins.
 pub(crate) struct Prepared {
@@ -47,7 +47,9 @@ pub(crate) fn run(config: RunConfig, prepared: Prepared) -> anyhow::Result<ExitC
     let watch = ProgressWatch::begin(&progress, &run.observer, kind, quiet, scope);
     control_output::listen(&run.control, watch.bar());
     watch.bar().suspend(|| control_output::open(socket.as_ref(), &run.control))?;
+    notify::send("READY=1");
     let summary = pipeline::run(run, &progress, ended(stop, duration));
+    notify::send("STOPPING=1");
     drop((watch, socket));
     warnings::print_repeats();
     let summary = summary?;

@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 
+use clap::builder::FalseyValueParser;
 use clap::{Arg, ArgAction, Command, CommandFactory as _, FromArgMatches as _};
 
 use crate::args::Cli;
+use crate::config_file;
 
 /// Printed where nothing was typed.
 pub(crate) const FIRST_STEPS: &str = "\
@@ -23,6 +25,9 @@ shadowtap replays real HTTP against another stack, and says what differs. Type:
 
 All commands: shadowtap --help. Coming from GoReplay: shadowtap gor --help
 ";
+
+/// Commands that take flags from a file and from the environment.
+pub(crate) const CONFIGURED: [&str; 3] = ["shadow", "record", "replay"];
 
 /// Name of the hidden flag that prints every flag.
 const HELP_ALL: &str = "help-all";
@@ -66,11 +71,61 @@ const TEMPLATE: &str = "\
 
 {all-args}{after-help}";
 
-/// Parses a command line.
-pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+/// Error of a command line.
+#[derive(Debug)]
+pub(crate) enum UsageError {
+    /// Of its words.
+    Words(clap::Error),
+    /// Of its configuration file.
+    File(anyhow::Error),
+}
+
+impl From<clap::Error> for UsageError {
+    fn from(error: clap::Error) -> Self {
+        Self::Words(error)
+    }
+}
+
+/// Parses a command line, with the flags of its configuration file.
+pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, UsageError> {
+    let mut words = with_all(words);
+    if let Some(name) = words.get(1).and_then(|word| word.to_str()).filter(|name| CONFIGURED.contains(name))
+        && names_a_file(&words)
+    {
+        let matches = lenient().try_get_matches_from(&words)?;
+        let command = command();
+        let found = matches.subcommand_matches(name).zip(command.find_subcommand(name));
+        let (matches, of_command) = found.unwrap_or((&matches, &command));
+        let flags = config_file::flags(matches, of_command).map_err(UsageError::File)?;
+        words.splice(2..2, flags);
+    }
     let mut command = command();
-    let mut matches = command.try_get_matches_from_mut(with_all(words))?;
-    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    let mut matches = command.try_get_matches_from_mut(words)?;
+    Ok(Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?)
+}
+
+/// Returns whether a configuration file is named on the command line or in the environment.
+fn names_a_file(words: &[OsString]) -> bool {
+    let is_flag =
+        |word: &OsString| word == "--config" || word.to_str().is_some_and(|word| word.starts_with("--config="));
+    words.iter().any(is_flag) || std::env::var_os("SHADOWTAP_CONFIG").is_some()
+}
+
+/// The command line where nothing is required: what is missing may stand in the file.
+fn lenient() -> Command {
+    CONFIGURED.into_iter().fold(command(), |program, name| {
+        program.mut_subcommand(name, |command| command.mut_args(|arg| arg.required(false)))
+    })
+}
+
+/// A flag that an environment variable sets, too: `SHADOWTAP_` and its name.
+fn with_environment(arg: Arg) -> Arg {
+    let Some(long) = arg.get_long().filter(|long| !long.starts_with("help")) else { return arg };
+    let name = format!("SHADOWTAP_{}", long.to_uppercase().replace('-', "_"));
+    let arg = arg.env(name).hide_env(true);
+    // `1` and `yes` are true, too.
+    let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
+    if is_switch { arg.value_parser(FalseyValueParser::new()) } else { arg }
 }
 
 /// `--help all` as one flag.
@@ -91,6 +146,9 @@ fn with_all(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
 /// The command line, with short help for commands that have many flags.
 pub(crate) fn command() -> Command {
     let program = Cli::command();
+    let program = CONFIGURED
+        .into_iter()
+        .fold(program, |program, name| program.mut_subcommand(name, |command| command.mut_args(with_environment)));
     MATTER.into_iter().fold(program, |program, (name, flags)| {
         program.mut_subcommand(name, |command| with_short_help(command, name, flags))
     })
@@ -124,7 +182,10 @@ mod tests {
 
     fn help(words: &[&str]) -> String {
         let words = ["shadowtap"].iter().chain(words).map(OsString::from);
-        parse(words).expect_err("help").render().to_string()
+        match parse(words) {
+            Err(UsageError::Words(error)) => error.render().to_string(),
+            other => panic!("{other:?}"),
+        }
     }
 
     fn flags(help: &str) -> usize {

@@ -24,7 +24,7 @@ pub use output::{Mode, Report, Routes};
 pub use protection::Protection;
 pub use range::Range;
 pub use requests::{Middleware, Select, Writes};
-pub use running::{Control, DryRun, Ending, Recording, Running, Sandbox};
+pub use running::{ConfigFile, Control, DryRun, Ending, Recording, Running, Sandbox};
 pub use sending::{Pace, Send};
 
 /// Shadow live traffic: send each request to another stack as soon as it was captured.
@@ -71,6 +71,9 @@ pub struct Shadow {
     /// Limits and control of the run.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub running: Running,
+    /// File with flags.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub file: ConfigFile,
     /// Whether it is only rehearsed.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub dry_run: DryRun,
@@ -129,6 +132,9 @@ pub struct Record {
     /// Limits and control of the run.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub running: Running,
+    /// File with flags.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub file: ConfigFile,
     /// Whether it is only rehearsed.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub dry_run: DryRun,
@@ -196,6 +202,9 @@ pub struct Replay {
     /// Control socket.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub control: Control,
+    /// File with flags.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub file: ConfigFile,
     /// Whether it is only rehearsed.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub dry_run: DryRun,

@@ -37,6 +37,16 @@ pub struct Control {
     pub control: Option<PathBuf>,
 }
 
+/// File with flags.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Running"))]
+pub struct ConfigFile {
+    /// Read flags from this file (TOML): their names without hyphens before them, such as sample = "10%". A flag that is
+    /// typed wins, then one in the environment (`SHADOWTAP_SAMPLE`). See docs/service.md
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
+    pub config: Option<PathBuf>,
+}
+
 /// Longest time of a replay.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Running"))]

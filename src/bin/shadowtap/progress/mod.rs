@@ -19,7 +19,7 @@ use shadowtap::sanitize;
 use tokio::time::Instant;
 
 use crate::output::{is_json, print_line, print_with};
-use crate::{terminal, warnings};
+use crate::{notify, terminal, warnings};
 use figures::ProgressFigures;
 use losses::Losses;
 
@@ -164,13 +164,17 @@ impl ProgressThread {
                         .suspend(|| print_line(&format!("warning: no request for {} s: {advice}", SILENCE.as_secs())));
                 }
             }
-            if self.shown == ProgressOutput::Nothing || now.duration_since(told) < LINE {
+            let watched = notify::is_open();
+            if self.shown == ProgressOutput::Nothing && !watched || now.duration_since(told) < LINE {
                 continue;
             }
             told = now;
             if let Some(runtime) = &runtime {
                 let seen = runtime.block_on(self.observer.look(false));
                 *self.sight.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+            }
+            if watched {
+                notify::send(&format!("WATCHDOG=1\nSTATUS={}", line::plain(&self.sight.figures())));
             }
             if self.shown == ProgressOutput::Lines {
                 let figures = self.sight.figures();
