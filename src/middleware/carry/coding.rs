@@ -17,11 +17,13 @@ pub(crate) fn is_coded(value: &[u8]) -> bool {
     *plain(value) != *value
 }
 
-/// A new value as it stands for `found`, where the old one was issued coded or not.
-pub(crate) fn in_place_of(found: &[u8], was_coded: bool, new: &[u8]) -> Vec<u8> {
+/// A new value as it stands for `found`, where the old one was issued coded or not. An old value without a special byte does
+/// not tell; `decodes` says that its place has it without the coding then.
+pub(crate) fn in_place_of(found: &[u8], was_coded: bool, decodes: bool, new: &[u8]) -> Vec<u8> {
     match (is_coded(found), was_coded) {
         (true, false) => percent_encode(new, &CODED).to_string().into_bytes(),
         (false, true) => plain(new).into_owned(),
+        (false, false) if decodes => plain(new).into_owned(),
         _ => new.to_vec(),
     }
 }
@@ -41,16 +43,17 @@ mod tests {
 
     #[test]
     fn a_value_goes_in_the_coding_in_which_it_was_found() {
-        for (old, found, new, expected) in [
-            ("a=b", "a=b", "c=d", "c=d"),
-            ("a=b", "a%3Db", "c=d/", "c%3Dd%2F"),
-            ("a%3D", "a=", "c%3d%2B", "c=+"),
-            ("a%3D", "a%3d", "c%3D", "c%3D"),
-            ("ab", "ab", "c%3D", "c%3D"),
-            ("100%", "100%", "c", "c"),
+        for (old, found, decodes, new, expected) in [
+            ("a=b", "a=b", false, "c=d", "c=d"),
+            ("a=b", "a%3Db", false, "c=d/", "c%3Dd%2F"),
+            ("a%3D", "a=", false, "c%3d%2B", "c=+"),
+            ("a%3D", "a%3d", true, "c%3D", "c%3D"),
+            ("ab", "ab", false, "c%3D", "c%3D"),
+            ("ab", "ab", true, "c%3D", "c="),
+            ("100%", "100%", false, "c", "c"),
         ] {
             assert_eq!(plain(old.as_bytes()), plain(found.as_bytes()));
-            let new = in_place_of(found.as_bytes(), is_coded(old.as_bytes()), new.as_bytes());
+            let new = in_place_of(found.as_bytes(), is_coded(old.as_bytes()), decodes, new.as_bytes());
             assert_eq!(String::from_utf8(new).unwrap(), expected, "{old} {found}");
         }
     }

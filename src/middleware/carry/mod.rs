@@ -25,7 +25,7 @@ use crate::exchange::{Outcome, Request, Timestamp};
 
 pub(crate) use issued::{Issued, IssuedResponse};
 pub(crate) use jwt::JwtMint;
-pub(crate) use places::{Placed, ValuePlaces};
+pub(crate) use places::{FoundAt, Placed, ValuePlaces};
 pub(crate) use seeds::Seeds;
 
 /// Longest value that is carried, in bytes. A longer one is no session and no token.
@@ -73,6 +73,12 @@ impl CarryRule {
     /// Returns whether its values are in the bodies of responses.
     pub(crate) fn is_in_bodies(&self) -> bool {
         self.part() == ResponsePart::Body
+    }
+
+    /// Returns whether a value of a cookie stands in `place` without the percent coding that cookies mostly have: scripts
+    /// take it off.
+    pub(crate) const fn decodes(&self, place: &ValuePlace) -> bool {
+        matches!(self.from, Some(ValueSource::SetCookie(_))) && !matches!(place, ValuePlace::Cookie(_))
     }
 
     /// The part of a response that its values are in, where they are in any.

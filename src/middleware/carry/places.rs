@@ -23,6 +23,14 @@ pub(crate) struct ValuePlaces<'a> {
     lines: LineIndex,
 }
 
+/// Where a value was found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FoundAt<'a> {
+    /// Number of the rule.
+    pub(crate) rule: usize,
+    pub(crate) place: &'a ValuePlace,
+}
+
 /// What came of the values that were offered, by rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Placed {
@@ -48,20 +56,21 @@ impl<'a> ValuePlaces<'a> {
         &mut self,
         rules: &[CarryRule],
         apply: CarrySet,
-        choose: &mut dyn FnMut(usize, &[u8]) -> ValueChange,
+        choose: &mut dyn FnMut(FoundAt<'_>, &[u8]) -> ValueChange,
     ) -> Placed {
         let mut placed = Placed::default();
         for (number, rule) in apply.numbers().filter_map(|number| Some((number, rules.get(number)?))) {
             let mut asked = 0;
-            let mut change = |value: &[u8]| {
+            let mut change = |place: &ValuePlace, value: &[u8]| {
                 let is_value = !value.is_empty() && value.len() <= MAX_VALUE;
-                let change = if is_value { choose(number, value) } else { ValueChange::Keep };
+                let at = FoundAt { rule: number, place };
+                let change = if is_value { choose(at, value) } else { ValueChange::Keep };
                 asked += u64::from(change != ValueChange::Keep);
                 change
             };
             let mut done = 0;
             for place in rule.into.iter().filter(|place| !place.is_in_body()) {
-                done += self.in_head(place, &mut change);
+                done += self.in_head(place, &mut |value| change(place, value));
             }
             if rule.into.iter().any(ValuePlace::is_in_body) && self.request.body.len > 0 {
                 done += self.in_body(rule, &mut change);
@@ -107,7 +116,7 @@ impl<'a> ValuePlaces<'a> {
     }
 
     /// Returns the number of values that are others now, or stay though they were to be removed.
-    fn in_body(&mut self, rule: &CarryRule, change: &mut Change<'_>) -> u64 {
+    fn in_body(&mut self, rule: &CarryRule, change: &mut dyn FnMut(&ValuePlace, &[u8]) -> ValueChange) -> u64 {
         let head = &self.request.head;
         let Some(content) = self.request.body.content() else { return 0 };
         let codings = content_coding::codings(head.get_all("content-encoding"));
@@ -116,7 +125,7 @@ impl<'a> ValuePlaces<'a> {
         let (mut now, mut done) = (None::<Vec<u8>>, 0);
         for place in &rule.into {
             let (mut changed, mut kept) = (0, 0);
-            let mut counted = |value: &[u8]| match change(value) {
+            let mut counted = |value: &[u8]| match change(place, value) {
                 ValueChange::Value(new) if place.takes(&new) => {
                     changed += 1;
                     ValueChange::Value(new)
@@ -281,7 +290,7 @@ mod tests {
 
     /// What becomes of a request where `old` is `new` from now on.
     fn carried(into: ValuePlace, mut request: Request, new: &str) -> String {
-        let choose = &mut |_: usize, value: &[u8]| match (value, new) {
+        let choose = &mut |_: FoundAt<'_>, value: &[u8]| match (value, new) {
             (b"old", "-") => ValueChange::Remove,
             (b"old", new) => ValueChange::Value(new.as_bytes().to_vec()),
             _ => ValueChange::Keep,
@@ -351,7 +360,7 @@ mod tests {
         let request = with_body(head, "8\r\n{\"token\"\r\n7\r\n:\"old\"}\r\n0\r\n\r\n");
         let json = ValuePlace::Json(JsonPath::parse("$.token").unwrap());
         let mut request = request;
-        let choose = &mut |_: usize, _: &[u8]| ValueChange::Value(b"longer than before".to_vec());
+        let choose = &mut |_: FoundAt<'_>, _: &[u8]| ValueChange::Value(b"longer than before".to_vec());
         ValuePlaces::of(&mut request).each(&[rule(vec![json])], first(), choose);
         assert_eq!(request.head.as_bytes(), head.as_bytes());
         assert_eq!(*request.body.content().unwrap(), br#"{"token":"longer than before"}"#[..]);
@@ -381,7 +390,7 @@ mod tests {
         ] {
             let mut request = with_body(&format!("POST /?sid=old HTTP/1.1\r\n{lines}\r\n"), &body);
             let before = (request.head.clone(), request.body.wire.clone());
-            let choose = &mut |_: usize, value: &[u8]| match value {
+            let choose = &mut |_: FoundAt<'_>, value: &[u8]| match value {
                 b"old" => ValueChange::Value(new.to_vec()),
                 _ => ValueChange::Keep,
             };

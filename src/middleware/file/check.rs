@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::super::carry::{CarryRule, Issued, IssuedResponse, ValuePlaces, coding};
+use super::super::carry::{CarryRule, FoundAt, Issued, IssuedResponse, ValuePlaces, coding};
 use super::super::carry_set::CarrySet;
 use super::super::value_change::ValueChange;
 use super::super::{Chain, ChainSettings, Context, RunIdentity};
@@ -76,23 +76,25 @@ impl Case {
         };
         let pairs: Vec<Option<(Bytes, Issued)>> = rules.iter().map(counterpart).collect();
         let captured = request.last_byte;
-        let new = |rule: &CarryRule, pair: Option<&(Bytes, Issued)>, value: &[u8]| {
-            let plain = coding::plain(value);
+        let new = |rule: &CarryRule, at: FoundAt<'_>, pair: Option<&(Bytes, Issued)>, value: &[u8]| {
+            let (plain, decodes) = (coding::plain(value), rule.decodes(at.place));
             if let Some(maker) = &rule.makes {
                 return maker.make(value, captured, captured.plus(self.later)).map(ValueChange::Value);
             }
             if let Some((old, new)) = pair.filter(|(old, _)| *coding::plain(old) == *plain) {
                 return Some(match new {
-                    Issued::Value(new) => ValueChange::Value(coding::in_place_of(value, coding::is_coded(old), new)),
+                    Issued::Value(new) => {
+                        ValueChange::Value(coding::in_place_of(value, coding::is_coded(old), decodes, new))
+                    }
                     Issued::Deleted => ValueChange::Remove,
                 });
             }
             let seed = rule.seeds.as_ref()?.get(&plain, None)?;
-            Some(ValueChange::Value(coding::in_place_of(value, seed.was_coded, &seed.new)))
+            Some(ValueChange::Value(coding::in_place_of(value, seed.was_coded, decodes, &seed.new)))
         };
-        ValuePlaces::of(request).each(rules, apply, &mut |number, value| {
-            let pair = pairs.get(number).and_then(Option::as_ref);
-            rules.get(number).and_then(|rule| new(rule, pair, value)).unwrap_or(ValueChange::Keep)
+        ValuePlaces::of(request).each(rules, apply, &mut |at, value| {
+            let pair = pairs.get(at.rule).and_then(Option::as_ref);
+            rules.get(at.rule).and_then(|rule| new(rule, at, pair, value)).unwrap_or(ValueChange::Keep)
         });
     }
 

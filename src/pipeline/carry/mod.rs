@@ -202,10 +202,10 @@ impl Carry {
         }
         let (captured, now) = (request.last_byte, wall_clock());
         let mut failed = CarrySet::NONE;
-        let placed = ValuePlaces::of(request).each(&self.rules, rules, &mut |number, value| {
-            let new = self.made(number, value, captured, now);
+        let placed = ValuePlaces::of(request).each(&self.rules, rules, &mut |at, value| {
+            let new = self.made(at.rule, value, captured, now);
             if new.is_none() {
-                failed.add(number);
+                failed.add(at.rule);
             }
             new.map_or(ValueChange::Keep, ValueChange::Value)
         });
@@ -236,8 +236,8 @@ impl Carry {
     fn found(&self, request: &mut Request, rules: CarrySet) -> Vec<FoundValue> {
         let id = request.id;
         let mut found = Vec::new();
-        ValuePlaces::of(request).each(&self.rules, rules, &mut |number, value| {
-            let key = ValueKey::of(number, id, &coding::plain(value));
+        ValuePlaces::of(request).each(&self.rules, rules, &mut |at, value| {
+            let key = ValueKey::of(at.rule, id, &coding::plain(value));
             found.push(FoundValue { key, value: Bytes::copy_from_slice(value) });
             ValueChange::Keep
         });
@@ -247,12 +247,13 @@ impl Carry {
     /// Puts what is known in the place of the values that were found.
     fn replace(&self, request: &mut Request, rules: CarrySet, found: &[ValueKey], seen: &[Seen]) -> Placed {
         let rules = rules.without(self.makers);
-        ValuePlaces::of(request).each(&self.rules, rules, &mut |number, value| {
+        ValuePlaces::of(request).each(&self.rules, rules, &mut |at, value| {
             let plain = coding::plain(value);
-            let same = |(key, _): &(&ValueKey, &Seen)| key.rule == number && *key.value == *plain;
+            let decodes = self.rules.get(at.rule).is_some_and(|rule| rule.decodes(at.place));
+            let same = |(key, _): &(&ValueKey, &Seen)| key.rule == at.rule && *key.value == *plain;
             match found.iter().zip(seen).find(same) {
                 Some((_, Seen::Known(Known::Value { new, was_coded }))) => {
-                    ValueChange::Value(coding::in_place_of(value, *was_coded, new))
+                    ValueChange::Value(coding::in_place_of(value, *was_coded, decodes, new))
                 }
                 Some((_, Seen::Known(Known::Deleted))) => ValueChange::Remove,
                 _ => ValueChange::Keep,

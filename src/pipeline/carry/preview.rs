@@ -36,8 +36,8 @@ impl CarryPreview {
         self.open.insert(id, rules);
         let Self { rules: all, issued, forecasts, .. } = self;
         let mut found: Vec<(usize, bool)> = Vec::new();
-        ValuePlaces::of(request).each(all, rules, &mut |rule, value| {
-            found.push((rule, issued.contains(&(rule, id.pass, id.copy, fingerprint(value)))));
+        ValuePlaces::of(request).each(all, rules, &mut |at, value| {
+            found.push((at.rule, issued.contains(&(at.rule, id.pass, id.copy, fingerprint(value)))));
             ValueChange::Keep
         });
         for (number, forecast) in forecasts.iter_mut().enumerate() {
