@@ -7,6 +7,9 @@
 //!                     \-Frames--> \-Event--> recording thread: Recorder -> disk
 //! ```
 //!
+//! Live, what was captured is due at once: the capture thread passes it on itself, and by the pacing thread only where it
+//! falls behind.
+//!
 //! Between the chain and the targets a request may pass an external process (`external`): it leaves the pacing thread,
 //! and comes back to it.
 //!
