@@ -154,7 +154,7 @@ struct Measured {
 
 impl Measured {
     fn of(arguments: &[&str]) -> Self {
-        let tap = Tap::launch(&mut Command::new(env!("CARGO_BIN_EXE_shadowtap")), arguments);
+        let tap = Tap::launch(&mut Tap::program(), arguments);
         let (ended, processor_us, peak_mb) = tap.watched();
         assert_eq!(ended.code, Some(0), "{}", ended.said);
         Self { ended, processor_us, peak_mb }

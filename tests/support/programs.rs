@@ -249,8 +249,12 @@ impl Tap {
     /// Starts shadowtap, and waits until it captures.
     #[track_caller]
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let program = env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_shadowtap").into());
-        Self::launch(&mut Command::new(program), arguments).ready()
+        Self::launch(&mut Self::program(), arguments).ready()
+    }
+
+    /// shadowtap, without arguments.
+    pub(crate) fn program() -> Command {
+        Command::new(env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_shadowtap").into()))
     }
 
     /// The same of a command that is shadowtap; does not wait.
