@@ -92,6 +92,7 @@ pub fn run(
 ) -> Result<Summary, RunError> {
     let (context, switches) = RunContext::new(&mut run, progress)?;
     let tap = Tap::new(&run.capture, context.bodies)?;
+    let timing = context.timing(&run);
 
     // From the report back to the capture: each stage is given the senders of those behind it.
     let (report, facts) = ReportStage::new(&context, &mut run);
@@ -103,6 +104,7 @@ pub fn run(
     let connections_wanted = targets.mirrors();
     let shutdown = Shutdown::new(&context, switches, report.deadline(), targets.budgets());
     let inputs = PacerInputs {
+        timing,
         external: external.stage,
         dispatchers: targets.dispatchers,
         reference: targets.reference,

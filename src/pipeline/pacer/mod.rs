@@ -73,6 +73,7 @@ impl PacerMode {
 
 /// What the stages behind the pacer gave it.
 pub(super) struct PacerInputs {
+    pub(super) timing: Timing,
     pub(super) external: Option<ExternalStage>,
     /// By target.
     pub(super) dispatchers: Vec<TargetDispatcher>,

@@ -89,8 +89,7 @@ impl Pacer {
         run: &mut Run,
         inputs: PacerInputs,
     ) -> (Self, Sender<QueuedEvent>) {
-        let PacerInputs { external, dispatchers, reference, recording, facts } = inputs;
-        let timing = context.timing(run);
+        let PacerInputs { timing, external, dispatchers, reference, recording, facts } = inputs;
         let (sender, events) = crossbeam_channel::bounded(event_places(&timing));
         // What comes back from an external process is not known before its time.
         let mirrors = dispatchers.iter().any(TargetDispatcher::mirrors);
