@@ -1,7 +1,7 @@
 # What one does here; `make help` lists it. cargo does the work, this finds what cargo needs.
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-instructions bench-instructions-accept bench-open soak bench-live bench-replay lint install cargo needed
+.PHONY: help demo deb test bench bench-instructions bench-instructions-accept bench-open soak bench-live bench-replay lint install cargo needed
 
 # A cargo that rustup has just installed is not in the PATH of an old shell.
 export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -40,6 +40,10 @@ lint: needed ## formatting, lints and documentation, as strict as CI
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --lib --no-default-features --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
+
+deb: needed ## a Debian package of the released program, in target/
+	cargo build --release --locked
+	deploy/debian/build target/release/shadowtap target
 
 install: needed ## install shadowtap to cargo's bin directory
 	cargo install --locked --path .

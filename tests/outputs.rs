@@ -280,3 +280,31 @@ fn nothing_is_made_or_given_away_by_its_path() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_markdown_gates_are_test_cases_and_results_a_table() {
+    let server = server().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (capture, url) = (testdata("demo.pcap.zst").to_str().unwrap().to_owned(), server.url("http"));
+    let (page, cases, table) = (path("run.md"), path("gates.xml"), path("run.csv"));
+    let words = ["replay", &capture, "--to", &url, "--speed", "max", "--sample", "10%", "--fail-if", "status-diff>0"];
+    let output = run(&[&words[..], &["--report", &page, "--junit", &cases, "--results", &table]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.starts_with("## shadowtap: DIFFERENT\n"), "{page}");
+    assert!(page.contains("| status-diff&gt;0 | **failed** |") && page.contains("| differs in |"), "{page}");
+    let cases = fs::read_to_string(cases).unwrap();
+    assert!(cases.contains("tests=\"2\" failures=\"1\"") && cases.contains("name=\"status-diff&gt;0\""), "{cases}");
+    let mut rows = csv::Reader::from_path(table).unwrap();
+    let columns = rows.headers().unwrap().clone();
+    let at = |name: &str| columns.iter().position(|column| column == name).unwrap();
+    let rows: Vec<csv::StringRecord> = rows.records().map(Result::unwrap).collect();
+    let sent = rows.iter().filter(|row| &row[at("outcome")] == "sent").count();
+    assert_eq!(sent, server.requests().len());
+    assert!(rows.iter().filter(|row| &row[at("outcome")] == "sent").all(|row| &row[at("response_status")] == "200"));
+    // The same run again writes over what it wrote, and over nothing else.
+    fs::write(path("gates.xml"), "<other/>").unwrap();
+    let again = run(&[&words[..], &["--junit", &path("gates.xml")]].concat());
+    assert!(again.status.code() == Some(2) && said(&again).contains("--junit"), "{}", said(&again));
+}

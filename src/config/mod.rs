@@ -66,8 +66,10 @@ pub struct Outputs {
     pub summary: Option<Output>,
     /// A line of JSON for each ended delivery.
     pub results: Option<Output>,
-    /// The report as a page of HTML.
+    /// The report as a page of HTML, or as Markdown.
     pub report: Option<Output>,
+    /// The gates as test cases, in the XML of `JUnit`.
+    pub junit: Option<Output>,
     /// Permissions of the output files.
     pub mode: FileMode,
 }

@@ -9,6 +9,7 @@ use crate::bounded;
 use crate::capture;
 use crate::files::{self, FileMode};
 use crate::report::RoutePatterns;
+use crate::report::render::{junit, markdown};
 use crate::suggest;
 
 use super::mistakes::ConfigMistakes;
@@ -25,6 +26,7 @@ pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: 
         summary: summary(typed.summary.as_deref(), capture, mistakes),
         results: one("--results", typed.results.as_deref(), capture, mistakes),
         report: one("--report", typed.report.as_deref(), capture, mistakes),
+        junit: one("--junit", typed.junit.as_deref(), capture, mistakes),
         mode: mode(typed.mode.mode.as_deref(), mistakes),
     };
     if let (Some(Output::File(path)), false) = (&outputs.results, typed.force)
@@ -34,12 +36,18 @@ pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: 
         mistakes.add("--results", why);
     }
     if !typed.force {
-        for (flag, output) in [("--summary", &outputs.summary), ("--report", &outputs.report)] {
+        let overwritten = [("--summary", &outputs.summary), ("--report", &outputs.report), ("--junit", &outputs.junit)];
+        for (flag, output) in overwritten {
             let foreign = output.as_ref().map_or(Ok(()), may_overwrite);
             mistakes.keep(flag, foreign.map_err(|why| format!("{why}, or overwrite it with --force")));
         }
     }
-    let named = [("--summary", &outputs.summary), ("--results", &outputs.results), ("--report", &outputs.report)];
+    let named = [
+        ("--summary", &outputs.summary),
+        ("--results", &outputs.results),
+        ("--report", &outputs.report),
+        ("--junit", &outputs.junit),
+    ];
     for (at, (flag, output)) in named.iter().enumerate() {
         let Some(output) = output else { continue };
         for (other, same) in named.iter().skip(at + 1) {
@@ -84,7 +92,8 @@ pub fn may_overwrite(output: &Output) -> Result<(), String> {
     let Output::File(path) = output else { return Ok(()) };
     // One that cannot be read cannot be told; that it cannot be written will be.
     let begin = files::beginning(path, LOOKED_AT).unwrap_or_default().unwrap_or_default();
-    if begin.is_empty() || begin.starts_with(b"{\n  \"schema\":") || is_page(&begin) {
+    let texts = [markdown::BEGINS, junit::BEGINS, "{\n  \"schema\":"];
+    if begin.is_empty() || texts.iter().any(|text| begin.starts_with(text.as_bytes())) || is_page(&begin) {
         return Ok(());
     }
     Err(format!("{} is no earlier summary or page of shadowtap: name another file", path.display()))

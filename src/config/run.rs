@@ -188,7 +188,12 @@ fn only_one_on_stdout(recorder: Option<&Recorder>, outputs: &Outputs, mistakes: 
     if !recorder.is_some_and(|recorder| recorder.target().is_standard_output()) {
         return;
     }
-    let others = [("--summary", &outputs.summary), ("--results", &outputs.results), ("--report", &outputs.report)];
+    let others = [
+        ("--summary", &outputs.summary),
+        ("--results", &outputs.results),
+        ("--report", &outputs.report),
+        ("--junit", &outputs.junit),
+    ];
     for (flag, _) in others.iter().filter(|(_, output)| **output == Some(Output::Stdout)) {
         mistakes.add(format!("--output and {flag}"), "cannot both go to standard output");
     }

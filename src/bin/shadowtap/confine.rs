@@ -48,7 +48,7 @@ fn needs(config: &RunConfig, socket: Option<&Socket>) -> Needs {
 }
 
 fn writes(outputs: &Outputs, recorder: Option<&Recorder>, socket: Option<&Socket>) -> Vec<PathBuf> {
-    let outputs = [&outputs.summary, &outputs.results, &outputs.report];
+    let outputs = [&outputs.summary, &outputs.results, &outputs.report, &outputs.junit];
     let files = outputs.into_iter().flatten().filter_map(|output| match output {
         Output::File(path) => Some(path.clone()),
         Output::Stdout => None,

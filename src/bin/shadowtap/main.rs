@@ -5,6 +5,7 @@ mod config_file;
 mod confine;
 mod control;
 mod control_output;
+mod csv_results;
 mod demo;
 mod doctor;
 mod dry_run;

@@ -15,10 +15,11 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shadowtap::config::{LogFormat, Output, Outputs};
 use shadowtap::files::{self, FileMode};
-use shadowtap::report::render::html;
+use shadowtap::report::render::{html, junit, markdown};
 use shadowtap::report::{Started, Summary};
 use shadowtap::sanitize::{self, Kind};
 
+use crate::csv_results::CsvResults;
 use crate::{signals, terminal};
 
 /// Format of lines on standard error. Set once, before the first line.
@@ -47,7 +48,7 @@ pub(crate) fn try_out(outputs: &Outputs) -> io::Result<()> {
 }
 
 fn paths(outputs: &Outputs) -> impl Iterator<Item = &Path> {
-    let all = [&outputs.summary, &outputs.results, &outputs.report].into_iter().flatten();
+    let all = [&outputs.summary, &outputs.results, &outputs.report, &outputs.junit].into_iter().flatten();
     all.filter_map(|output| match output {
         Output::File(path) => Some(path.as_path()),
         Output::Stdout => None,
@@ -87,7 +88,8 @@ fn open_pipe(path: &Path) -> anyhow::Result<File> {
 pub(crate) fn results(outputs: &Outputs) -> anyhow::Result<Option<Box<dyn Write + Send>>> {
     let Some(output) = &outputs.results else { return Ok(None) };
     let to = writer(output, outputs.mode)?;
-    Ok(Some(Box::new(ResultsOutput { to, place: place(output), is_told: false })))
+    let results = ResultsOutput { to, place: place(output), is_told: false };
+    Ok(Some(if ends_with(output, "csv") { Box::new(CsvResults::new(results)?) } else { Box::new(results) }))
 }
 
 /// Results on their way to a file: the first write that fails is told at once, since the run goes on without them.
@@ -173,9 +175,24 @@ pub(crate) fn write_summary(output: &Output, mode: FileMode, summary: &Summary) 
         .with_context(|| format!("cannot write the summary to {}", place(output)))
 }
 
-/// Writes the report as a page of HTML.
+/// Writes the report as its name says: a page of HTML, or Markdown.
 pub(crate) fn write_page(output: &Output, mode: FileMode, summary: &Summary) -> anyhow::Result<()> {
-    write_html(output, mode, &html::report(summary))
+    write_html(output, mode, &page_of(output, summary))
+}
+
+/// The report as the name of its file says.
+pub(crate) fn page_of(output: &Output, summary: &Summary) -> String {
+    if ends_with(output, "md") { markdown::report(summary) } else { html::report(summary) }
+}
+
+/// Returns whether a file's name ends like this.
+fn ends_with(output: &Output, ending: &str) -> bool {
+    matches!(output, Output::File(path) if path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending)))
+}
+
+/// Writes the gates as test cases.
+pub(crate) fn write_junit(output: &Output, mode: FileMode, summary: &Summary) -> anyhow::Result<()> {
+    write_html(output, mode, &junit::report(summary))
 }
 
 /// Writes a page of HTML.

@@ -16,7 +16,7 @@ use shadowtap::report::threshold::ThresholdWatch;
 use shadowtap::report::{PartialRun, RunDiff, Summary};
 
 use crate::args::ReportCommand;
-use crate::output::{print, write_html};
+use crate::output::{page_of, print, write_html};
 use crate::{gates, inspect, terminal};
 
 /// Longest line of results that is looked at, in bytes: the summary at their end has the most, some millions at most.
@@ -34,7 +34,7 @@ pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
     let width = terminal::or_default(terminal::width_of_stdout());
     let color = terminal::color_on_stdout();
     let (text, html) = match &args.against {
-        None => (text::report(&summary, width, color), page.wanted().then(|| html::report(&summary))),
+        None => (text::report(&summary, width, color), page.of(&summary)),
         Some(earlier) => {
             let earlier = of_run(earlier)?.with_context(|| format!("{} {NEITHER}", earlier.display()))?;
             let both = RunDiff::of(&earlier.summary, &summary);
@@ -81,6 +81,11 @@ impl ReportFile {
             bail!("--report: {why}");
         }
         Ok(Self { path, mode })
+    }
+
+    /// The page of one run, as the name of the file says.
+    fn of(&self, summary: &Summary) -> Option<String> {
+        self.path.clone().map(|path| page_of(&Output::File(path), summary))
     }
 
     const fn wanted(&self) -> bool {

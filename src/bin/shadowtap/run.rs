@@ -15,7 +15,7 @@ use shadowtap::report::render::text;
 use shadowtap::serve::Server;
 use shadowtap::serve::control::Socket;
 
-use crate::output::{is_json, print, print_line, print_to_stderr, print_with, write_page, write_summary};
+use crate::output::{is_json, print, print_line, print_to_stderr, print_with, write_junit, write_page, write_summary};
 use crate::progress::{ProgressKind, ProgressWatch};
 use crate::signals::{HangUp, Stop};
 use crate::{control_output, gates, notify, terminal, warnings};
@@ -86,8 +86,9 @@ async fn ended(stop: Stop, after: Option<Duration>) {
 fn write(outputs: &Outputs, recording: bool, summary: &Summary) -> anyhow::Result<()> {
     let written = outputs.summary.as_ref().map_or(Ok(()), |output| write_summary(output, outputs.mode, summary));
     let page = outputs.report.as_ref().map_or(Ok(()), |output| write_page(output, outputs.mode, summary));
-    let stdout_is_taken =
-        recording || [&outputs.summary, &outputs.results, &outputs.report].contains(&&Some(Output::Stdout));
+    let cases = outputs.junit.as_ref().map_or(Ok(()), |output| write_junit(output, outputs.mode, summary));
+    let stdout_is_taken = recording
+        || [&outputs.summary, &outputs.results, &outputs.report, &outputs.junit].contains(&&Some(Output::Stdout));
     let shown = if stdout_is_taken {
         let text =
             text::report(summary, terminal::or_default(terminal::width_of_stderr()), terminal::color_on_stderr());
@@ -102,5 +103,5 @@ fn write(outputs: &Outputs, recording: bool, summary: &Summary) -> anyhow::Resul
             text::report(summary, terminal::or_default(terminal::width_of_stdout()), terminal::color_on_stdout());
         print(&text)
     };
-    written.and(page).and(shown.context("cannot write the report"))
+    written.and(page).and(cases).and(shown.context("cannot write the report"))
 }

@@ -10,16 +10,20 @@ pub struct Report {
     /// error
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub summary: Option<PathBuf>,
-    /// Write one line of JSON for each ended request to FILE, or to standard output with -
+    /// Write one line of JSON for each ended request to FILE, or to standard output with -; a row of a table to a name
+    /// that ends in .csv
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub results: Option<PathBuf>,
     /// Overwrite the file of --results if it has something in it, and files of --summary and --report that shadowtap did
     /// not write
     #[cfg_attr(feature = "cli", arg(long))]
     pub force: bool,
-    /// Write the report as one HTML page to FILE
+    /// Write the report as one HTML page to FILE, or as Markdown to a name that ends in .md
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub report: Option<PathBuf>,
+    /// Write the gates of --fail-if as test cases to FILE, in the XML of `JUnit`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
+    pub junit: Option<PathBuf>,
     /// Names of routes.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub routes: Routes,

@@ -1,6 +1,8 @@
 //! Output for people: functions of a summary, of two summaries, or of one exchange.
 
 pub mod html;
+pub mod junit;
 pub mod listing;
+pub mod markdown;
 pub(crate) mod run_diff;
 pub mod text;
