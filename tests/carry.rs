@@ -15,6 +15,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use packets::{Capture, Talk};
 use runs::{of, run, target};
@@ -77,7 +78,10 @@ async fn replayed(users: usize, times: usize, toml: &str) -> (TargetSummary, u64
     let server = Server::start(store(Arc::clone(&strangers))).await;
     // In one capture all of them log in at once.
     let capture = (0..users).map(|number| user(number, times)).reduce(Capture::with).unwrap();
-    let (summary, lines) = run(replay(&capture, &server, toml)).await;
+    let mut replay = replay(&capture, &server, toml);
+    // A busy machine takes its time.
+    replay.targets[0].timeout = Duration::from_secs(60);
+    let (summary, lines) = run(replay).await;
     let target = of(&summary, &server).clone();
     let waited = lines.iter().filter(|line| line["carry_wait_us"].as_u64().is_some()).count() as u64;
     assert_eq!(waited, target.carry_wait_us.as_ref().map_or(0, |waits| waits.count), "each wait has its line");
@@ -90,7 +94,7 @@ async fn each_request_carries_the_session_of_its_own_user_at_full_speed() {
     let (target, strangers) = replayed(1_000, 20, SESSION).await;
     let session = &target.carry["session"];
     assert_eq!(strangers, 0, "{target:#?}");
-    assert_eq!(target.statuses.get("200"), Some(&21_000));
+    assert_eq!(target.statuses.get("200"), Some(&21_000), "{target:#?}");
     assert_eq!((session.learnt, session.carried, session.foreign), (1_000, 20_000, 0));
     assert_eq!((session.gave_up, session.unknown, session.not_issued), (0, 0, 0));
     assert!(session.waited > 0, "some came before their session was known");
@@ -161,7 +165,7 @@ async fn a_dry_run_tells_what_would_be_carried() {
     let capture = (0..3).map(|number| user(number, 4)).reduce(Capture::with).unwrap().with(without_login());
     let found = tokio::task::spawn_blocking(move || {
         let run = replay(&capture, &server, SESSION);
-        shadowtap::pipeline::dry_run(run, std::time::Duration::ZERO).unwrap().tally.carried
+        shadowtap::pipeline::dry_run(run, Duration::ZERO).unwrap().tally.carried
     });
     let [session] = found.await.unwrap().try_into().unwrap();
     assert_eq!((session.rule.as_str(), session.issued, session.known, session.unknown), ("session", 3, 12, 3));
@@ -226,12 +230,33 @@ async fn a_session_goes_on_before_the_body_that_came_with_it_has_ended() {
     })
     .await;
     let mut replay = replay(&user(1, 5), &server, SESSION);
-    replay.targets[0].timeout = std::time::Duration::from_millis(500);
+    replay.targets[0].timeout = Duration::from_millis(500);
     let (summary, _) = run(replay).await;
     let target = of(&summary, &server);
     assert_eq!((strangers.load(Ordering::Relaxed), target.statuses.get("200").copied()), (0, Some(5)), "{target:#?}");
     assert_eq!((target.carry["session"].learnt, target.carry["session"].carried), (1, 5));
     assert_eq!(target.ended.failed.values().sum::<u64>(), 1, "the login never ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_carried_is_seen_while_the_run_goes_on() {
+    let pages = store(Arc::default());
+    let server =
+        Server::start(move |request| if request.contains("/last") { vec![Step::Stall] } else { pages(request) }).await;
+    let last = Talk::open().between("10.1.0.9:5000", "10.0.0.1:80").client("GET /last HTTP/1.1\r\nHost: h\r\n\r\n");
+    let replay = replay(&user(1, 2).with(last.server("HTTP/1.1 204 No Content\r\n\r\n").capture()), &server, SESSION);
+    let observer = replay.observer.clone();
+    let running = tokio::spawn(run(replay));
+    let carried = loop {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let Some(seen) = observer.look(false).await else { continue };
+        let counts = seen.summary.targets.values().find_map(|target| target.carry.get("session").cloned());
+        if seen.live.ended || counts.as_ref().is_some_and(|counts| counts.carried == 2) {
+            break (seen.live.ended, counts.unwrap().learnt);
+        }
+    };
+    assert_eq!(carried, (false, 1));
+    running.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

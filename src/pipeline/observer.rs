@@ -15,11 +15,12 @@ use tokio::sync::mpsc::WeakSender;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::carry::Carry;
 use super::control::Control;
 use super::external::counts::ExternalCounts;
 use super::progress::Progress;
 use crate::capture::Halt;
-use crate::replay::{AnyClient, InFlight, Job, OpenNow};
+use crate::replay::{AnyClient, Destination, InFlight, Job, OpenNow};
 use crate::report::reporter::snapshot::{LiveReference, LiveState, LiveTarget, QueueDepth, SnapshotRequest};
 use crate::report::{CaptureStats, RecordingSummary, ReportEvent, Snapshot, Summary, TargetGauges};
 use crate::serve::RunView;
@@ -84,6 +85,8 @@ pub(super) struct TargetProbe {
     pub(super) jobs: WeakSender<Job>,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) client: Weak<AnyClient>,
+    /// Values that are carried there, where any are.
+    pub(super) carry: Option<(Arc<Carry>, Destination)>,
 }
 
 impl Observer {
@@ -198,6 +201,9 @@ impl LiveHandles {
         for probe in &self.targets {
             let Some(target) = seen.summary.targets.get_mut(&probe.url) else { continue };
             target.peak_in_flight = probe.in_flight.peak();
+            if let Some((carry, of)) = &probe.carry {
+                target.carry = carry.counts(*of);
+            }
             if let Some(client) = probe.client.upgrade() {
                 let now = client.open_now();
                 (target.connections_opened, target.peak_connections) = (now.opened, now.peak);

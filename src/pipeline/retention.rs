@@ -176,10 +176,10 @@ impl<C: Client> Client for RetainingClient<C> {
             parts = &[ResponsePart::Body];
         });
         let mut answer = answered.await?;
-        if let Some(kept) = &answer.kept {
-            let response = IssuedResponse::new(&kept.head, kept.body.as_deref().map(Cow::Borrowed));
-            carry.answered(*from, id, (rules, parts), &response);
-        }
+        let kept = answer.kept.as_deref();
+        let (none, body) = (Head::default(), kept.and_then(|kept| kept.body.as_deref()).map(Cow::Borrowed));
+        let response = IssuedResponse::new(kept.map_or(&none, |kept| &kept.head), body);
+        carry.answered(*from, id, (rules, parts), &response);
         if answer.kept.as_ref().is_some_and(|kept| kept.body.as_ref().map(Bytes::len) > most) {
             answer.drop_body();
         }

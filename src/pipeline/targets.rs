@@ -106,6 +106,7 @@ impl TargetStarter<'_> {
             jobs: job_sender.downgrade(),
             in_flight: Arc::clone(&links.in_flight),
             client: Arc::downgrade(&client),
+            carry: self.context.carry.clone().map(|carry| (carry, destination)),
         };
         let gate = destination.target().and_then(|target| self.context.protection.gate(target));
         let dispatcher = TargetDispatcher::new(job_sender, Budget::new(bytes), Arc::clone(&client), gate);
