@@ -42,7 +42,7 @@ lint: needed ## formatting, lints and documentation, as strict as CI
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 
 deb: needed ## a Debian package of the released program, in target/
-	cargo build --release --locked
+	SHADOWTAP_COMMIT=$$(git rev-parse --short=10 HEAD 2>/dev/null) cargo build --release --locked
 	deploy/debian/build target/release/shadowtap target
 
 install: needed ## install shadowtap to cargo's bin directory

@@ -8,13 +8,21 @@ use shadowtap::config::typed;
 
 /// Rehearse a migration with real traffic: send captured HTTP to another stack and see what differs.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(version = version(), max_term_width = 100, disable_help_subcommand = true)]
 #[command(
     after_help = "Start with `shadowtap demo`. The --help of each command has examples; --help all has every flag."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Returns the version, with the commit where the build was told it (`SHADOWTAP_COMMIT`), and the features.
+fn version() -> String {
+    let allocator = if cfg!(feature = "jemalloc") { "jemalloc" } else { "none" };
+    let commit = option_env!("SHADOWTAP_COMMIT").filter(|commit| !commit.is_empty());
+    let commit = commit.map(|commit| format!("commit {commit}, ")).unwrap_or_default();
+    format!("{} ({commit}features: {allocator})", env!("CARGO_PKG_VERSION"))
 }
 
 #[derive(Debug, Subcommand)]
@@ -215,6 +223,13 @@ mod tests {
     #[test]
     fn the_flags_fit_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_comes_first_and_the_features_follow() {
+        let version = Cli::command().render_version();
+        assert!(version.starts_with(concat!("shadowtap ", env!("CARGO_PKG_VERSION"), " (")), "{version}");
+        assert!(version.contains("features: "), "{version}");
     }
 
     #[test]
