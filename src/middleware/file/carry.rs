@@ -30,37 +30,56 @@ pub(super) fn carry(
     if name.is_some() {
         reader.wrong(value.span(), "a carry link has its name already, the one behind `carry`: leave `name` out");
     }
-    let mut rule = CarryRule { name: rule_name(value, reader)?, ..CarryRule::default() };
-    let comes_from_elsewhere = seed.is_some() || login.is_some() || mint.is_some();
+    // Every mistake in them is told.
+    let name = rule_name(value, reader);
+    let source = from.map(|from| source(from, reader));
     match (from, mint) {
-        (None, _) if comes_from_elsewhere => {}
+        (None, _) if seed.is_some() || login.is_some() || mint.is_some() => {}
         (None, _) => {
             reader.wrong(value.span(), "say where the value is issued, such as from = { set-cookie = \"PHPSESSID\" }");
             return None;
         }
         (Some(from), Some(_)) => {
             reader.wrong(from.span(), "a value that is made here is issued by nobody: leave `from` out, or `mint`");
-            return None;
         }
-        (Some(from), None) => rule.from = Some(source(from, reader)?),
+        (Some(_), None) => {}
     }
     for other in [seed, login, until_known].into_iter().flatten().filter(|_| mint.is_some()) {
         reader.wrong(other.span(), "a value that is made here is known at once: `mint` stands beside `into` alone");
     }
-    rule.into = into_places((into, from.unwrap_or(value)), rule.from.as_ref(), reader)?;
-    if let Some(value) = until_known {
-        rule.until_known = self::until_known(value, reader)?;
+    // Of a source with a mistake it is not known where its values come back.
+    let has_source = !matches!(source, Some(None));
+    let source = source.flatten();
+    let into = if has_source || into.is_some() {
+        into_places((into, from.unwrap_or(value)), source.as_ref(), reader)
+    } else {
+        None
+    };
+    let until_known = until_known.map(|value| self::until_known(value, reader));
+    let seeds = seed.map(|seed| made_here::seeds(seed, reader));
+    let login = login.map(|login| reader.parsed(login));
+    let makes = mint.map(|mint| made_here::mint(mint, reader));
+    if !has_source {
+        return None;
     }
-    if let Some(seed) = seed {
-        rule.seeds = Some(made_here::seeds(seed, reader)?);
+    Some(FilterAction::Carry(CarryRule {
+        name: name?,
+        from: source,
+        into: into?,
+        until_known: all(until_known)?.unwrap_or_default(),
+        seeds: all(seeds)?,
+        login: all(login)?,
+        makes: all(makes)?,
+    }))
+}
+
+/// What was asked for, where it was; `None` after a mistake.
+#[expect(clippy::option_option, reason = "what is not asked for is another thing than a mistake")]
+fn all<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        None => Some(None),
+        Some(read) => read.map(Some),
     }
-    if let Some(login) = login {
-        rule.login = Some(reader.parsed(login)?);
-    }
-    if let Some(mint) = mint {
-        rule.makes = Some(made_here::mint(mint, reader)?);
-    }
-    Some(FilterAction::Carry(rule))
 }
 
 /// The places where values come back; where there is no `into`, the one that `from` tells.

@@ -424,3 +424,29 @@ fn carry_links_have_names_of_their_own_and_are_not_too_many() {
     assert!(read(&many(64)).is_ok());
     assert_eq!(mistake(&many(65)), "f.toml:193:1: there are 65 carry links; 64 are possible");
 }
+
+#[test]
+fn every_mistake_of_a_carry_link_is_told() {
+    let text = "[[link]]\ncarry = \"a\"\nfrom = { set-cookie = \"a b\" }\ninto = { coookie = \"a\" }\nuntil-known = \"wait\"\n\
+                login = \"x 'y\"\n[[link]]\ncarry = \"b\"\nmint = { jwt = { key = \"hush\", alg = \"HS512\", exp = \"1h\" } }\n\
+                seed = \"s\"\n[[link]]\ncarry = \"c\"\nlogin = \"x\"\n";
+    let told = read(text).map(|_| ()).unwrap_err();
+    let begins = [
+        "f.toml:3:23: `a b` cannot be",
+        "f.toml:4:8: each entry of `into` names one place",
+        "f.toml:4:10: `coookie` means nothing in `into`; did you mean `cookie`?",
+        "f.toml:5:15: `wait` is nothing",
+        "f.toml:6:9: `x 'y` has a quote that does not end",
+        "f.toml:8:9: say where the value stands, such as into",
+        "f.toml:9:24: a key does not stand in a chain file",
+        "f.toml:9:38: `HS512` is not how a token is signed here; write one of HS256, RS256, ES256",
+        "f.toml:9:53: `1h` is not how long a token is good for; write +1h",
+        "f.toml:10:8: a value that is made here is known at once",
+        "f.toml:12:9: say where the value stands",
+    ];
+    assert_eq!(told.len(), begins.len(), "{told:#?}");
+    for (told, begin) in told.iter().zip(begins) {
+        assert!(told.starts_with(begin), "{told}\n{begin}");
+    }
+    assert!(!told.concat().contains("hush"));
+}
