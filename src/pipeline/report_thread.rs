@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::time::Instant;
 
 use super::comparing::{self, ComparisonDeadline, ComparisonThread, Comparisons};
 use super::context::RunContext;
@@ -23,6 +24,8 @@ use crate::report::{ComparedExchange, ReportEvent, ReportSettings, Reporter, Sta
 
 /// Time in which the report lets events gather: far too short to fill their queue, or the caches of the processors.
 const FACT_PAUSE: Duration = Duration::from_millis(2);
+/// The same while there are none.
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 /// Facts that wait when the report is overloaded: it looks into no bodies then.
 const FACT_OVERLOAD: usize = FACT_QUEUE / 4;
 /// Facts that the report takes at once.
@@ -45,7 +48,6 @@ struct ReportThread {
     progress: Arc<Progress>,
     gauges: GaugeReader,
     comparisons: Comparisons,
-    runtime: Handle,
 }
 
 /// Input that came first.
@@ -79,8 +81,7 @@ impl ReportStage {
     ) -> Result<(JoinHandle<Reporter>, JoinHandle<()>), RunError> {
         let Self { reporter, facts, comparisons, comparing } = self;
         let gauges = GaugeReader::new(context.started, &context.progress, &context.control, targets);
-        let (progress, runtime) = (Arc::clone(&context.progress), context.runtime.handle().clone());
-        let thread = ReportThread { reporter, facts, progress, gauges, comparisons, runtime };
+        let thread = ReportThread { reporter, facts, progress: Arc::clone(&context.progress), gauges, comparisons };
         let comparing = spawn("comparison", move || comparing.run())?;
         Ok((spawn("report", move || thread.run())?, comparing))
     }
@@ -137,7 +138,6 @@ impl ReportThread {
                 Next::Time => continue,
             }
             self.count_compared();
-            // Whoever waits is woken by every fact, and that costs more than to count it.
             thread::sleep(FACT_PAUSE);
         }
         let Self { mut reporter, gauges, comparisons, .. } = self;
@@ -146,18 +146,27 @@ impl ReportThread {
         reporter
     }
 
+    /// Looks now and then at what has come. It does not wait to be woken: whoever sends would have to, and on a machine
+    /// that has little to do that takes longer than to send a request.
     fn next(&mut self, batch: &mut Vec<ReportEvent>, has_thread: bool) -> Next {
-        let Self { facts, comparisons, gauges, runtime, .. } = self;
-        runtime.block_on(async {
-            tokio::select! {
-                biased;
-                count = facts.recv_many(batch, FACT_BATCH) => Next::Facts(count),
-                done = comparisons.compared.recv(), if has_thread => {
-                    done.map_or(Next::Gone, |done| Next::Compared(Box::new(done)))
-                }
-                () = sleep_until(gauges.due()) => Next::Time,
+        let Self { facts, comparisons, gauges, .. } = self;
+        let mut pause = FACT_PAUSE;
+        loop {
+            if let Some(count) = facts.recv_many(batch, FACT_BATCH).now_or_never() {
+                return Next::Facts(count);
             }
-        })
+            match comparisons.compared.try_recv() {
+                Ok(done) => return Next::Compared(Box::new(done)),
+                Err(TryRecvError::Disconnected) if has_thread => return Next::Gone,
+                Err(_) => {}
+            }
+            let left = gauges.due().saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Next::Time;
+            }
+            thread::sleep(pause.min(left));
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
     }
 
     fn count(&mut self, batch: &mut Vec<ReportEvent>) {

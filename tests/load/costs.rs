@@ -23,7 +23,7 @@ enum Way {
 pub(crate) fn run() {
     let runs = setting("BENCH_RUNS", 10);
     println!(
-        "run  what             logged  accounted  missing  us/request  peak MB  client p50  p99 us  wire to send p50  p99 us"
+        "run  what             logged  accounted  missing  us/request  frames  peak MB  client p50  p99 us  wire to send p50  p99 us"
     );
     let mut missing = 0;
     for number in 1..=runs {
@@ -52,8 +52,9 @@ fn measure(number: u64, way: Way) -> u64 {
     let what = format!("{way:?}");
     let Some(tap) = tap else {
         println!(
-            "{number:>3}  {what:<15} {:>7}  {:>9}  {:>7}  {:>10}  {:>7}  {p50:>10}  {p99:>6}",
+            "{number:>3}  {what:<15} {:>7}  {:>9}  {:>7}  {:>10}  {:>6}  {:>7}  {p50:>10}  {p99:>6}",
             logged.len(),
+            "-",
             "-",
             "-",
             "-",
@@ -71,12 +72,13 @@ fn measure(number: u64, way: Way) -> u64 {
     let missing = logged.difference(&distinct).count() as u64;
     let twice = found.len() - distinct.len();
     let each = took as f64 / logged.len() as f64;
+    let frames = ended.summary["frames"]["received"].as_u64().unwrap_or_default() as f64 / logged.len() as f64;
     let to_send = |figure: &str| match way {
-        Way::Shadow(_) => wire_to_send(&ended.summary, figure).to_string(),
+        Way::Shadow(_) => wire_to_send(&ended.summary, figure).map_or_else(|| "-".to_owned(), |us| us.to_string()),
         _ => "-".to_owned(),
     };
     println!(
-        "{number:>3}  {what:<15} {:>7}  {:>9}  {missing:>7}  {each:>10.1}  {peak:>7}  {p50:>10}  {p99:>6}  {:>16}  {:>6}",
+        "{number:>3}  {what:<15} {:>7}  {:>9}  {missing:>7}  {each:>10.1}  {frames:>6.1}  {peak:>7}  {p50:>10}  {p99:>6}  {:>16}  {:>6}",
         logged.len(),
         found.len(),
         to_send("p50"),
@@ -94,9 +96,8 @@ fn measure(number: u64, way: Way) -> u64 {
 }
 
 /// Microseconds from the last byte of a request on the wire until it was sent: no less than what is so for both parts of
-/// that way at once.
-fn wire_to_send(summary: &Value, figure: &str) -> u64 {
-    let of = |latency: &Value| latency[figure].as_u64().unwrap();
+/// that way at once. `None` of a build that does not tell them apart.
+fn wire_to_send(summary: &Value, figure: &str) -> Option<u64> {
     let lag = &summary["targets"].as_object().unwrap().values().next().unwrap()["schedule_lag_us"];
-    of(&summary["capture_delay_us"]) + of(lag)
+    Some(summary["capture_delay_us"][figure].as_u64()? + lag[figure].as_u64()?)
 }
