@@ -1,6 +1,7 @@
 //! `shadowtap gor`, and shadowtap under the name `gor`: GoReplay's command line is translated, printed, and run.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use anyhow::{Context as _, bail};
 use shadowtap::capture::Halt;
 use shadowtap::config::gor::{self, Translation};
 use shadowtap::files::{self, FileMode};
+use shadowtap::sanitize;
 use tokio::time::Instant;
 
 use crate::args::{Command, GorCommand};
@@ -36,7 +38,7 @@ pub(crate) fn words(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.collect();
     let is_gor = words.first().is_some_and(|program| Path::new(program).file_name().is_some_and(|name| name == NAME));
     if is_gor {
-        words.insert(1, NAME.into());
+        words.splice(..1, ["shadowtap", NAME].map(OsString::from));
     }
     words
 }
@@ -58,12 +60,15 @@ pub(crate) fn translate(args: &GorCommand) -> anyhow::Result<Option<GorRun>> {
     }
     print_line(&format!("gor: {}", command_line(&translation)));
     for note in &translation.notes {
-        print_line(&format!("gor: note: {note}"));
+        print_line(&format!("gor: note: {}", sanitize::line(note)));
     }
     let arguments = ["shadowtap".to_owned()].into_iter().chain(translation.command.iter().cloned());
     let command = match usage::parse(arguments.map(OsString::from)) {
         Ok(cli) => cli.command,
-        Err(UsageError::Words(error)) => bail!(error.render().to_string()),
+        Err(UsageError::Words(error)) => {
+            let text = error.render().to_string();
+            bail!(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned())
+        }
         Err(UsageError::File(error)) => return Err(error),
     };
     let until = translation.exit_after.and_then(|time| Instant::now().checked_add(time));
@@ -99,14 +104,43 @@ impl GorRun {
 
 /// The translation as lines of a shell script.
 fn script(translation: &Translation) -> String {
-    let notes = translation.notes.iter().map(|note| format!("# {note}\n"));
+    // A line end in a note would end the comment.
+    let notes = translation.notes.iter().map(|note| format!("# {}\n", sanitize::line(note)));
     let chains = translation.chains.iter().map(|(name, text)| format!("cat > {name} <<'END'\n{text}END\n"));
     notes.chain(chains).collect::<String>() + &command_line(translation) + "\n"
 }
 
 fn command_line(translation: &Translation) -> String {
     let words = ["shadowtap"].into_iter().chain(translation.command.iter().map(String::as_str));
-    shell_words::join(words)
+    words.map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A word for sh. What a terminal obeys is written as the number that it has, so that what is copied is what was meant.
+fn quoted(word: &str) -> String {
+    let is_odd = |c: char| sanitize::text(c.encode_utf8(&mut [0; 4]), false).contains('\u{fffd}');
+    if word.is_empty() || !word.contains(is_odd) {
+        let plain = shell_words::quote(word);
+        // In zsh a name behind `=` is a program's, one behind `~` in every shell a user's.
+        let is_bare = plain == word && word.starts_with(['=', '~', '#']);
+        return if is_bare { format!("'{word}'") } else { plain.into_owned() };
+    }
+    let mut all = String::new();
+    let mut rest = word;
+    while let Some(at) = rest.find(is_odd) {
+        let (before, from) = rest.split_at_checked(at).unwrap_or_default();
+        let end = from.find(|c: char| !is_odd(c)).unwrap_or(from.len());
+        let (odd, behind) = from.split_at_checked(end).unwrap_or_default();
+        if !before.is_empty() {
+            all.push_str(&shell_words::quote(before));
+        }
+        all.push_str("\"$(printf '");
+        for byte in odd.bytes() {
+            write!(all, "\\{byte:03o}").ok();
+        }
+        all.push_str("')\"");
+        rest = behind;
+    }
+    if rest.is_empty() { all } else { all + &shell_words::quote(rest) }
 }
 
 /// Writes a chain file into this folder, unless it is there.
@@ -126,4 +160,46 @@ fn write_chain(name: &str, text: &str) -> anyhow::Result<()> {
     })?;
     print_line(&format!("gor: filters are in {name}"));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command as Program;
+
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_what_was_quoted() {
+        let words = [
+            "",
+            "a b",
+            "it's",
+            "\"$HOME`id`\\",
+            "\u{1b}[31mred\r",
+            "\u{202e}/rtl\u{85}",
+            "two\nlines\u{7}",
+            "=ls",
+            "~x",
+            "#x",
+            "%1$s\u{1}9",
+            "*?[x]{a,b}!",
+            "\u{fffd}",
+        ];
+        let line: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+        let line = format!("printf '%s\\0' {}", line.join(" "));
+        assert_eq!(sanitize::text(&line, false), line, "a terminal shows it as it is");
+        for shell in ["sh", "bash", "dash", "zsh"] {
+            let Ok(output) = Program::new(shell).args(["-c", &line]).output() else { continue };
+            let read = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(read.split_terminator('\0').collect::<Vec<_>>(), words, "{shell}: {line}");
+        }
+    }
+
+    #[test]
+    fn a_note_stays_in_its_comment() {
+        let words = ["--input-file", "x.gor", "--output-http", "http://h/a\ntouch PWNED\n#"].map(str::to_owned);
+        let script = script(&gor::translate(&words).unwrap());
+        assert!(script.contains("touch PWNED"), "{script}");
+        assert!(!script.lines().any(|line| line.starts_with("touch")), "{script}");
+    }
 }

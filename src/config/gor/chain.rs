@@ -8,6 +8,7 @@ use regex::bytes::Regex;
 use super::words::Words;
 use crate::config::ConfigMistakes;
 use crate::middleware::name_value::header_name;
+use crate::sanitize::is_odd;
 
 /// A link of a chain: its name in the report, and what it does, as TOML.
 pub(super) type ChainLink = (&'static str, String);
@@ -249,14 +250,21 @@ pub(super) fn text(links: &[ChainLink]) -> String {
     text
 }
 
-/// A string of TOML.
+/// A string of TOML, without what a terminal would obey.
 pub(super) fn quoted(text: &str) -> String {
-    let is_literal = !text.contains('\'') && !text.chars().any(char::is_control);
-    if is_literal {
+    if !text.contains('\'') && !text.chars().any(is_odd) {
         return format!("'{text}'");
     }
-    // JSON's escapes are TOML's, but for the one control character that JSON leaves.
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    // JSON's escapes are TOML's. It leaves characters that a terminal does not get as they are.
+    let json = serde_json::Value::from(text).to_string();
+    json.chars().fold(String::with_capacity(json.len()), |mut quoted, c| {
+        if is_odd(c) {
+            write!(quoted, "\\U{:08x}", u32::from(c)).ok();
+        } else {
+            quoted.push(c);
+        }
+        quoted
+    })
 }
 
 /// A key of TOML.
@@ -298,6 +306,16 @@ mod tests {
 
     fn case(request: &str, rest: &str) -> String {
         format!("[[test]]\nrequest = {}\n{rest}\n", quoted(request))
+    }
+
+    #[test]
+    fn a_terminal_shows_a_string_that_reads_as_what_was_meant() {
+        for text in ["a", "it's \"x\"", "\u{1b}[31m\u{7}\u{7f}\\", "\u{202e}'\u{85}\u{e0041}\u{2028}é", "x\nEND\n"] {
+            let quoted = quoted(text);
+            assert!(!quoted.chars().any(is_odd), "{quoted}");
+            let table: toml::Table = format!("a = {quoted}").parse().unwrap();
+            assert_eq!(table["a"].as_str(), Some(text), "{quoted}");
+        }
     }
 
     #[test]

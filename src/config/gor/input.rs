@@ -49,6 +49,9 @@ struct RawAddress<'t> {
 
 impl<'t> RawAddress<'t> {
     fn read(typed: &'t str) -> Result<Self, String> {
+        if typed.is_empty() {
+            return Err(super::EMPTY.to_owned());
+        }
         if let Some(rest) = typed.strip_prefix("k8s://") {
             let pods = rest.split('/').next_back().unwrap_or(rest);
             return Err(format!(
@@ -77,14 +80,17 @@ fn raw(words: &Words, mistakes: &mut ConfigMistakes, notes: &mut Vec<String>) ->
     if words.get("input-raw-protocol").is_some_and(|protocol| protocol != "http") {
         mistakes.add("--input-raw-protocol", "only HTTP/1 is followed: record frames with shadowtap record -o x.pcap");
     }
-    let (mut addresses, mut limit) = (Vec::new(), None);
+    let (mut addresses, mut limits) = (Vec::new(), Vec::new());
     for typed in words.all("input-raw") {
         let read = values::limited(typed).and_then(|(address, limit)| Ok((RawAddress::read(address)?, limit)));
         let Some((address, of_it)) = mistakes.keep("--input-raw", read) else { continue };
         addresses.push(address);
-        limit = limit.or(of_it);
+        limits.push(of_it);
     }
-    let taken = taken(limit, notes);
+    if limits.windows(2).any(|pair| matches!(pair, [one, other] if one != other)) {
+        mistakes.add("--input-raw", "one run has one limit: give all addresses the same, or each a run of its own");
+    }
+    let taken = taken(limits.first().copied().flatten(), notes);
     let mut ports: Vec<&str> = Vec::new();
     for port in addresses.iter().flat_map(|at| at.ports.split(',')).filter(|port| !port.is_empty()) {
         if !ports.contains(&port) {
@@ -93,7 +99,7 @@ fn raw(words: &Words, mistakes: &mut ConfigMistakes, notes: &mut Vec<String>) ->
     }
     let port_flags = || if ports.is_empty() { Vec::new() } else { vec!["-p".to_owned(), ports.join(",")] };
     if engine == "pcap_file" || addresses.iter().any(RawAddress::is_file) {
-        let files: Vec<String> = addresses.iter().map(|address| address.host.to_owned()).collect();
+        let files: Vec<String> = addresses.iter().map(|address| super::no_flag(address.host.to_owned())).collect();
         return (Input::Captures([files, port_flags()].concat()), taken);
     }
     let hosts: Vec<&str> = addresses.iter().map(|address| address.host).collect();
@@ -102,6 +108,9 @@ fn raw(words: &Words, mistakes: &mut ConfigMistakes, notes: &mut Vec<String>) ->
     if !same_ports && !same_hosts {
         let why = "other ports on other interfaces are two runs: give each a command of its own";
         mistakes.add("--input-raw", why);
+    }
+    if ports.is_empty() && engine != "pcap_file" {
+        notes.push("--input-raw names no port: every TCP connection is captured, as in GoReplay".to_owned());
     }
     let mut flags = port_flags();
     places(words, &hosts, &mut flags, mistakes);
@@ -185,12 +194,17 @@ fn files(words: &Words, mistakes: &mut ConfigMistakes, notes: &mut Vec<String>) 
     let (mut files, mut limits) = (Vec::new(), Vec::new());
     for typed in words.all("input-file") {
         let Some((path, limit)) = mistakes.keep("--input-file", values::limited(typed)) else { continue };
+        if path.is_empty() {
+            mistakes.add("--input-file", super::EMPTY);
+            continue;
+        }
         if path.starts_with("s3://") {
             mistakes.add("--input-file", format!("{path}: fetch it first, such as with aws s3 cp, and name the file"));
             continue;
         }
         limits.push(limit);
-        files.extend(mistakes.keep("--input-file", matching(path)).unwrap_or_default());
+        let found = mistakes.keep("--input-file", matching(path)).unwrap_or_default();
+        files.extend(found.into_iter().map(super::no_flag));
     }
     if limits.windows(2).any(|pair| matches!(pair, [one, other] if one != other)) {
         mistakes.add("--input-file", "one run has one speed: give all files the same limit, or each a run of its own");
@@ -333,6 +347,8 @@ mod tests {
             "--speed 0.5x --loop forever --max-gap 2s --duration 1m",
         );
         check(&["--input-file", "x.gor|10"], "x.gor", "--limit 10/s");
+        check(&["--input-file", "-x.gor"], "./-x.gor", "");
+        assert!(read(&["--input-raw", ":"]).2[0].contains("names no port"));
         assert!(read(&["--input-file", "x.gor|50%"]).2[0].contains("is a speed: 0.5x"));
     }
 
@@ -340,8 +356,12 @@ mod tests {
     fn what_two_commands_would_be_is_refused() {
         for (words, part) in [
             (&["--stats"][..], "say what to read"),
+            (&["--input-raw", ""], "--input-raw: is empty"),
+            (&["--input-raw", "|10"], "--input-raw: is empty"),
+            (&["--input-file", ""], "--input-file: is empty"),
             (&["--input-raw", ":80", "--input-file", "x"], "are two runs"),
             (&["--input-raw", "eth0:80", "--input-raw", "lo:81"], "two runs"),
+            (&["--input-raw", ":80", "--input-raw", ":81|10%"], "one limit"),
             (&["--input-raw", "k8s://pod/x:80"], "pods are not looked up"),
             (&["--input-file", "s3://b/x.gor"], "fetch it first"),
             (&["--input-file", "/none/*.gor"], "matches no file"),

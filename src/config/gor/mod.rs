@@ -22,6 +22,12 @@ use words::Words;
 
 pub use flags::{FLAGS, Fate, GorFlag, Takes};
 
+/// The command that reads a file and sends nothing.
+const INSPECT: &str = "inspect";
+
+/// Said of a value without which there is nothing to do.
+const EMPTY: &str = "is empty: is a variable of the script not set?";
+
 /// A command line of shadowtap, and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Translation {
@@ -59,8 +65,14 @@ pub fn translate(words: &[String]) -> Result<Translation, ConfigMistakes> {
         Some((command, taken))
     });
     let Some(((mut command, files, stays), taken)) = parts else { return Err(mistakes) };
-    command.extend(taken);
-    let chains = filters(&words, &targets, !recording.is_empty(), &mut command, &mut mistakes, &mut notes);
+    let chains = if command.first().is_some_and(|name| name == INSPECT) {
+        notes.clear();
+        notes.push("--input-file-dry-run counts all that is in the file: outputs and filters take no part".to_owned());
+        Vec::new()
+    } else {
+        command.extend(taken);
+        filters(&words, &targets, !recording.is_empty(), &mut command, &mut mistakes, &mut notes)
+    };
     command.extend(files);
     if stays {
         notes.push("it goes on at the end of the file, as GoReplay does; the command alone ends there".to_owned());
@@ -91,7 +103,7 @@ fn command(
         return None;
     }
     if let (Input::Recordings(files), true) = (&input, words.is_on("input-file-dry-run")) {
-        return Some((vec!["inspect".to_owned(), "--stats".to_owned()], files.clone(), false));
+        return Some((vec![INSPECT.to_owned(), "--stats".to_owned()], files.clone(), false));
     }
     if !sends && !records {
         let why = if words.is_on("output-null") && is_live {
@@ -211,6 +223,11 @@ fn file(links: &[ChainLink], chains: &mut Vec<(String, String)>) -> String {
     name
 }
 
+/// The name of a file that does not look like a flag.
+fn no_flag(name: String) -> String {
+    if name.starts_with('-') { format!("./{name}") } else { name }
+}
+
 /// Adds a length of time as a flag, unless it is none.
 fn duration(from: &str, typed: &str, flag: &str, flags: &mut Vec<String>, mistakes: &mut ConfigMistakes) {
     let time = mistakes.keep(&format!("--{from}"), values::duration(typed));
@@ -255,6 +272,13 @@ mod tests {
             &format!("replay {sent} --keep-host --speed 2x --to http://h --allow-path ^/v2 x.gor"),
         );
         check("--input-file x.gor --input-file-dry-run", "inspect --stats x.gor");
+        let more = "--output-http http://h/x --http-allow-url ^/v2 --http-header-limiter 'X: 5%' --middleware cat";
+        let dry = check(&format!("--input-file 'x.gor|200%' --input-file-dry-run {more}"), "inspect --stats x.gor");
+        assert!(dry.chains.is_empty() && dry.notes.len() == 1, "{dry:?}");
+        check(
+            "--input-raw :80 --output-file -x.gor --output-file-append",
+            &format!("record -p 80 {live} -o ./-x.gor --append"),
+        );
         check(
             "--input-raw x.pcap:80 --output-http http://h",
             &format!("replay -p 80 --speed max {sent} --to http://h x.pcap"),
@@ -310,6 +334,9 @@ mod tests {
         assert_eq!(told.all().len(), 3, "{told}");
         for (line, part) in [
             ("--input-raw :80", "say where to send"),
+            ("--input-raw :80 --output-http ''", "--output-http: is empty"),
+            ("--input-raw :80 --output-http '|10%'", "--output-http: is empty"),
+            ("--input-raw :80 --output-file ''", "--output-file: is empty"),
             ("--input-raw :80 --output-null", "record -p 80"),
             ("--input-raw :80 --output-http http://a --split-output", "several --output-http"),
         ] {

@@ -42,6 +42,9 @@ pub(super) fn targets(words: &Words, mistakes: &mut ConfigMistakes, notes: &mut 
 
 fn target(typed: &str) -> Result<HttpOutput, String> {
     let (address, limit) = values::limited(typed)?;
+    if address.is_empty() {
+        return Err(super::EMPTY.to_owned());
+    }
     let with_scheme = || format!("`{address}` has no scheme, and GoReplay sends nothing then: write http://{address}");
     let url = Url::parse(address).map_err(|_| with_scheme())?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -129,6 +132,10 @@ pub(super) fn recording(words: &Words, mistakes: &mut ConfigMistakes, notes: &mu
         mistakes.add("--output-file", format!("{typed}: record to a file, and copy it, such as with aws s3 cp"));
         return Vec::new();
     }
+    if typed.is_empty() {
+        mistakes.add("--output-file", super::EMPTY);
+        return Vec::new();
+    }
     if typed.contains('|') {
         mistakes.add("--output-file", "a limit behind a file is one for all outputs here: put it behind the input");
         return Vec::new();
@@ -199,6 +206,7 @@ fn file_name(typed: &str, numbered: bool, notes: &mut Vec<String>) -> Result<Str
     if has_time {
         notes.push("times in names of files are UTC; GoReplay takes the local time".to_owned());
     }
+    let mut name = super::no_flag(name);
     if !numbered {
         return Ok(name);
     }

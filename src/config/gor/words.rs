@@ -17,6 +17,17 @@ pub(super) struct Words {
 /// The flag that GoReplay has not.
 const PRINT: &str = "print";
 
+/// Flags whose value is a number or a length of time: Go takes no empty one.
+const NUMBERS: [&str; 7] = [
+    "exit-after",
+    "input-file-max-wait",
+    "input-raw-expire",
+    "output-http-timeout",
+    "output-http-workers",
+    "output-file-queue-limit",
+    "output-file-size-limit",
+];
+
 impl Words {
     /// Reads the words: `-flag`, `--flag`, `--flag=value`, `--flag value`.
     pub(super) fn read(words: &[String], mistakes: &mut ConfigMistakes) -> Self {
@@ -53,6 +64,9 @@ impl Words {
                     value.clone()
                 }
             };
+            if value.is_empty() && NUMBERS.contains(&flag.name) {
+                mistakes.add(format!("--{name}"), super::EMPTY);
+            }
             read.values.entry(flag.name).or_default().push(value);
         }
         read.refuse(mistakes);
@@ -175,6 +189,9 @@ mod tests {
         let (_, mistakes) = read(&["--split-output", "true", "--output-file", "x"]);
         assert!(mistakes.contains("ignores every flag behind it"), "{mistakes}");
         assert!(read(&["--exit-after"]).1.contains("--exit-after: needs a value"));
+        assert!(read(&["--exit-after", ""]).1.contains("--exit-after: is empty"));
+        assert!(read(&["--output-http-workers="]).1.contains("--output-http-workers: is empty"));
+        assert!(read(&["--middleware", "", "--http-pprof="]).1.is_empty());
         assert!(read(&["--output-http-redirects", "0", "--prettify-http=false"]).1.is_empty());
         assert!(read(&["--output-http-redirects", "3"]).1.contains("not followed"));
     }
