@@ -50,6 +50,13 @@ async fn what_is_typed_wins_over_the_environment_and_that_over_the_file() {
         server.requests().iter().any(|request| request.starts_with("POST "))
     };
     assert!(!writes(&[("SHADOWTAP_ALLOW_WRITES", "no")]));
+    for odd in ["disabled", "never"] {
+        let output = run(&config, &[], &[("SHADOWTAP_ALLOW_WRITES", odd)]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("error: SHADOWTAP_ALLOW_WRITES: `") && said.contains("neither on nor off"), "{said}");
+    }
+    assert!(!writes(&[]), "what is odd turns nothing on");
     assert!(writes(&[("SHADOWTAP_ALLOW_WRITES", "yes")]));
 }
 
@@ -73,6 +80,18 @@ fn every_mistake_has_its_line() {
     fs::remove_file(&config).unwrap();
     let output = run(&config, &[], &[]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("error: --config: "));
+}
+
+#[test]
+fn a_mistake_in_the_environment_names_the_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("x.toml");
+    fs::write(&config, "files = \"x.pcap\"\nto = \"http://h\"\n").unwrap();
+    let said = |environment: &[(&str, &str)]| String::from_utf8(run(&config, &[], environment).stderr).unwrap();
+    let value = said(&[("SHADOWTAP_SAMPLE", "many")]);
+    assert!(value.contains("error: SHADOWTAP_SAMPLE: --sample: `many`"), "{value}");
+    let name = said(&[("SHADOWTAP_SAMPEL", "1%")]);
+    assert!(name.contains("warning: SHADOWTAP_SAMPEL") && name.contains("mean SHADOWTAP_SAMPLE?"), "{name}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

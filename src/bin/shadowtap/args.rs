@@ -54,6 +54,11 @@ impl Command {
         self.monitoring().is_some_and(|monitoring| monitoring.quiet)
     }
 
+    /// Returns whether flags are taken from the environment.
+    pub(crate) const fn is_configured(&self) -> bool {
+        self.monitoring().is_some()
+    }
+
     const fn monitoring(&self) -> Option<&typed::Monitoring> {
         match self {
             Self::Shadow(args) => Some(&args.monitoring),
@@ -120,7 +125,7 @@ Examples:
 docs/from-goreplay.md has every flag, and what becomes of it.")]
 pub(crate) struct GorCommand {
     /// Flags of GoReplay, and --print
-    #[arg(required = true, value_name = "FLAG", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "FLAG", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) words: Vec<std::ffi::OsString>,
 }
 

@@ -100,7 +100,8 @@ pub(crate) fn is_own(long: &str) -> bool {
 }
 
 fn unknown(command: &Command, name: &str) -> String {
-    let known = command.get_arguments().filter_map(Arg::get_long).filter(|long| !is_own(long)).chain([FILES]);
+    let known = command.get_arguments().filter_map(Arg::get_long).filter(|long| !is_own(long));
+    let known = known.chain(command.get_positionals().next().map(|_| FILES));
     let alike = known.map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
     let hint = alike.filter(|(slips, _)| *slips <= 2).map(|(_, known)| format!("; did you mean `{known}`?"));
     format!("`{name}` is no flag of {}{}", command.get_name(), hint.unwrap_or_default())
@@ -132,6 +133,8 @@ fn scalar(name: &str, value: &DeValue<'_>) -> Result<String, String> {
 fn word(name: &str, arg: &Arg, value: Option<String>) -> OsString {
     match value {
         None => format!("--{name}").into(),
+        // No name of a file is a flag; `-` is standard input.
+        Some(value) if arg.is_positional() && value.starts_with('-') && value != "-" => format!("./{value}").into(),
         Some(value) if arg.is_positional() => value.into(),
         Some(value) => format!("--{name}={value}").into(),
     }
@@ -202,6 +205,12 @@ mod tests {
         let (words, mistakes) = read(text, &["--sample", "10%"]);
         assert_eq!(mistakes, "");
         assert_eq!(words, ["a.pcap", "--to=http://a", "--to=http://b", "--port=80", "--port=81", "--http2"]);
+    }
+
+    #[test]
+    fn a_file_is_no_flag() {
+        let (words, mistakes) = read("files = ['--allow-writes', '-', 'a']\n", &[]);
+        assert_eq!((words.as_slice(), mistakes.as_str()), (&["./--allow-writes", "-", "a"].map(str::to_owned)[..], ""));
     }
 
     #[test]

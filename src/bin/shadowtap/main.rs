@@ -9,6 +9,7 @@ mod csv_results;
 mod demo;
 mod doctor;
 mod dry_run;
+mod environment;
 mod filters;
 mod gates;
 mod gor;
@@ -66,9 +67,10 @@ fn main() -> ExitCode {
         output::print_to_stderr(usage::FIRST_STEPS).ok();
         return ExitCode::from(TROUBLE);
     }
+    let name = words.get(1).cloned().unwrap_or_default();
     let cli = match usage::parse(words.into_iter()) {
         Ok(cli) => cli,
-        Err(UsageError::Words(error)) => return print_usage(&meant::with_tip(error)),
+        Err(UsageError::Words(error)) => return print_usage(&meant::with_tip(error, &name)),
         Err(UsageError::File(error)) => return trouble(&error),
     };
     let (command, stay) = match cli.command {
@@ -84,6 +86,12 @@ fn main() -> ExitCode {
     output::log_as(format);
     output::be_quiet(command.is_quiet());
     log(format);
+    if command.is_configured() {
+        let names = std::env::vars_os().map(|(name, _)| name);
+        for line in environment::misspelled(&usage::command(), names) {
+            print_line(&line);
+        }
+    }
     if let Err(error) = signals::survive_file_limits() {
         print_line(&format!("warning: a limit on file sizes (ulimit -f) would end this run: {error}"));
     }
@@ -141,7 +149,7 @@ fn trouble(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<ConfigMistakes>() {
         Some(mistakes) => mistakes.all().iter().for_each(|mistake| {
             let colon = if mistake.flag.is_empty() { "" } else { ": " };
-            let place = config_file::place_of(&mistake.flag);
+            let place = config_file::place_of(&mistake.flag) + &environment::place_of(&mistake.flag);
             print_line(&format!("error: {place}{}{colon}{}", mistake.flag, mistake.message));
         }),
         None => print_line(&format!("error: {}", help::say(error.as_ref()))),

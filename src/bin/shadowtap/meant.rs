@@ -1,5 +1,7 @@
 //! What was probably meant by a flag that there is not: those of `GoReplay`, and words that others use.
 
+use std::ffi::OsStr;
+
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, CommandFactory as _, Error};
@@ -66,8 +68,8 @@ const MEANT: [(&str, &str); 44] = [
     ("--exit-after", "GoReplay's --exit-after is --duration"),
 ];
 
-/// Adds what was probably meant, in place of the flag whose letters are most alike.
-pub(crate) fn with_tip(mut error: Error) -> Error {
+/// Adds what was probably meant of `command`, in place of the flag whose letters are most alike.
+pub(crate) fn with_tip(mut error: Error, command: &OsStr) -> Error {
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
     }
@@ -75,7 +77,7 @@ pub(crate) fn with_tip(mut error: Error) -> Error {
     let name = typed.split('=').next().unwrap_or_default();
     let name = if name.starts_with("--") { name.to_owned() } else { format!("-{name}") };
     let Some((_, meant)) = MEANT.iter().find(|(flag, _)| *flag == name) else {
-        return with_nearest(error, &name);
+        return with_nearest(error, &name, command);
     };
     // The usage has the flag whose letters are most alike, too.
     error.remove(ContextKind::SuggestedArg);
@@ -84,13 +86,25 @@ pub(crate) fn with_tip(mut error: Error) -> Error {
     error
 }
 
-/// Adds the flag that is two slips away, where clap found none.
-fn with_nearest(mut error: Error, typed: &str) -> Error {
+/// Adds the flag of the command that is two slips away, where clap found none; or the commands that have this flag.
+fn with_nearest(mut error: Error, typed: &str, command: &OsStr) -> Error {
+    let program = Cli::command();
+    let has = |command: &&Command| command.get_arguments().any(|arg| arg.get_long() == typed.strip_prefix("--"));
+    let of: Vec<&str> = program.get_subcommands().filter(has).map(Command::get_name).collect();
+    let tip = |error: &mut Error, text: String| {
+        error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::Usage);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(text)]));
+    };
+    if !of.is_empty() {
+        tip(&mut error, format!("{typed} is a flag of {}", of.join(", ")));
+        return error;
+    }
     if error.get(ContextKind::SuggestedArg).is_some() {
         return error;
     }
-    let program = Cli::command();
-    let flags = program.get_subcommands().flat_map(Command::get_arguments).filter_map(Arg::get_long);
+    let of_command = program.get_subcommands().filter(|one| OsStr::new(one.get_name()) == command);
+    let flags = of_command.flat_map(Command::get_arguments).filter_map(Arg::get_long);
     let slips = |flag: &str| strsim::damerau_levenshtein(typed.trim_start_matches('-'), flag);
     // In a short name, fewer slips than it has letters.
     let most = 2.min(typed.len().saturating_sub(3));
@@ -108,7 +122,8 @@ mod tests {
     use super::*;
 
     fn told(arguments: &[&str]) -> String {
-        with_tip(Cli::try_parse_from(arguments).expect_err("a mistake")).render().to_string()
+        let error = Cli::try_parse_from(arguments).expect_err("a mistake");
+        with_tip(error, OsStr::new(arguments[1])).render().to_string()
     }
 
     #[test]
@@ -129,6 +144,15 @@ mod tests {
     fn a_short_flag_with_a_slip_is_told_too() {
         let said = told(&["shadowtap", "replay", "x.pcap", "--tp", "x"]);
         assert!(said.contains("a similar argument exists: '--to'") && !said.contains("as a value"), "{said}");
+    }
+
+    #[test]
+    fn a_flag_of_other_commands_is_told_with_them() {
+        let said = told(&["shadowtap", "replay", "x.pcap", "--json"]);
+        assert!(said.contains("tip: --json is a flag of ") && said.contains("inspect"), "{said}");
+        assert!(!told(&["shadowtap", "replay", "x.pcap", "--jsn"]).contains("json"));
+        let said = told(&["shadowtap", "--to", "http://h"]);
+        assert!(said.contains("tip: --to is a flag of shadow, replay"), "{said}");
     }
 
     #[test]

@@ -2,11 +2,10 @@
 
 use std::ffi::OsString;
 
-use clap::builder::FalseyValueParser;
 use clap::{Arg, ArgAction, Command, CommandFactory as _, FromArgMatches as _};
 
 use crate::args::Cli;
-use crate::config_file;
+use crate::{config_file, environment};
 
 /// Printed where nothing was typed.
 pub(crate) const FIRST_STEPS: &str = "\
@@ -86,21 +85,27 @@ impl From<clap::Error> for UsageError {
     }
 }
 
-/// Parses a command line, with the flags of its configuration file.
+/// Parses a command line, with the flags of its configuration file and of the environment.
 pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, UsageError> {
-    let mut words = with_all(words);
-    if let Some(name) = words.get(1).and_then(|word| word.to_str()).filter(|name| CONFIGURED.contains(name))
-        && names_a_file(&words)
-    {
-        let matches = lenient().try_get_matches_from(&words)?;
-        let command = command();
-        let found = matches.subcommand_matches(name).zip(command.find_subcommand(name));
-        let (matches, of_command) = found.unwrap_or((&matches, &command));
-        let flags = config_file::flags(matches, of_command).map_err(UsageError::File)?;
-        words.splice(2..2, flags);
-    }
+    let mut words = with_help(words);
+    let configured = words.get(1).and_then(|word| CONFIGURED.into_iter().find(|name| word == name));
     let mut command = command();
+    if let Some(of_command) = configured.and_then(|name| command.find_subcommand(name)) {
+        environment::check(of_command, |name| std::env::var_os(name))
+            .map_err(|error| UsageError::File(error.into()))?;
+        if names_a_file(&words) {
+            let matches = lenient().try_get_matches_from(&words)?;
+            let matches = matches.subcommand().map_or(&matches, |(_, matches)| matches);
+            let flags = config_file::flags(matches, of_command).map_err(UsageError::File)?;
+            words.splice(2..2, flags);
+        }
+    }
     let mut matches = command.try_get_matches_from_mut(words)?;
+    if let Some((name, of_command)) = configured.and_then(|name| Some((name, command.find_subcommand(name)?)))
+        && let Some(matches) = matches.subcommand_matches(name)
+    {
+        environment::keep_taken(matches, of_command);
+    }
     Ok(Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?)
 }
 
@@ -118,27 +123,26 @@ fn lenient() -> Command {
     })
 }
 
-/// A flag that an environment variable sets, too: `SHADOWTAP_` and its name.
-fn with_environment(arg: Arg) -> Arg {
-    let Some(long) = arg.get_long().filter(|long| !long.starts_with("help")) else { return arg };
-    let name = format!("SHADOWTAP_{}", long.to_uppercase().replace('-', "_"));
-    let arg = arg.env(name).hide_env(true);
-    // `1` and `yes` are true, too.
-    let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
-    if is_switch { arg.value_parser(FalseyValueParser::new()) } else { arg }
-}
-
-/// `--help all` as one flag.
-fn with_all(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+/// `--help all` as one flag; `help COMMAND` and `version` as the flags that they are here.
+fn with_help(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.collect();
-    let is_of_gor = words.get(1).is_some_and(|command| command == "gor");
+    match words.get(1).and_then(|word| word.to_str()) {
+        Some("gor") => return words,
+        Some("version") if words.len() == 2 => words = vec![words.swap_remove(0), "--version".into()],
+        Some("help") if words.len() <= 3 => {
+            words.remove(1);
+            words.push("--help".into());
+        }
+        _ => {}
+    }
     if let Some([help, all]) = words.last_chunk::<2>()
         && (help == "--help" || help == "-h")
         && all == "all"
-        && !is_of_gor
     {
+        let is_long = words.get(1).is_some_and(|word| MATTER.iter().any(|(name, _)| word == name));
         words.truncate(words.len() - 2);
-        words.push(format!("--{HELP_ALL}").into());
+        // Where there are few flags, all of them are in the help.
+        words.push(if is_long { format!("--{HELP_ALL}").into() } else { "--help".into() });
     }
     words
 }
@@ -146,9 +150,11 @@ fn with_all(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
 /// The command line, with short help for commands that have many flags.
 pub(crate) fn command() -> Command {
     let program = Cli::command();
-    let program = CONFIGURED
-        .into_iter()
-        .fold(program, |program, name| program.mut_subcommand(name, |command| command.mut_args(with_environment)));
+    let program = CONFIGURED.into_iter().fold(program, |program, name| {
+        program.mut_subcommand(name, |command| command.mut_args(environment::with_environment))
+    });
+    let to = "Target that is asked for /: scheme, host and port, such as http://staging:8080, or unix:/run/app.sock. Repeatable";
+    let program = program.mut_subcommand("doctor", |doctor| doctor.mut_arg("to", |arg| arg.help(to)));
     MATTER.into_iter().fold(program, |program, (name, flags)| {
         program.mut_subcommand(name, |command| with_short_help(command, name, flags))
     })
@@ -230,9 +236,22 @@ mod tests {
 
     #[test]
     fn all_is_a_word_elsewhere() {
-        let words = |words: &[&str]| with_all(words.iter().map(OsString::from)).len();
+        let words = |words: &[&str]| with_help(words.iter().map(OsString::from)).len();
         assert_eq!(words(&["shadowtap", "gor", "--help", "all"]), 4);
         assert_eq!(words(&["shadowtap", "inspect", "all"]), 3);
         assert_eq!(words(&["shadowtap", "inspect", "--help", "all"]), 3);
+    }
+
+    #[test]
+    fn help_is_found_however_it_is_asked_for() {
+        for words in [&["help"][..], &["--help", "all"], &["-h", "all"]] {
+            assert!(help(words).contains("Commands:"), "{words:?}");
+        }
+        assert_eq!(help(&["help", "replay"]), help(&["replay", "--help"]));
+        for name in ["report", "filters", "interfaces", "control", "demo", "completions", "man"] {
+            assert!(help(&[name, "--help", "all"]).contains("Usage: "), "{name}");
+        }
+        assert!(!help(&["doctor", "--help"]).contains("(required)"));
+        assert!(help(&["version"]).starts_with("shadowtap "));
     }
 }
