@@ -60,7 +60,7 @@ async fn target(settings: &SendSettings) -> Finding {
         }
         Err(_) => {
             let says = format!("{url}{at}: no response for {} s", WAIT.as_secs());
-            Finding::problem("target", says, Some(format!("curl -v --max-time 5 {url}/")))
+            Finding::problem("target", says, Some(curl(&url)))
         }
     }
 }
@@ -127,7 +127,15 @@ fn mend(why: &str, url: &str) -> String {
     } else if lower.contains("tls") {
         format!("does it speak TLS there? Try http:// in place of {url}")
     } else {
-        format!("curl -v --max-time 5 {url}/")
+        curl(url)
+    }
+}
+
+/// The command that asks the same by hand.
+fn curl(url: &str) -> String {
+    match url.strip_prefix("unix:") {
+        Some(path) => format!("curl -v --max-time 5 --unix-socket {path} http://localhost/"),
+        None => format!("curl -v --max-time 5 {url}/"),
     }
 }
 
@@ -152,6 +160,10 @@ mod tests {
         ] {
             assert!(mend(why, if why.contains("is it") { "http://h" } else { "https://h" }).contains(part), "{why}");
         }
+        assert_eq!(
+            mend("gone", "unix:/run/a.sock"),
+            "curl -v --max-time 5 --unix-socket /run/a.sock http://localhost/"
+        );
     }
 
     #[test]

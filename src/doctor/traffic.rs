@@ -145,7 +145,7 @@ fn silence(why: String, waiting: Option<u64>) -> Finding {
         Some(frames) if frames > 0 => {
             let says =
                 format!("{why}. On all interfaces together {} of these ports passed", units::counted(frames, "packet"));
-            let mend = "leave out -f, or name the interface that has them; -i any is all";
+            let mend = "name the interface that has them (-i any is all), or leave out -f where it is given";
             Finding::problem("traffic", says, Some(mend.to_owned()))
         }
         _ => Finding::problem("traffic", why, Some("sudo tcpdump -ni any -c 10 tcp   shows what there is".to_owned())),

@@ -52,6 +52,9 @@ fn findings(config: DoctorConfig, quiet: bool) -> anyhow::Result<Vec<Finding>> {
         Err(mistakes) => {
             let problem = |mistake: &config::ConfigMistake| {
                 let (says, mend) = mistake.message.split_once("; ").unwrap_or((&mistake.message, ""));
+                let is_filter = mend.is_empty() && says.contains("does not compile");
+                let mend =
+                    if is_filter { "man pcap-filter has the language; tcpdump -d 'FILTER' tries one" } else { mend };
                 Finding::problem("capture", says, (!mend.is_empty()).then(|| mend.to_owned()))
             };
             // What the first finding says already is not said again.
