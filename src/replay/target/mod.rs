@@ -484,6 +484,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_queued_at_a_stop_has_not_failed_however_many_were_in_flight() {
+        // As in a live run, which has had its time before the stop.
+        let limits = TargetLimits { max_in_flight: 64, drain: Duration::ZERO, ..LIMITS };
+        let rig = TargetFixture::new(limits, |_| ScriptedReply::never());
+        rig.feed((1..=900).map(|id| job(id, None))).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        rig.stop.send(true).unwrap();
+        let (ended, _) = rig.finish().await;
+        let failed: Vec<_> = ended.iter().filter(|delivery| delivery.outcome == FAILED_LATE).collect();
+        assert_eq!((ended.len(), failed.len()), (900, 64), "those that were in flight");
+        assert!(failed.iter().all(|delivery| delivery.service == Some(Duration::from_secs(1))));
+        assert_eq!(outcomes(&ended).iter().filter(|outcome| **outcome == STOPPED).count(), 836);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_stop_ends_an_idle_target_though_its_queue_stays_open() {
         let rig = TargetFixture::new(LIMITS, |_| ScriptedReply::never());
         tokio::task::yield_now().await;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 
 use crate::replay::Job;
 
@@ -19,13 +18,12 @@ pub(super) enum SendPlace {
 pub(super) struct PreparedJob {
     pub(super) job: Job,
     pub(super) is_prepared: bool,
-    /// Since when it waits for values that it is to carry.
-    pub(super) waits_since: Option<Instant>,
+    /// How long it has waited for values that it is to carry, where it has.
     pub(super) carry_wait: Option<Duration>,
 }
 
 impl PreparedJob {
     pub(super) const fn new(job: Job) -> Self {
-        Self { job, is_prepared: false, waits_since: None, carry_wait: None }
+        Self { job, is_prepared: false, carry_wait: None }
     }
 }

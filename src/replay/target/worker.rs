@@ -73,6 +73,10 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         waits: (&mut ReusableTimeout<'_>, &mut StopWait<'_, impl Future<Output = ()>>),
         stop: &watch::Receiver<bool>,
     ) -> Option<Delivery> {
+        // Where nothing is waited for any more, a request would go out in vain, and be counted as one that had no response.
+        if *stop.borrow() {
+            return Some(self.unsent(&job, Outcome::Shed(Shed::Stopped)));
+        }
         match self.prepare_early(&mut job) {
             Prepared::Ready => {}
             Prepared::Ended(outcome) => return Some(self.unsent(&job, outcome)),
@@ -99,18 +103,13 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
 
     /// Prepares a request for this destination, or says what it has to wait for.
     fn prepare(&self, job: &mut PreparedJob) -> Prepared {
-        let PreparedJob { job, is_prepared, waits_since, carry_wait } = job;
+        let PreparedJob { job, is_prepared, carry_wait } = job;
         let rules = job.wanted.carried;
         let Some(before_send) = self.links.before_send.as_ref().filter(|_| !*is_prepared && !rules.is_empty()) else {
             return Prepared::Ready;
         };
-        let waited = waits_since.map(|since| since.elapsed());
-        let prepared = before_send.prepare(self.destination, &mut job.request, rules, waited);
-        if matches!(prepared, Prepared::Waits { .. }) {
-            waits_since.get_or_insert_with(Instant::now);
-        } else {
-            (*is_prepared, *carry_wait) = (true, waited);
-        }
+        let prepared = before_send.prepare(self.destination, &mut job.request, rules, *carry_wait);
+        *is_prepared = !matches!(prepared, Prepared::Waits { .. });
         prepared
     }
 
@@ -122,9 +121,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         mut stop: watch::Receiver<bool>,
     ) -> Option<Outcome> {
         loop {
-            let (changed, at_most) = wait;
-            let known = tokio::time::timeout(at_most, changed);
-            if unless_stopped(&mut stop, known).await.is_none() {
+            if !waited(job, wait, &mut stop).await {
                 return Some(Outcome::Shed(Shed::Stopped));
             }
             match self.prepare(job) {
@@ -135,7 +132,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         }
     }
 
-    /// Waits beside the requests in flight, and takes a place among them then.
+    /// Waits beside the requests in flight, and takes a place among them then: there it is prepared, or set aside again.
     fn wait_aside(
         self: Arc<Self>,
         mut job: PreparedJob,
@@ -144,12 +141,13 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         stop: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            if let Some(outcome) = self.wait_for_values(&mut job, wait, stop.clone()).await {
-                report(&self.deliveries, self.unsent(&job, outcome)).await;
-                return;
-            }
             let mut stopped = stop.clone();
-            match unless_stopped(&mut stopped, Arc::clone(&self.ordinary).acquire_owned()).await {
+            let place = async {
+                let is_over = waited(&mut job, wait, &mut stopped).await;
+                let place = Arc::clone(&self.ordinary).acquire_owned();
+                if is_over { unless_stopped(&mut stopped, place).await } else { None }
+            };
+            match place.await {
                 Some(Ok(place)) => {
                     drop(aside);
                     self.run(job, SendPlace::Ordinary(place), stop).await;
@@ -258,6 +256,18 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         progress.step_aside();
         true
     }
+}
+
+/// Waits for what a request is to carry; false where the run is stopped first.
+async fn waited(
+    job: &mut PreparedJob,
+    (changed, at_most): (oneshot::Receiver<()>, Duration),
+    stop: &mut watch::Receiver<bool>,
+) -> bool {
+    let since = Instant::now();
+    let is_over = unless_stopped(stop, tokio::time::timeout(at_most, changed)).await.is_some();
+    *job.carry_wait.get_or_insert_default() += since.elapsed();
+    is_over
 }
 
 /// A client that goes on with a response that it was to close.
