@@ -15,6 +15,10 @@ const MAX_PAIRS: usize = 1_000_000;
 /// Most mistakes that are told of one file.
 const MAX_MISTAKES: usize = 20;
 
+/// What is wrong with a value that no place of a request can hold.
+const CONTROL: &str =
+    "a line end or another control character stands in one of its values; is a quotation mark not closed?";
+
 /// Known pairs, by production's value without percent coding.
 #[derive(Clone, Default)]
 pub(crate) struct Seeds(HashMap<Bytes, Vec<SeededValue>>);
@@ -55,7 +59,8 @@ impl Seeds {
                 Err(_) => Err("it cannot be read as CSV".to_owned()),
             };
             is_first = false;
-            mistakes.extend(taken.err().map(|message| (line_before(reader.position(), text), message)));
+            let line = || line_before(reader.position(), text).saturating_sub(lines_within(&record)).max(1);
+            mistakes.extend(taken.err().map(|message| (line(), message)));
         }
         if seeds.0.is_empty() && mistakes.is_empty() {
             mistakes.push((0, "it has no pairs: write old,new in each line".to_owned()));
@@ -76,14 +81,19 @@ impl Seeds {
         if old.len().max(new.len()) > MAX_VALUE {
             return Err(format!("one of its values is longer than {MAX_VALUE} bytes: that is no session and no token"));
         }
+        if [old, new].iter().any(|value| value.contains(char::is_control)) {
+            return Err(CONTROL.to_owned());
+        }
         if self.0.len() >= MAX_PAIRS {
             return Err(format!("there are more than {MAX_PAIRS} pairs"));
         }
         let key = Bytes::copy_from_slice(&coding::plain(old.as_bytes()));
         let known = self.0.entry(key).or_default();
         for target in numbers(target, targets)? {
-            if known.iter().any(|known| known.target == target && known.new != new.as_bytes()) {
-                return Err("its old value stands in an earlier line, with another new one".to_owned());
+            match known.iter().find(|known| known.target == target) {
+                Some(same) if same.new == new.as_bytes() => continue,
+                Some(_) => return Err("its old value stands in an earlier line, with another new one".to_owned()),
+                None => {}
             }
             let new = Bytes::copy_from_slice(new.as_bytes());
             known.push(SeededValue { target, new, was_coded: coding::is_coded(old.as_bytes()) });
@@ -110,6 +120,11 @@ fn line_before(position: &csv::Position, text: &str) -> usize {
     let end = usize::try_from(position.byte()).unwrap_or_default().checked_sub(1);
     let is_over = end.and_then(|end| text.as_bytes().get(end)) == Some(&b'\n');
     line - usize::from(is_over && line > 1)
+}
+
+/// The line ends within the values of a record.
+fn lines_within(record: &csv::StringRecord) -> usize {
+    record.iter().map(|field| field.matches('\n').count()).sum()
 }
 
 fn is_header(record: &csv::StringRecord) -> bool {
@@ -148,6 +163,26 @@ mod tests {
         assert_eq!((of("x=", 0), of("x=", 1), of("y", 0)), (Some("Z".into()), Some("Y".into()), None));
         assert_eq!((of("q,r", 0), seeds.get(b"x=", None).is_none()), (Some("s\"t".into()), true));
         assert_eq!(format!("{seeds:?}"), "[4 pairs]");
+    }
+
+    #[test]
+    fn a_line_that_comes_again_is_one_pair() {
+        let text = "x,X\n".repeat(200_000) + "x,X,a\nx,Y,b\nx,Y,b\n";
+        let seeds = Seeds::read(&text, &targets()).unwrap();
+        assert_eq!(
+            (seeds.len(), found(&seeds, "x", 0), found(&seeds, "x", 1)),
+            (3, Some("X".into()), Some("Y".into()))
+        );
+    }
+
+    #[test]
+    fn a_quotation_mark_that_is_not_closed_swallows_no_pairs() {
+        for (text, line) in [("old,new\nx,\"X\ny,Y\nz,Z\n", 2), ("\"x,X\ny,Y", 1), ("x,X\ny,\"a\rb\"\n", 2)] {
+            let mistakes = Seeds::read(text, &targets()).unwrap_err();
+            assert_eq!(mistakes.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [line], "{text} {mistakes:?}");
+        }
+        let mistakes = Seeds::read("x,\"X\ny,Y\n", &targets()).unwrap_err();
+        assert_eq!(mistakes, [(1, CONTROL.to_owned())]);
     }
 
     #[test]
