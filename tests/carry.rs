@@ -364,6 +364,37 @@ async fn a_program_gives_a_new_value_once_a_value() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_has_ended_when_it_ends_whatever_it_leaves_behind() {
+    let server = Server::start(store(Arc::default())).await;
+    let session = SESSION.replace("1m", "3s");
+    let toml = format!("{session}login = \"sh -c 'read old; sleep 8 & echo new-${{old#old-}}'\"\n");
+    let (summary, _) = run(replay(&without_login(), &server, &toml)).await;
+    let counts = &of(&summary, &server).carry["session"];
+    assert_eq!((counts.carried, counts.logins, counts.failed_logins, counts.gave_up), (3, 1, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_does_not_end_is_killed_with_what_it_has_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid = folder.path().join("pid");
+    let server = Server::start(store(Arc::default())).await;
+    let session = SESSION.replace("1m", "1s");
+    let toml = format!("{session}login = \"sh -c 'sleep 600 & echo $! > {}; wait'\"\n", pid.display());
+    let (summary, _) = run(replay(&without_login(), &server, &toml)).await;
+    let counts = &of(&summary, &server).carry["session"];
+    assert_eq!((counts.carried, counts.logins, counts.gave_up), (0, 0, 3));
+    let pid = std::fs::read_to_string(&pid).unwrap();
+    // What has ended has no command line, though nobody may have asked yet how it ended.
+    let runs = || std::fs::read(format!("/proc/{}/cmdline", pid.trim())).is_ok_and(|line| !line.is_empty());
+    let ended = async {
+        while runs() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_signed_here_and_times_moved_to_now() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("key"), "secret\n").unwrap();

@@ -2,14 +2,17 @@
 //!
 //! The old value goes to the program's standard input, as a line; the first line of its output is the new one.
 
-use std::process::Stdio;
+use std::io;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -27,6 +30,8 @@ const AT_ONCE: usize = 4;
 const MAX_OUTSTANDING: usize = 1024;
 /// Longest time for one program; past it it is killed, which is a failure.
 const LIMIT: Duration = Duration::from_secs(10);
+/// How long the output of a program that has ended is read on, where something else holds its pipes.
+const LINGER: Duration = Duration::from_millis(100);
 /// Bytes of what a failed program says on its standard error that are looked at.
 const COMPLAINT_BYTES: usize = 4096;
 /// Failures that are logged; further ones are counted only.
@@ -119,8 +124,10 @@ async fn run(request: &LoginRequest) -> Result<Bytes, String> {
             drop(tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await);
         }
     };
-    let (status, (), (), ()) = tokio::join!(child.wait(), ask, hear, complain);
-    let status = status.map_err(|error| format!("it cannot be waited for: {error}"))?;
+    let group = ProcessGroup(child.id());
+    let pipes = async { tokio::join!(ask, hear, complain) };
+    let status = ended(&mut child, pipes).await.map_err(|error| format!("it cannot be waited for: {error}"))?;
+    group.leave();
     if !status.success() {
         let code = status.code().map_or_else(|| "killed by a signal".to_owned(), |code| format!("exit code {code}"));
         return Err(code + &first_line(&complaint, value));
@@ -130,6 +137,41 @@ async fn run(request: &LoginRequest) -> Result<Bytes, String> {
         0 => Err("it printed no value".to_owned()),
         len if len > MAX_VALUE => Err(format!("it printed a line of more than {MAX_VALUE} bytes")),
         _ => Ok(Bytes::copy_from_slice(line)),
+    }
+}
+
+/// How a program ended; its `pipes` may be held for longer by what it has left behind.
+async fn ended(child: &mut Child, pipes: impl Future) -> io::Result<ExitStatus> {
+    let mut pipes = pin!(pipes);
+    let status = tokio::select! {
+        status = child.wait() => Some(status),
+        _ = &mut pipes => None,
+    };
+    match status {
+        Some(status) => {
+            // What it has said is there already.
+            drop(timeout(LINGER, pipes).await);
+            status
+        }
+        None => child.wait().await,
+    }
+}
+
+/// A program that has not ended, and what it has started: both are killed when this is dropped.
+struct ProcessGroup(Option<u32>);
+
+impl ProcessGroup {
+    /// The program has ended by itself: what it leaves behind is meant to stay.
+    fn leave(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        if let Some(id) = self.0.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+            kill_process_group(id, Signal::KILL).ok();
+        }
     }
 }
 
