@@ -109,6 +109,19 @@ pub(super) fn sample_as_sent(
     settings
 }
 
+/// Warns of a sample that tears sessions apart where their values are carried: without its login, none is known.
+pub(super) fn torn_sessions(settings: &ChainSettings, ramps: bool, warnings: &mut Vec<String>) {
+    let is_torn = matches!(settings.sample_by, SampleKey::Request | SampleKey::Cookie(_));
+    let learns = || settings.carry_rules().iter().any(|rule| rule.from.is_some());
+    if is_torn && (settings.sample.0 < 1.0 || ramps) && learns() {
+        warnings.push(
+            "the sample leaves out logins whose sessions are in it, and their values cannot be carried: --sample-by \
+             client-ip takes all of a client, or nothing"
+                .to_owned(),
+        );
+    }
+}
+
 /// Warns of flags that say how to sample where nothing is sampled. A forecast and a ramp have shares of their own.
 pub(super) fn unsampled(typed: &typed::Select, has_shares: bool, warnings: &mut Vec<String>) {
     let pointless = [("--sample-by", typed.sample_by.is_some()), ("--seed", typed.seed.is_some())];

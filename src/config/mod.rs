@@ -148,6 +148,7 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
     let guard = protection.guard.as_ref();
     let targets = targets(&typed.send, &typed.pace, &middleware, guard, &mut mistakes, &mut warnings);
     let middleware = chain::sample_as_sent(middleware, &typed.select, &targets);
+    chain::torn_sessions(&middleware, typed.protection.ramp.is_some(), &mut warnings);
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let reference = compare::reference(&typed.compare, &targets, &mut mistakes);
     let outputs = outputs::all(&typed.report, &capture, &mut mistakes);

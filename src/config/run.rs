@@ -73,6 +73,7 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, ConfigMistakes> {
     let guard = protection.guard.as_ref();
     let targets = super::targets(&typed.send, &pace, &middleware, guard, &mut mistakes, &mut warnings);
     let middleware = chain::sample_as_sent(middleware, &typed.select, &targets);
+    chain::torn_sessions(&middleware, typed.protection.ramp.is_some(), &mut warnings);
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let reference = compare::reference(&typed.compare, &targets, &mut mistakes);
     let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);

@@ -7,7 +7,9 @@ use super::mistakes::ConfigMistakes;
 use super::{parsed, typed};
 use crate::middleware;
 use crate::replay::TlsIdentity;
-use crate::replay::{ClientChoice, ConnectionMode, DEFAULT_RESOLVE_EVERY, ProxyUrl, SendSettings};
+use crate::replay::{
+    ClientChoice, ConnectionMode, DEFAULT_MAX_CONNECTIONS, DEFAULT_RESOLVE_EVERY, ProxyUrl, SendSettings,
+};
 
 /// Puts the client, its connections and its trust, as they were typed, into what is known of a target.
 pub(super) fn connections(
@@ -119,6 +121,15 @@ pub(super) fn pointless(typed: &typed::Send, settings: &SendSettings, warnings: 
         let in_flight = settings.max_in_flight;
         warnings.push(format!(
             "--max-connections {most}: --max-in-flight {in_flight} is less, and a pool opens no more than that"
+        ));
+    }
+    let is_pool = settings.connections == ConnectionMode::Pooled && !settings.may_speak_http2();
+    let most = settings.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS);
+    if is_pool && typed.max_in_flight.is_some() && settings.max_in_flight > most {
+        let in_flight = settings.max_in_flight;
+        warnings.push(format!(
+            "--max-in-flight {in_flight}: a pool has {most} connections at most, and no more requests are in flight than \
+             that; add --max-connections {in_flight}"
         ));
     }
 }

@@ -222,6 +222,33 @@ fn a_sample_of_mirrored_connections_takes_whole_ones_unless_it_is_said_otherwise
 }
 
 #[test]
+fn a_sample_that_tears_carried_sessions_apart_is_warned_of() {
+    let warnings = |sample: &str, by: Option<&str>, chain: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.toml");
+        fs::write(&file, chain).unwrap();
+        let config = config(|typed| {
+            typed.middleware.filters = vec![file];
+            typed.select.sample = Some(sample.into());
+            typed.select.sample_by = by.map(str::to_owned);
+        });
+        config.warnings
+    };
+    let carry = "[[link]]\ncarry = \"s\"\nfrom = { set-cookie = \"sid\" }\n";
+    for (sample, by, chain, expected) in [
+        ("10%", None, carry, true),
+        ("10%", Some("cookie:sid"), carry, true),
+        ("10%", Some("client-ip"), carry, false),
+        ("100%", None, carry, false),
+        ("10%", None, "[[link]]\ndrop = { path = \"^/x\" }\n", false),
+    ] {
+        let told = warnings(sample, by, chain);
+        let is_told = told.iter().any(|warning| warning.contains("--sample-by client-ip"));
+        assert_eq!((is_told, told.len()), (expected, usize::from(expected)), "{sample} {by:?} {told:?}");
+    }
+}
+
+#[test]
 fn what_is_pointless_is_warned_of_and_done() {
     let config = config(|typed| {
         typed.send.insecure = true;
@@ -492,6 +519,7 @@ fn what_changes_nothing_about_the_client_is_warned_of() {
     };
     warned(|send| send.ca = Some("ca.pem".into()), "--ca changes nothing");
     warned(|send| send.max_connections = Some("5000".into()), "--max-in-flight 1024 is less");
+    warned(|send| send.max_in_flight = Some("4000".into()), "add --max-connections 4000");
     warned(|send| send.client = Some("reqwest".into()), "speaks HTTP/2 alone");
     warned(
         |send| {

@@ -60,7 +60,7 @@ impl Losses {
         if let Some(count) = self.shed.news(&progress.shed, now) {
             all.push(format!(
                 "{} shed: the target does not keep up; send less (--sample 10%), or let more wait for their response at \
-                 once (--max-in-flight)",
+                 once (--max-in-flight and --max-connections)",
                 counted(count, "request")
             ));
         }

@@ -535,7 +535,7 @@ fn warnings(page: &mut TextReport, summary: &Summary) {
     }
     for (url, target) in &summary.targets {
         if target.schedule_lag_us.as_ref().is_some_and(|lag| lag.p50 >= LATE_US) {
-            all.push(format!("the schedule could not be kept toward {url}: raise --max-in-flight, or lower --speed"));
+            all.push(format!("the schedule could not be kept toward {url}: {KEEPS_UP}"));
         }
     }
     all.extend(summary.warnings.iter().cloned());
@@ -546,6 +546,9 @@ fn warnings(page: &mut TextReport, summary: &Summary) {
         page.paragraph(&format!("! {text}"), Severity::Odd);
     }
 }
+
+/// What helps where requests go out late.
+const KEEPS_UP: &str = "raise --max-in-flight and --max-connections, lower --speed, or send less (--sample)";
 
 /// Reasons for skipping a frame whose keys say too little where flags are not in sight.
 fn in_words(skipped: &CountMap) -> CountMap {
