@@ -48,6 +48,11 @@ impl SecretNames {
         masking::target_with(target, self)
     }
 
+    /// A target as it is noted: where this run has no secrets of its own, those in it are masked where it is shown.
+    pub(crate) fn noted_target<'a>(&self, target: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.0.is_some() { self.target(target) } else { Cow::Borrowed(target) }
+    }
+
     /// A body without the secrets in it.
     pub(crate) fn text<'a>(&self, text: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
         let texts = self.0.as_ref().map(|secrets| secrets.texts.as_slice()).unwrap_or_default();

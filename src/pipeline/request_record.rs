@@ -51,7 +51,7 @@ pub(super) fn request_record(request: &Request, evidence: bool, secrets: &Secret
         id: request.id,
         at: request.first_byte,
         client: request.client,
-        text: RequestText::new(method, &secrets.target(target), host.unwrap_or_default(), kept),
+        text: RequestText::new(method, &secrets.noted_target(target), host.unwrap_or_default(), kept),
         bytes: request.bytes(),
         body_len: request.body.len,
         route: None,
