@@ -397,10 +397,18 @@ async fn a_program_that_does_not_end_is_killed_with_what_it_has_started() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_signed_here_and_times_moved_to_now() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("key"), "secret\n").unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "secret\n").unwrap();
     let toml = "[[link]]\ncarry = \"token\"\ninto = { header = \"Authorization\", pattern = \"^Bearer (.*)$\" }\nmint = { jwt = \
-                { key-file = \"key\", alg = \"HS256\", exp = \"+1h\" } }\n[[link]]\nshift-time = { param = \"at\" }\n";
-    let file = ChainFile::parse(toml, &folder.path().join("carry.toml"), &Environment::default()).unwrap();
+                { key = \"file:key\", alg = \"HS256\", exp = \"+1h\" } }\n[[link]]\nshift-time = { param = \"at\" }\n";
+    let parse = |toml: &str| ChainFile::parse(toml, &folder.path().join("carry.toml"), &Environment::default());
+    for key_of_all in [toml, &toml.replace("key = \"file:key\"", "key-file = \"key\"")] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let why = parse(key_of_all).map(|_| ()).unwrap_err()[0].to_string();
+        assert!(why.ends_with(&format!("which has a key in it; run: chmod o= {}", key.display())), "{why}");
+    }
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let file = parse(toml).unwrap();
     let server = Server::start(|_| vec![answer("200 OK", "")]).await;
     // {"alg":"HS256"}.{"sub":"u1"}, and the time of the capture.
     let asked =

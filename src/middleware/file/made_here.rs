@@ -15,7 +15,7 @@ use crate::causes::causes;
 /// Largest file of pairs, in bytes.
 const MAX_SEED_BYTES: usize = 256 << 20;
 /// Keys of `jwt`.
-const JWT_KEYS: [&str; 7] = ["alg", "keep", "exp", "set", "kid", "key-env", "key-file"];
+const JWT_KEYS: [&str; 8] = ["alg", "keep", "exp", "set", "kid", "key", "key-env", "key-file"];
 
 /// `seed = "tokens.csv"`.
 pub(super) fn seeds(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Arc<Seeds>> {
@@ -37,21 +37,28 @@ pub(super) fn seeds(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<
 fn read(path: &Path) -> Result<String, String> {
     let shown = path.display();
     let file = File::open(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = file.metadata().map_err(|error| format!("cannot read {shown}: {error}"))?.permissions().mode();
-        if mode & 0o007 != 0 {
-            let quoted = shell_words::quote(&shown.to_string()).into_owned();
-            return Err(format!(
-                "every user of this machine may get at {shown}, which has sessions in it; run: chmod o= {quoted}"
-            ));
-        }
-    }
+    of_few(&file, path, "sessions")?;
     let bytes = bounded::rest(file, "a file of pairs", MAX_SEED_BYTES);
     let bytes = bytes.map_err(|error| format!("cannot read {shown}: {}", causes(&error)))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{shown} is no text in UTF-8"))?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// An error where every user of this machine may get at a file that holds such secrets.
+fn of_few(file: &File, path: &Path, what: &str) -> Result<(), String> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let shown = path.display();
+        let mode = file.metadata().map_err(|error| format!("cannot read {shown}: {error}"))?.permissions().mode();
+        if mode & 0o007 != 0 {
+            let quoted = shell_words::quote(&shown.to_string()).into_owned();
+            return Err(format!(
+                "every user of this machine may get at {shown}, which has {what} in it; run: chmod o= {quoted}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// `{ jwt = { key-env = "STAGING_KEY", alg = "HS256", keep = ["sub"], exp = "+1h", set = { iss = "staging" } } }`.
@@ -98,31 +105,45 @@ fn algorithm(value: Option<&Located<'_>>, jwt: &Located<'_>, reader: &mut TomlRe
     )
 }
 
-/// The key under `key-env` or `key-file`.
+/// The key under `key-env`, `key-file`, or `key`, which says which of these it is.
 fn key(
     table: &mut TomlTable<'_>,
     algorithm: Option<JwtAlgorithm>,
     jwt: &Located<'_>,
     reader: &mut TomlReader<'_>,
 ) -> Option<JwtKey> {
-    let [plain, variable, file] = ["key", "key-env", "key-file"].map(|key| table.take(key));
-    if let Some(plain) = plain {
-        let message = "a key does not stand in a chain file: name a variable with key-env, or a file with key-file";
-        reader.wrong(plain.span(), message);
+    let places = ["key", "key-env", "key-file"].map(|key| table.take(key));
+    let mut named = places.into_iter().zip(0..).filter_map(|(value, place)| Some((value?, place)));
+    let Some((value, place)) = named.next() else {
+        reader.wrong(jwt.span(), "say where the key is: key-env = \"VARIABLE\" or key-file = \"FILE\"");
+        return None;
+    };
+    if let Some((other, _)) = named.next() {
+        reader.wrong(other.span(), "key, key-env and key-file contradict each other");
         return None;
     }
-    let (value, place) = match (variable, file) {
-        (Some(variable), None) => (variable, SecretLocation::Variable(reader.text(variable)?.to_owned())),
-        (None, Some(file)) => (file, SecretLocation::File(PathBuf::from(reader.text(file)?))),
-        (Some(_), Some(file)) => {
-            reader.wrong(file.span(), "key-env and key-file contradict each other");
-            return None;
-        }
+    let text = reader.text(value)?;
+    let (variable, file) = match place {
+        0 => (text.strip_prefix("env:"), text.strip_prefix("file:")),
+        1 => (Some(text), None),
+        _ => (None, Some(text)),
+    };
+    let place = match (variable, file) {
+        (Some(variable), _) => SecretLocation::Variable(variable.to_owned()),
+        (_, Some(file)) => SecretLocation::File(PathBuf::from(file)),
         (None, None) => {
-            reader.wrong(jwt.span(), "say where the key is: key-env = \"VARIABLE\" or key-file = \"FILE\"");
+            let message = "a key does not stand in a chain file: name a variable, key = \"env:VARIABLE\", or a file, \
+                           key = \"file:PATH\"";
+            reader.wrong(value.span(), message);
             return None;
         }
     };
+    if let (SecretLocation::File(path), SecretLookup::Real) = (&place, reader.environment.secrets) {
+        let path = reader.folder().join(path);
+        // One that is not there is told by whoever reads it.
+        let checked = File::open(&path).map_or(Ok(()), |file| of_few(&file, &path, "a key"));
+        reader.keep(value.span(), checked)?;
+    }
     let secrets = reader.environment.secrets;
     let read = secrets.read_lines(&place, reader.folder());
     let secret = reader.keep(value.span(), read.map_err(|error| causes(&error)))?;
