@@ -41,6 +41,13 @@ pub(crate) fn stalled() {
     LOAD.run(&network, folder.path());
     until("requests that are shed", || tap.said().contains(" shed: the target does not keep up"));
     target.go_on();
+    // What waited goes first: until there is room again, requests are shed as before.
+    let (mut reached, mut looks) = (0, 0);
+    until("what waited to have been sent", || {
+        let now = target.logged().len();
+        looks = if std::mem::replace(&mut reached, now) == now { looks + 1 } else { 0 };
+        now > 0 && looks >= 20
+    });
     curl(&mut network.client("curl"), SERVER, "back", 50);
     let logged = nginx.end();
     until("the target to have caught up", || target.logged().iter().any(|reached| reached.target == "/back/49"));
