@@ -172,11 +172,7 @@ fn filters(
             notes.push("the middleware sees what passes the filters; GoReplay asks it before them".to_owned());
         }
     }
-    let split = words.is_on("split-output");
-    if split && (targets.len() < 2 || records) {
-        mistakes
-            .add("--split-output", "requests are shared among several --output-http only, and not with a recording");
-    }
+    let split = splits(words, targets, records, mistakes);
     let apart = targets.len() > 1 || records || behind;
     let mut chains = Vec::new();
     let mut of_targets = Vec::new();
@@ -211,6 +207,16 @@ fn filters(
     }
     command.extend(flags);
     chains
+}
+
+/// Whether targets share the requests.
+fn splits(words: &Words, targets: &[HttpOutput], records: bool, mistakes: &mut ConfigMistakes) -> bool {
+    let split = words.is_on("split-output");
+    if split && (targets.len() < 2 || records) {
+        mistakes
+            .add("--split-output", "requests are shared among several --output-http only, and not with a recording");
+    }
+    split
 }
 
 /// The name of the chain file of these links: the same links have the same one.

@@ -66,7 +66,7 @@ pub(super) enum Seen {
 
 /// A value that production issued.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct CarriedValue {
     /// Client that it was issued to.
     pub(super) client: IpAddr,
     pub(super) state: EntryState,
@@ -105,7 +105,7 @@ pub(super) fn pause(failures: u32) -> Duration {
 }
 
 /// Bytes that an entry takes.
-pub(super) fn size(key: &ValueKey, entry: Option<&Entry>) -> usize {
+pub(super) fn size(key: &ValueKey, entry: Option<&CarriedValue>) -> usize {
     let known = match entry.map(|entry| &entry.state) {
         Some(EntryState::Known(Known::Value { new, .. })) => new.len(),
         _ => 0,

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::IssuedByRule;
-use super::entry::{Entry, EntryState, Known, Seen, ValueKey, known, pause, size};
+use super::entry::{CarriedValue, EntryState, Known, Seen, ValueKey, known, pause, size};
 use super::exchanges::{MAX_EXCHANGES, OpenExchange, OpenExchanges, values};
 use crate::exchange::ExchangeId;
 use crate::middleware::carry::{Issued, Placed, ResponsePart, coding};
@@ -24,7 +24,7 @@ const MAX_STRANGERS: usize = 1 << 16;
 /// The values of one destination.
 #[derive(Debug)]
 pub(super) struct CarriedValues {
-    known: LruCache<ValueKey, Entry>,
+    known: LruCache<ValueKey, CarriedValue>,
     bytes: usize,
     open: OpenExchanges,
     /// The values that a request was sent with, until it is answered.
@@ -68,7 +68,7 @@ impl CarriedValues {
                 let key = self.slot(ValueKey::issued(rule, of, value), client);
                 if open.part(self.part(rule)).is_none() && self.known.peek(&key).is_none() {
                     let state = EntryState::Pending { from: of, waiting: Vec::new() };
-                    self.put(key, Entry { client, state });
+                    self.put(key, CarriedValue { client, state });
                 }
             }
             for part in ResponsePart::ALL {
@@ -162,7 +162,7 @@ impl CarriedValues {
             rule.counts.learnt += u64::from(is_new);
             rule.counts.reissued += u64::from(is_reissued);
         }
-        self.put(key, Entry { client, state: EntryState::Known(known) });
+        self.put(key, CarriedValue { client, state: EntryState::Known(known) });
     }
 
     /// Takes a pair that is known before the run.
@@ -171,7 +171,7 @@ impl CarriedValues {
         if let Some(rule) = self.rules.get_mut(key.rule) {
             rule.counts.seeded += 1;
         }
-        self.put(key, Entry { client, state: EntryState::Known(Known::Value { new, was_coded }) });
+        self.put(key, CarriedValue { client, state: EntryState::Known(Known::Value { new, was_coded }) });
     }
 
     /// Returns whether a program is to be asked about a value that is not known: not while it is asked, and not for a while
@@ -182,7 +182,7 @@ impl CarriedValues {
             Some(EntryState::NoLogin { failures, again }) if *again <= Instant::now() => *failures,
             Some(_) => return false,
         };
-        self.put(key.clone(), Entry { client, state: EntryState::LoggingIn { failures, waiting: Vec::new() } });
+        self.put(key.clone(), CarriedValue { client, state: EntryState::LoggingIn { failures, waiting: Vec::new() } });
         true
     }
 
@@ -191,7 +191,7 @@ impl CarriedValues {
         let Some(rule) = self.rules.get_mut(key.rule) else { return };
         rule.counts.logins += u64::from(new.is_some());
         rule.counts.failed_logins += u64::from(new.is_none());
-        let Some(Entry { client, state: EntryState::LoggingIn { failures, .. } }) = self.known.peek(key) else {
+        let Some(CarriedValue { client, state: EntryState::LoggingIn { failures, .. } }) = self.known.peek(key) else {
             return;
         };
         let (client, failures) = (*client, failures + 1);
@@ -199,7 +199,7 @@ impl CarriedValues {
             Some(new) => EntryState::Known(Known::Value { new, was_coded }),
             None => EntryState::NoLogin { failures, again: Instant::now() + pause(failures) },
         };
-        self.put(key.clone(), Entry { client, state });
+        self.put(key.clone(), CarriedValue { client, state });
     }
 
     /// Counts what became of values that are made here.
@@ -228,7 +228,8 @@ impl CarriedValues {
                 continue;
             }
             let key = self.found(&ValueKey::issued(rule, of, value), client);
-            let awaited = |entry: &Entry| matches!(&entry.state, EntryState::Pending { from, .. } if *from == of);
+            let awaited =
+                |entry: &CarriedValue| matches!(&entry.state, EntryState::Pending { from, .. } if *from == of);
             if self.known.peek(&key).is_some_and(awaited) {
                 self.known.pop(&key);
                 self.bytes -= size(&key, None);
@@ -239,7 +240,7 @@ impl CarriedValues {
         }
     }
 
-    fn put(&mut self, key: ValueKey, entry: Entry) {
+    fn put(&mut self, key: ValueKey, entry: CarriedValue) {
         self.bytes += size(&key, Some(&entry));
         if let Some((key, old)) = self.known.push(key, entry) {
             self.bytes -= size(&key, Some(&old));

@@ -2,6 +2,7 @@
 //! and recorded.
 
 mod chains;
+mod ending;
 mod external;
 mod lookahead;
 mod next;
@@ -116,23 +117,6 @@ impl Pacer {
         }
     }
 
-    /// Ends what is on its way, and returns what the chain has to say.
-    fn finish(mut self) -> ChainEnd {
-        self.wind_up();
-        if matches!(self.settings.timing, Timing::Live) {
-            self.leave();
-        }
-        self.channels.production_ends.finish();
-        self.notice();
-        let chains = &self.settings.chains;
-        ChainEnd {
-            keys: chains.all.key_share(),
-            remarks: chains.remarks(),
-            unreadable: chains.unreadable(),
-            shortened_gaps: self.settings.timing.shortened_gaps(),
-        }
-    }
-
     fn event(&mut self, event: Event, part: PassTag, due: Option<Instant>) -> Result<(), Stopped> {
         match event {
             Event::Request(request) => self.request(request, due),
@@ -166,21 +150,6 @@ impl Pacer {
     fn closed(&mut self, conn: ConnKey, due: Instant) {
         let dispatchers = self.channels.dispatchers.iter_mut().chain(&mut self.settings.reference.baseline);
         dispatchers.for_each(|dispatcher| dispatcher.closed(conn, due));
-    }
-
-    /// Reports each captured request that was not reached in time, and the responses to others.
-    fn leave(&mut self) {
-        let enough = self.settings.most.is_some_and(|most| self.taken >= most);
-        while let Ok(queued) = self.channels.events.recv() {
-            let told = match queued.event {
-                Event::Request(request) if !enough => self.end(self.note(&request), Outcome::Shed(Shed::Stopped)),
-                Event::Response { of, response } => self.response(of, response, None),
-                _ => Ok(()),
-            };
-            if told.is_err() {
-                break;
-            }
-        }
     }
 
     fn request(&mut self, mut request: Box<Request>, due: Option<Instant>) -> Result<(), Stopped> {
