@@ -8,14 +8,16 @@ mod files;
 #[path = "../src/bin/shadowtap/demo/site.rs"]
 #[allow(dead_code, unused_imports, reason = "staging uses what this does not, and its tests run there")]
 mod site;
+#[path = "support/tcpdump.rs"]
+mod tcpdump;
 #[path = "support/trials.rs"]
 mod trials;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use libtest_mimic::{Arguments, Trial};
@@ -26,6 +28,7 @@ use shadowtap::capture::{self, FileSource};
 use shadowtap::exchange::Event;
 use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::pipeline;
+use tcpdump::{Recording, Running, may_capture};
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -60,34 +63,6 @@ fn trial(name: &str, programs: &[&str], captures: bool, run: fn()) -> Trial {
         lacks.push("the right to capture on lo");
     }
     trials::trial(name, &lacks, run)
-}
-
-/// Whether tcpdump can open the loopback interface: it says so by starting to listen.
-fn may_capture() -> bool {
-    let folder = tempfile::tempdir().unwrap();
-    Recording::start(&folder.path().join("try.pcap"), 9).is_some_and(|recording| {
-        recording.stop();
-        true
-    })
-}
-
-/// A program that ends with its trial, whatever becomes of that.
-struct Running(Child);
-
-impl Running {
-    /// Sends the signal and waits for the end.
-    fn end(&mut self, signal: &str) {
-        Command::new("kill").args([&format!("-{signal}"), &self.0.id().to_string()]).status().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            self.end("TERM");
-        }
-    }
 }
 
 /// nginx on the pages that the demo's capture was recorded from.
@@ -157,46 +132,6 @@ impl Production {
 fn readable(folder: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-/// tcpdump on loopback.
-struct Recording {
-    running: Running,
-    said: BufReader<std::process::ChildStderr>,
-}
-
-impl Recording {
-    /// Starts to record what goes over `port`; `None` where tcpdump may not.
-    fn start(file: &Path, port: u16) -> Option<Self> {
-        let mut child = Command::new("tcpdump")
-            .args(["-i", "lo", "-s", "0", "-B", "65536", "-U", "--immediate-mode", "-Z", "root", "-w"])
-            .arg(file)
-            .arg(format!("tcp port {port}"))
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .ok()?;
-        let mut said = BufReader::new(child.stderr.take()?);
-        let running = Running(child);
-        let mut line = String::new();
-        while said.read_line(&mut line).ok()? > 0 {
-            if line.contains("listening on") {
-                return Some(Self { running, said });
-            }
-            line.clear();
-        }
-        None
-    }
-
-    /// Ends tcpdump once what was under way is on file; returns how many packets it dropped.
-    fn stop(mut self) -> u64 {
-        std::thread::sleep(Duration::from_millis(300));
-        self.running.end("INT");
-        let mut rest = String::new();
-        self.said.read_to_string(&mut rest).unwrap();
-        let dropped = rest.lines().find(|line| line.contains("dropped by kernel")).unwrap_or("0");
-        dropped.split(' ').next().unwrap().parse().unwrap()
-    }
 }
 
 fn shadowtap(arguments: &[&str]) -> (Option<i32>, String) {

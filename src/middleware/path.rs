@@ -32,7 +32,7 @@ impl Filter for ReplacePath {
             return Ok(());
         }
         let Some(new) = self.with.resolved(request, context).replace(&self.regex, path) else { return Ok(()) };
-        let mut target = encoded(new);
+        let mut target = encoded(new, b"?#");
         if let Some(query) = query::query(seen) {
             target.push(b'?');
             target.extend_from_slice(query);
@@ -42,9 +42,10 @@ impl Filter for ReplacePath {
     }
 }
 
-/// One path: it begins with a slash, and what would end it is encoded.
-fn encoded(path: Vec<u8>) -> Vec<u8> {
-    let ends = |byte: &u8| byte.is_ascii_control() || matches!(byte, b' ' | b'?' | b'#');
+/// One path, or with its query: it begins with a slash, and what would end it is encoded: blanks, control characters, and
+/// these.
+pub(super) fn encoded(path: Vec<u8>, ended_by: &[u8]) -> Vec<u8> {
+    let ends = |byte: &u8| byte.is_ascii_control() || *byte == b' ' || ended_by.contains(byte);
     if path.first() == Some(&b'/') && !path.iter().any(ends) {
         return path;
     }

@@ -5,6 +5,7 @@
 
 use regex::bytes::Regex;
 
+use super::path::encoded;
 use super::{Context, Filter, Template};
 use crate::exchange::{Outcome, Request};
 
@@ -28,27 +29,10 @@ impl Filter for ReplaceUrl {
         let Some((regex, with)) = self.rules.iter().find(|(regex, _)| regex.is_match(seen)) else { return Ok(()) };
         let new = with.resolved(request, context).replace(regex, seen);
         if let Some(new) = new {
-            context.set_target(request, &encoded(new));
+            context.set_target(request, &encoded(new, b"#"));
         }
         Ok(())
     }
-}
-
-/// A path and its query: it begins with a slash, and what would end it is encoded.
-fn encoded(url: Vec<u8>) -> Vec<u8> {
-    let ends = |byte: &u8| byte.is_ascii_control() || matches!(byte, b' ' | b'#');
-    let mut out = Vec::with_capacity(url.len() + 1);
-    if url.first() != Some(&b'/') {
-        out.push(b'/');
-    }
-    for byte in url {
-        if ends(&byte) {
-            out.extend(format!("%{byte:02X}").into_bytes());
-        } else {
-            out.push(byte);
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use tokio::sync::{Notify, watch};
 use super::budget::Budget;
 use super::carry::Carry;
 use super::control::Control;
-use super::pacer::timing::Timing;
 use super::passes::KnownSpan;
 use super::progress::Progress;
 use super::protection::{self, ProtectionController};
@@ -97,12 +96,6 @@ impl RunContext {
             stops,
         };
         Ok((context, switches))
-    }
-
-    /// When requests of `run` are due. One thread paces for all targets: what is asked of the first goes for all.
-    pub(super) fn timing(&self, run: &Run) -> Timing {
-        let (pace, max_gap) = run.pace();
-        if self.live { Timing::Live } else { Timing::paced(pace, max_gap, Arc::clone(&self.span)) }
     }
 }
 

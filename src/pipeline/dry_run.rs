@@ -46,7 +46,7 @@ pub fn dry_run(mut run: Run, listen: Duration) -> Result<DryRun, RunError> {
     run.middleware.sample = protection::first_share(&run);
     let wanted = interests(&run);
     run.range.by_client = !run.middleware.carry_rules().is_empty();
-    let mut preview = Preview::new(&run, matches!(run.feed, Feed::Live(_)));
+    let mut preview = Preview::new(&run);
     let Run { feed, capture, range, .. } = run;
     let capture = match feed {
         Feed::Files(origin) => preview.files(origin, &capture, range, wanted)?,
@@ -75,7 +75,7 @@ struct Preview {
 }
 
 impl Preview {
-    fn new(run: &Run, live: bool) -> Self {
+    fn new(run: &Run) -> Self {
         let label = |target: &replay::SendSettings| match &target.name {
             Some(name) => format!("{name} = {}", target.target),
             None => target.target.to_string(),
@@ -85,13 +85,12 @@ impl Preview {
         let names = run.targets.iter().map(label);
         let names = names.chain(baseline.map(|target| format!("baseline {}", target.target))).chain(recorded);
         let span = KnownSpan::default();
-        let (pace, max_gap) = run.pace();
         let mut tally = DryRunTally::new(Arc::clone(&run.patterns), names);
         tally.remarks = remarks(run);
         Self {
             tally,
             chains: RunChains::new(&run.middleware, run.targets.len()),
-            timing: if live { Timing::Live } else { Timing::paced(pace, max_gap, Arc::clone(&span)) },
+            timing: run.timing(&span),
             span,
             epoch: Instant::now(),
             mark: run.mark.clone(),

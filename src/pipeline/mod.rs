@@ -92,7 +92,7 @@ pub fn run(
 ) -> Result<Summary, RunError> {
     let (context, switches) = RunContext::new(&mut run, progress)?;
     let tap = Tap::new(&run.capture, context.bodies)?;
-    let timing = context.timing(&run);
+    let timing = run.timing(&context.span);
 
     // From the report back to the capture: each stage is given the senders of those behind it.
     let (report, facts) = ReportStage::new(&context, &mut run);

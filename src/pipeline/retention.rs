@@ -4,6 +4,7 @@
 //! that finds no room is dropped without waiting: its hash alone then shows whether it differs.
 
 use std::borrow::Cow;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -136,8 +137,12 @@ impl<C> RetainingClient<C> {
 }
 
 /// Returns what `sending` yields; the response's head goes to `take` as soon as it has come, where the rest has not.
-async fn with_head<T>(sending: impl Future<Output = T>, progress: &ResponseProgress, take: impl FnOnce(&Head)) -> T {
-    let (mut sending, mut take) = (std::pin::pin!(sending), Some(take));
+async fn with_head<T>(
+    mut sending: Pin<&mut impl Future<Output = T>>,
+    progress: &ResponseProgress,
+    take: impl FnOnce(&Head),
+) -> T {
+    let mut take = Some(take);
     std::future::poll_fn(|cx| {
         let polled = sending.as_mut().poll(cx);
         if polled.is_pending()
@@ -168,7 +173,8 @@ impl<C: Client> Client for RetainingClient<C> {
         let read = carry.map(|(carry, _)| carry.bytes_read());
         let (id, rules) = (request.id, wanted.carried);
         let wanted = ResponseOptions { kept: most.max(read).or(wanted.kept), ..wanted };
-        let sending = self.client.send(turn, request, wanted, progress);
+        // In one place: it is large, and is moved about with every request otherwise.
+        let sending = pin!(self.client.send(turn, request, wanted, progress));
         let Some((carry, from)) = carry else { return Ok(self.retained(sending.await?)) };
         let mut parts = ResponsePart::ALL.as_slice();
         let answered = with_head(sending, progress, |head| {

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use super::control::Control;
 use super::guard_command::GuardCommand;
 use super::observer::Observer;
+use super::pacer::timing::Timing;
+use super::passes::KnownSpan;
 use super::retention::RetentionRules;
 use crate::capture::{self, Source};
 use crate::compare::CompareRules;
@@ -126,6 +128,16 @@ impl Run {
             compare: CompareRules::default(),
             reference: replay::ReferenceSettings::default(),
             demands: Thresholds::default(),
+        }
+    }
+
+    /// Returns when requests are due, of the part of a file that is replayed. One thread paces for all targets: what is asked
+    /// of the first goes for all.
+    pub(super) fn timing(&self, span: &KnownSpan) -> Timing {
+        let (pace, max_gap) = self.pace();
+        match self.feed {
+            Feed::Live(_) => Timing::Live,
+            Feed::Files(_) => Timing::paced(pace, max_gap, Arc::clone(span)),
         }
     }
 

@@ -2,17 +2,20 @@
 //! against another one with a session store of its own. `.ci/django` installs it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
 
+#[path = "../support/tcpdump.rs"]
+mod tcpdump;
 #[path = "../support/trials.rs"]
 mod trials;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use libtest_mimic::Arguments;
 use serde_json::Value;
+use tcpdump::{Recording, Running, may_capture};
 
 const CARRY: &str = r#"
 [[link]]
@@ -43,8 +46,7 @@ fn main() {
     if lacks.is_empty() && !python(&["-c", "import django"]).status().unwrap().success() {
         lacks.push("Django (.ci/django)");
     }
-    let folder = tempfile::tempdir().unwrap();
-    if lacks.is_empty() && Recording::start(&folder.path().join("try.pcap"), 9).is_none() {
+    if lacks.is_empty() && !may_capture() {
         lacks.push("the right to capture on lo");
     }
     let trials = vec![
@@ -71,24 +73,6 @@ fn script(name: &str) -> String {
     format!("{}/tests/application/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A program that ends with its trial.
-struct Running(Child);
-
-impl Running {
-    fn end(&mut self, signal: &str) {
-        Command::new("kill").args([&format!("-{signal}"), &self.0.id().to_string()]).status().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            self.end("KILL");
-        }
-    }
-}
-
 /// One instance of the application.
 struct Site {
     port: u16,
@@ -104,41 +88,6 @@ impl Site {
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
         Self { port: port.trim().parse().unwrap(), _folder: folder, _running: Running(child) }
-    }
-}
-
-/// tcpdump on loopback.
-struct Recording {
-    running: Running,
-    said: BufReader<ChildStderr>,
-}
-
-impl Recording {
-    /// Starts to record what goes over `port`; `None` where tcpdump may not.
-    fn start(file: &Path, port: u16) -> Option<Self> {
-        let mut command = Command::new("tcpdump");
-        command.args(["-i", "lo", "-s", "0", "-B", "65536", "-U", "--immediate-mode", "-Z", "root", "-w"]);
-        command.arg(file).arg(format!("tcp port {port}")).stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().ok()?;
-        let mut said = BufReader::new(child.stderr.take()?);
-        let running = Running(child);
-        let mut line = String::new();
-        while said.read_line(&mut line).ok()? > 0 {
-            if line.contains("listening on") {
-                return Some(Self { running, said });
-            }
-            line.clear();
-        }
-        None
-    }
-
-    /// Ends tcpdump once what was under way is on file.
-    fn stop(mut self) {
-        std::thread::sleep(Duration::from_millis(300));
-        self.running.end("INT");
-        let mut rest = String::new();
-        self.said.read_to_string(&mut rest).unwrap();
-        assert!(rest.contains("\n0 packets dropped by kernel"), "{rest}");
     }
 }
 
@@ -210,7 +159,7 @@ fn sessions() {
     let production = Site::start("production");
     let recording = Recording::start(&capture, production.port).unwrap();
     users(&production);
-    recording.stop();
+    assert_eq!(recording.stop(), 0, "packets that tcpdump dropped");
     let filters = ["--filters", chain.to_str().unwrap()];
     // Over a pool requests of one session may overtake each other.
     for speed in ["max", "1x"] {

@@ -177,7 +177,7 @@ pub(crate) fn write_summary(output: &Output, mode: FileMode, summary: &Summary) 
 
 /// Writes the report as its name says: a page of HTML, or Markdown.
 pub(crate) fn write_page(output: &Output, mode: FileMode, summary: &Summary) -> anyhow::Result<()> {
-    write_html(output, mode, &page_of(output, summary))
+    write_text(output, mode, &page_of(output, summary))
 }
 
 /// The report as the name of its file says.
@@ -192,11 +192,11 @@ fn ends_with(output: &Output, ending: &str) -> bool {
 
 /// Writes the gates as test cases.
 pub(crate) fn write_junit(output: &Output, mode: FileMode, summary: &Summary) -> anyhow::Result<()> {
-    write_html(output, mode, &junit::report(summary))
+    write_text(output, mode, &junit::report(summary))
 }
 
-/// Writes a page of HTML.
-pub(crate) fn write_html(output: &Output, mode: FileMode, page: &str) -> anyhow::Result<()> {
+/// Writes a report that is ready: a page, Markdown, or test cases.
+pub(crate) fn write_text(output: &Output, mode: FileMode, page: &str) -> anyhow::Result<()> {
     let mut to = if *output == Output::Stdout { html() } else { writer(output, mode)? };
     to.write_all(page.as_bytes())
         .and_then(|()| to.flush())

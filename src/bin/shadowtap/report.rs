@@ -16,7 +16,7 @@ use shadowtap::report::threshold::ThresholdWatch;
 use shadowtap::report::{PartialRun, RunDiff, Summary};
 
 use crate::args::ReportCommand;
-use crate::output::{page_of, print, write_html};
+use crate::output::{page_of, print, write_text};
 use crate::{gates, inspect, terminal};
 
 /// Longest line of results that is looked at, in bytes: the summary at their end has the most, some millions at most.
@@ -97,7 +97,7 @@ impl ReportFile {
         if path.as_os_str() == "-" {
             bail!("--report -: the report in text goes to standard output: give the page a file");
         }
-        write_html(&Output::File(path.clone()), self.mode, &html)
+        write_text(&Output::File(path.clone()), self.mode, &html)
     }
 }
 
