@@ -285,6 +285,8 @@ fn rare() -> Value {
     summary["capture_delay_us"] = serde_json::to_value(LatencySummary::default()).unwrap();
     summary["max_gap"] = json!({ "limit_s": 1.0, "shortened": 1, "left_out_s": 1.0 });
     summary["unread"] = json!(["a file"]);
+    summary["access_log"] = json!({ "format": "", "lines": 1, "requests": 1, "unread": 1, "without_request": 1,
+        "known": ["time"], "unknown": ["host"] });
     for (key, value) in [("clock_steps", json!(1)), ("clock_step_at", json!(1))] {
         summary["frames"][key] = value;
     }
@@ -294,7 +296,9 @@ fn rare() -> Value {
     }
     let known: Summary = serde_json::from_value(summary.clone()).unwrap();
     let known = serde_json::to_value(known).unwrap();
-    for block in ["timeline", "steps", "warnings", "recording", "redaction", "max_gap", "unread", "frames", "tcp"] {
+    for block in
+        ["timeline", "steps", "warnings", "recording", "redaction", "max_gap", "unread", "frames", "tcp", "access_log"]
+    {
         assert_eq!(keys(&known[block]), keys(&summary[block]), "{block}");
     }
     known

@@ -41,6 +41,8 @@ use crate::exchange::Timestamp;
 pub struct Settings {
     /// Capture files, merged by time; `-` is standard input.
     pub files: Vec<PathBuf>,
+    /// Format of files that are access logs, as `--format` takes it (see [`crate::recording::LogFormat`]).
+    pub logs: Option<String>,
     /// A filter in libpcap's language.
     pub bpf: Option<String>,
     /// TCP ports of servers; either end of a connection may have one. Empty: every port.

@@ -89,6 +89,8 @@ pub enum BodyKnowledge {
     Whole,
     /// One of them was captured in part: nothing can be said.
     Damaged,
+    /// An access log does not have production's.
+    NotLogged,
     /// Production's did not end: they are compared as far as it went.
     UpTo(EndlessBodies),
     /// Production's was whole, and the target's did not end.
@@ -187,6 +189,7 @@ fn body(
 ) -> BodyVerdict {
     match bodies {
         BodyKnowledge::Damaged => return BodyVerdict::Unknown(Unknown::Damaged),
+        BodyKnowledge::NotLogged => return BodyVerdict::Unknown(Unknown::NotLogged),
         BodyKnowledge::UpTo(known) => return endless::compare(rules, (production, shadow), known, effort),
         BodyKnowledge::Unfinished => return BodyVerdict::Differs(vec![as_a_whole(production, shadow)]),
         BodyKnowledge::Whole | BodyKnowledge::Unread(_) => {}

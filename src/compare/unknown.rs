@@ -23,11 +23,13 @@ pub enum Unknown {
     Values,
     /// There was no memory to look into them.
     Memory,
+    /// Production's is known from an access log alone.
+    NotLogged,
 }
 
 impl Unknown {
     /// Every reason.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Damaged,
         Self::NotKept,
         Self::QueueFull,
@@ -36,6 +38,7 @@ impl Unknown {
         Self::DecodedSize,
         Self::Values,
         Self::Memory,
+        Self::NotLogged,
     ];
 
     /// Key in machine-readable output.
@@ -50,6 +53,7 @@ impl Unknown {
             Self::DecodedSize => "decoded_size",
             Self::Values => "values",
             Self::Memory => "memory",
+            Self::NotLogged => "not_logged",
         }
     }
 
@@ -65,6 +69,7 @@ impl Unknown {
             Self::DecodedSize => "too long once decoded",
             Self::Values => "too many JSON values",
             Self::Memory => "no memory to compare them",
+            Self::NotLogged => "not in the access log",
         }
     }
 }

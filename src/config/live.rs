@@ -40,6 +40,7 @@ pub(super) fn capture_settings(
     let max_memory = typed.max_memory.as_deref().and_then(|size| mistakes.keep("--max-memory", check::memory(size)));
     capture::Settings {
         files: Vec::new(),
+        logs: None,
         bpf: None,
         ports: settings.ports.clone(),
         tunnels: settings.tunnels.clone(),

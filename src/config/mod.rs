@@ -12,7 +12,7 @@ use crate::capture;
 use crate::files::FileMode;
 use crate::middleware::route::TargetNames;
 use crate::pipeline::Run;
-use crate::recording::Origin;
+use crate::recording::{AccessLogFormat, Origin};
 use crate::report::{RoutePatterns, StatusChoice};
 use crate::{middleware, replay};
 
@@ -304,6 +304,7 @@ fn capture_settings(typed: typed::Capture, mistakes: &mut ConfigMistakes) -> cap
     let max_memory = typed.max_memory.and_then(|typed| mistakes.keep("--max-memory", check::memory(&typed)));
     capture::Settings {
         files: typed.files,
+        logs: typed.format.filter(|format| mistakes.keep("--format", format.parse::<AccessLogFormat>()).is_some()),
         bpf: typed.bpf.filter(|bpf| is_filter(bpf)),
         ports,
         tunnels,

@@ -96,11 +96,13 @@ pub enum Incomplete {
     EndOfCapture,
     /// It begins after missing bytes, and nothing shows that it is not part of the message before it.
     Unproven,
+    /// An access log does not have its body.
+    NotLogged,
 }
 
 impl Incomplete {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 4] = [Self::Gap, Self::Cut, Self::EndOfCapture, Self::Unproven];
+    pub const ALL: [Self; 5] = [Self::Gap, Self::Cut, Self::EndOfCapture, Self::Unproven, Self::NotLogged];
 
     /// Key in machine-readable output.
     #[must_use]
@@ -110,6 +112,7 @@ impl Incomplete {
             Self::Cut => "cut",
             Self::EndOfCapture => "end_of_capture",
             Self::Unproven => "unproven",
+            Self::NotLogged => "not_logged",
         }
     }
 }
@@ -121,6 +124,7 @@ impl fmt::Display for Incomplete {
             Self::Cut => "cut",
             Self::EndOfCapture => "end of capture",
             Self::Unproven => "unproven",
+            Self::NotLogged => "not logged",
         })
     }
 }

@@ -63,6 +63,8 @@ pub enum Damage {
     PairingLost,
     /// It was captured, and thrown away for want of room (live capture only).
     Shed,
+    /// It is known from an access log, which has its status at most.
+    NotLogged,
 }
 
 impl Damage {
@@ -78,6 +80,7 @@ impl Damage {
             Self::Malformed => "malformed",
             Self::PairingLost => "pairing_lost",
             Self::Shed => "shed",
+            Self::NotLogged => "not_logged",
         }
     }
 
@@ -100,6 +103,7 @@ impl fmt::Display for Damage {
             Self::Malformed => "malformed",
             Self::PairingLost => "pairing lost",
             Self::Shed => "shed",
+            Self::NotLogged => "not logged",
         })
     }
 }

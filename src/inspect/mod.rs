@@ -32,8 +32,8 @@ pub struct InspectLedger {
     seen: u64,
     kept: u64,
     malformed: u64,
-    /// In the order gap, cut, end of capture.
-    incomplete: [u64; 4],
+    /// In the order of [`Incomplete::ALL`].
+    incomplete: [u64; Incomplete::ALL.len()],
     statuses: BTreeMap<u16, u64>,
     damaged: BTreeMap<&'static str, u64>,
     latency: LatencyHistogram,
@@ -115,17 +115,11 @@ impl InspectLedger {
     #[must_use]
     pub fn finish(mut self, engine: CaptureStats, started: Started) -> Summary {
         let chosen = self.chosen.take();
-        let [gap, cut, end, unproven] = self.incomplete;
-        let incomplete = [
-            (Incomplete::Gap, gap),
-            (Incomplete::Cut, cut),
-            (Incomplete::EndOfCapture, end),
-            (Incomplete::Unproven, unproven),
-        ];
+        let incomplete = Incomplete::ALL.into_iter().zip(self.incomplete);
         let ended = Ended {
             kept: self.kept,
             malformed: self.malformed,
-            incomplete: incomplete.map(|(why, count)| (why.key().to_owned(), count)).into(),
+            incomplete: incomplete.map(|(why, count)| (why.key().to_owned(), count)).collect(),
             filtered: chosen.as_ref().map(|chosen| chosen.filtered.clone()).unwrap_or_default(),
             sampled_out: chosen.as_ref().map_or(0, |chosen| chosen.sampled_out.requests),
             rate_limited: chosen.as_ref().map_or(0, |chosen| chosen.rate_limited),
@@ -145,6 +139,7 @@ impl InspectLedger {
             sample: chosen.map_or_else(|| everything(self.seen), |chosen| chosen.sample()),
             warnings: engine.warnings,
             unread: engine.unread,
+            access_log: engine.access_log,
             ..blank("inspect", started, RunRequest::default())
         };
         debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");
@@ -160,13 +155,9 @@ impl InspectLedger {
             RequestState::Whole => self.kept += u64::from(decided.is_ok()),
             RequestState::Malformed(_) => self.malformed += 1,
             RequestState::Incomplete(why) => {
-                let [gap, cut, end, unproven] = &mut self.incomplete;
-                *match why {
-                    Incomplete::Gap => gap,
-                    Incomplete::Cut => cut,
-                    Incomplete::EndOfCapture => end,
-                    Incomplete::Unproven => unproven,
-                } += 1;
+                if let Some(count) = self.incomplete.get_mut(why as usize) {
+                    *count += 1;
+                }
             }
         }
         if decided.is_err() {

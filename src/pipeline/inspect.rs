@@ -5,7 +5,7 @@ use crate::capture::{self, Source};
 use crate::exchange::Event;
 use crate::http1::BodyPolicies;
 use crate::recording::{EventSource as _, Origin, RecordingSource};
-use crate::report::CaptureStats;
+use crate::report::{AccessLogSummary, CaptureStats};
 
 /// Reads `source` to its end on this thread and hands every event to `sink`; sends nothing. `sink` returns false to
 /// stop early.
@@ -51,7 +51,14 @@ pub fn inspect_as_it_comes(
 
 /// Returns the statistics known at the end of a recording.
 pub(super) fn read_from(source: &RecordingSource) -> CaptureStats {
-    CaptureStats { warnings: source.warnings(), unread: source.unread(), ..CaptureStats::default() }
+    let access_log = source.logs().map(|read| {
+        let mut summary = AccessLogSummary::default();
+        (summary.format, summary.lines, summary.requests) = (read.format, read.lines, read.requests);
+        (summary.unread, summary.without_request) = (read.unread, read.without_request);
+        (summary.known, summary.unknown) = (read.known, read.unknown);
+        summary
+    });
+    CaptureStats { warnings: source.warnings(), unread: source.unread(), access_log, ..CaptureStats::default() }
 }
 
 fn inspect_frames(

@@ -42,6 +42,12 @@ impl ConnectionIds {
         ExchangeId::new(known.connection, known.exchanges)
     }
 
+    /// The only exchange of a connection that is not known.
+    pub(super) fn lone(&mut self) -> ExchangeId {
+        self.count += 1;
+        ExchangeId::new(ConnectionId(self.count), 1)
+    }
+
     fn known(&mut self, name: &[u8]) -> &mut KnownConnection {
         let key = xxh3_128(name);
         let known = self.known.get(key).copied().unwrap_or_else(|| {

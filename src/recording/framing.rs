@@ -113,6 +113,11 @@ impl RecordFraming {
         self.input.available().get(piece.clone()).unwrap_or_default()
     }
 
+    /// The file's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the limit on a piece's length, in words.
     pub(super) fn limit(&self) -> String {
         format!("{} KiB is the limit, which grows with --max-memory", self.most >> 10)

@@ -44,7 +44,7 @@ const MALFORMED: [Malformed; 11] = [
     Malformed::BadChunk,
     Malformed::HeadTooLarge,
 ];
-const DAMAGE: [Damage; 8] = [
+const DAMAGE: [Damage; 9] = [
     Damage::NoResponse,
     Damage::Gap,
     Damage::Cut,
@@ -53,6 +53,7 @@ const DAMAGE: [Damage; 8] = [
     Damage::Malformed,
     Damage::PairingLost,
     Damage::Shed,
+    Damage::NotLogged,
 ];
 
 /// Keys that are read of a line; the rest follows from them.
@@ -199,7 +200,8 @@ pub(super) fn ended(exchange: &JoinedExchange) -> Timestamp {
     exchange.response.as_ref().map_or(asked, |response| response.last_byte.max(asked))
 }
 
-fn find(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
+/// The end of the line that begins the bytes, and the start of the next one.
+pub(super) fn find(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
     let end = memchr::memchr(b'\n', bytes.get(from..)?)? + from;
     Some((end, end + 1))
 }
@@ -451,6 +453,7 @@ mod tests {
             Damage::Malformed => 5,
             Damage::PairingLost => 6,
             Damage::Shed => 7,
+            Damage::NotLogged => 8,
         };
         assert!(DAMAGE.iter().enumerate().all(|(index, why)| place(*why) == index));
     }

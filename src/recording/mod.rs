@@ -5,11 +5,14 @@
 //! [`RecordingSource`] come the events of such files again. Nothing is captured, sent or reported here, and there is no
 //! clock and no thread: time comes with the events, and with each [`Recorder::tick`].
 //!
+//! Access logs are read, too, as far as they know a request (`access_log`).
+//!
 //! What a format cannot hold is not read back. Neither holds when connections began and ended, nor responses without a
 //! request. `.gor` has no exchange that is damaged and no server's address, and calls every response that has not come
 //! `no response`; JSON lines have no chunk boundaries, extensions and trailers, and of an exchange whose request is
 //! damaged not why its response is missing.
 
+mod access_log;
 mod connection_ids;
 pub(crate) mod exchange_join;
 mod framing;
@@ -24,6 +27,7 @@ mod skipped;
 mod source;
 mod unsupported;
 
+pub use access_log::{AccessLogFormat, AccessLogFormatError, ReadLog};
 pub use exchange_join::{ExchangeJoin, JoinedExchange};
 pub(crate) use gor::GorWriter;
 pub use record::{OutputPath, OutputPathError, RecordError, Recorded, Recorder, Rotation};
@@ -85,6 +89,17 @@ pub enum RecordingReadError {
         /// The file.
         file: String,
     },
+    /// Lines of an access log, without a word on their format.
+    #[error("{file} looks like an access log: say so with --format {format}")]
+    AccessLog {
+        /// The file.
+        file: String,
+        /// The format that its first line has.
+        format: &'static str,
+    },
+    /// A format of access logs that cannot be read.
+    #[error("--format: {0}")]
+    Format(#[from] AccessLogFormatError),
     /// Frames and events cannot be merged: one connection could be in both.
     #[error("{capture} is a capture and {journal} is a recording of requests: read them one after the other")]
     Mixed {
@@ -146,13 +161,17 @@ impl<S: Source + Send + 'static> From<S> for Origin {
 pub fn open(settings: &capture::Settings) -> Result<Origin, Vec<RecordingReadError>> {
     let (mut captures, mut journals, mut errors) = (Pieces::default(), Vec::new(), Vec::new());
     let mut names = [None, None];
+    let logs = match settings.logs.as_deref().map(str::parse::<AccessLogFormat>).transpose() {
+        Ok(logs) => logs,
+        Err(error) => return Err(vec![error.into()]),
+    };
     // Each file has a record in memory.
     let memory = settings.max_memory.0 / 2 / settings.files.len().max(1);
     for file in &settings.files {
         let name = file.display().to_string();
         let opened = OpenedInput::open(file, settings).map_err(RecordingReadError::from);
         let [capture, journal] = &mut names;
-        match opened.and_then(|opened| FormatReader::of(opened, memory)) {
+        match opened.and_then(|opened| FormatReader::of(opened, memory, logs.as_ref())) {
             Ok(OpenedRecording::Journal(reader)) => {
                 journal.get_or_insert(name);
                 journals.push(reader);
@@ -197,7 +216,7 @@ fn events(
     mut errors: Vec<RecordingReadError>,
 ) -> Result<Origin, Vec<RecordingReadError>> {
     let mut source = RecordingSource::of(journals);
-    if !settings.ports.is_empty() && source.has_gor() {
+    if !settings.ports.is_empty() && !source.knows_ports() {
         errors.push(RecordingReadError::NoPorts { journal: journal.clone() });
     }
     if settings.bpf.is_some() {

@@ -6,6 +6,7 @@ use crate::capture::{CaptureError, Halt, MaxMemory, OpenedInput};
 use crate::exchange::{ConnectionId, Event};
 use crate::http1::{BodyPolicies, BodyPolicy};
 
+use super::access_log::{self, AccessLogFormat, LogReader, ReadLog};
 use super::connection_ids::ConnectionIds;
 use super::exchange_join::JoinedExchange;
 use super::gor::{GorReader, RecordPairing, is_gor};
@@ -30,10 +31,14 @@ pub struct RecordingSource {
     read_up: bool,
 }
 
+/// Bytes of a first line that may tell an access log.
+const MAX_GUESSED: usize = 4096;
+
 /// A file of one format.
 pub(super) enum FormatReader {
     Gor(Box<GorReader>),
     Lines(Box<JsonlReader>),
+    Log(Box<LogReader>),
 }
 
 /// Kind of a file that was opened.
@@ -45,11 +50,20 @@ pub(super) enum OpenedRecording {
 
 impl FormatReader {
     /// Looks what is in a file, of which no record may cost more than `memory` bytes.
-    pub(super) fn of(mut opened: OpenedInput, memory: usize) -> Result<OpenedRecording, RecordingReadError> {
+    ///
+    /// With a format of access logs, everything is one that is neither a capture nor `.gor`.
+    pub(super) fn of(
+        mut opened: OpenedInput,
+        memory: usize,
+        logs: Option<&AccessLogFormat>,
+    ) -> Result<OpenedRecording, RecordingReadError> {
         let file = opened.name.clone();
         let failed = |source| CaptureError::Read { file: file.clone(), source };
         if is_gor(&mut opened.input).map_err(failed)? {
             return Ok(OpenedRecording::Journal(Self::Gor(Box::new(GorReader::new(opened, memory)))));
+        }
+        if let Some(format) = logs.filter(|_| !is_capture(opened.input.available())) {
+            return Ok(OpenedRecording::Journal(Self::Log(Box::new(LogReader::new(opened, format.clone())))));
         }
         match kind_of(&mut opened.input).map_err(failed)? {
             RecordingKind::AsLines => {
@@ -58,7 +72,14 @@ impl FormatReader {
             RecordingKind::WithoutMessages => Err(RecordingReadError::WithoutMessages { file: opened.name }),
             RecordingKind::AsResults => Err(RecordingReadError::Results { file: opened.name }),
             RecordingKind::AsSummary => Err(RecordingReadError::Summary { file: opened.name }),
-            RecordingKind::Otherwise => Ok(OpenedRecording::Other(opened)),
+            RecordingKind::Otherwise => {
+                let available = opened.input.available();
+                let line = available.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                match access_log::guess(line.get(..MAX_GUESSED).unwrap_or(line).trim_ascii_end()) {
+                    Some(format) => Err(RecordingReadError::AccessLog { file: opened.name, format }),
+                    None => Ok(OpenedRecording::Other(opened)),
+                }
+            }
         }
     }
 
@@ -66,6 +87,7 @@ impl FormatReader {
         match self {
             Self::Gor(reader) => reader.advance(),
             Self::Lines(reader) => reader.advance(),
+            Self::Log(reader) => reader.advance(),
         }
     }
 
@@ -73,6 +95,7 @@ impl FormatReader {
         match self {
             Self::Gor(reader) => reader.at(),
             Self::Lines(reader) => reader.at(),
+            Self::Log(reader) => reader.at(),
         }
     }
 
@@ -80,6 +103,7 @@ impl FormatReader {
         match self {
             Self::Gor(reader) => reader.warnings(),
             Self::Lines(reader) => reader.warnings(),
+            Self::Log(reader) => reader.warnings(),
         }
     }
 
@@ -87,6 +111,7 @@ impl FormatReader {
         match self {
             Self::Gor(reader) => reader.unread(),
             Self::Lines(reader) => reader.unread(),
+            Self::Log(reader) => reader.unread(),
         }
     }
 
@@ -94,6 +119,7 @@ impl FormatReader {
         match self {
             Self::Gor(reader) => reader.progress(),
             Self::Lines(reader) => reader.progress(),
+            Self::Log(reader) => reader.progress(),
         }
     }
 }
@@ -122,7 +148,7 @@ impl RecordingSource {
     }
 
     fn only(opened: OpenedInput) -> Result<Self, RecordingReadError> {
-        match FormatReader::of(opened, MaxMemory::default().0)? {
+        match FormatReader::of(opened, MaxMemory::default().0, None)? {
             OpenedRecording::Journal(reader) => Ok(Self::of(vec![reader])),
             OpenedRecording::Other(opened) => Err(RecordingReadError::other(opened)),
         }
@@ -147,8 +173,10 @@ impl RecordingSource {
     pub fn set_interests(&mut self, interests: BodyPolicies) {
         self.pairing.set_interests(interests);
         for reader in &mut self.readers {
-            if let FormatReader::Lines(reader) = reader {
-                reader.set_interests(interests);
+            match reader {
+                FormatReader::Gor(_) => {}
+                FormatReader::Lines(reader) => reader.set_interests(interests),
+                FormatReader::Log(reader) => reader.set_interests(interests),
             }
         }
     }
@@ -164,10 +192,22 @@ impl RecordingSource {
         self.ports = ports;
     }
 
-    /// Returns whether any file is `.gor`, which does not hold the server's address.
+    /// Returns whether every file holds the server's address: `.gor` and access logs do not.
     #[must_use]
-    pub(crate) fn has_gor(&self) -> bool {
-        self.readers.iter().any(|reader| matches!(reader, FormatReader::Gor(_)))
+    pub(super) fn knows_ports(&self) -> bool {
+        self.readers.iter().all(|reader| matches!(reader, FormatReader::Lines(_)))
+    }
+
+    /// What was read of access logs; `None` where there are none.
+    #[must_use]
+    pub(crate) fn logs(&self) -> Option<ReadLog> {
+        let mut logs = self.readers.iter().filter_map(|reader| match reader {
+            FormatReader::Log(reader) => Some(reader.summary()),
+            _ => None,
+        });
+        let mut all = logs.next()?;
+        logs.for_each(|other| all.add(&other));
+        Some(all)
     }
 
     /// Reads one more record, from the file whose next one is the earliest.
@@ -202,12 +242,31 @@ impl RecordingSource {
                 }
                 reader.advance();
             }
+            Some(FormatReader::Log(reader)) => {
+                if let Some((mut exchange, connection)) = reader.take() {
+                    exchange.request.id =
+                        if connection.is_empty() { numbers.lone() } else { numbers.exchange(&connection) };
+                    ahead.push(entry(exchange));
+                }
+                reader.advance();
+            }
             None => {
                 pairing.finish(numbers, &mut sink);
                 self.read_up = true;
             }
         }
     }
+}
+
+/// Returns whether a file begins as a capture does: pcap in either order of bytes, or pcapng.
+fn is_capture(begin: &[u8]) -> bool {
+    matches!(
+        begin,
+        [0xa1, 0xb2, 0xc3, 0xd4 | 0xcd | 0x34, ..]
+            | [0xd4 | 0x34 | 0x4d, 0xc3 | 0xcd | 0x3c, 0xb2, 0xa1, ..]
+            | [0xa1, 0xb2, 0x3c, 0x4d, ..]
+            | [0x0a, 0x0d, 0x0d, 0x0a, ..]
+    )
 }
 
 /// A connection of several files is the same where its number and both addresses are.

@@ -39,6 +39,7 @@ pub use render::listing::Listing;
 pub use render::run_diff::RunDiff;
 pub use reporter::snapshot::{Snapshot, SnapshotRequest};
 pub use reporter::{ReportEvent, ReportSettings, Reporter};
+pub use schema::access_log::AccessLogSummary;
 pub use schema::counts::{CountMap, LatencySummary};
 pub use schema::failures::{DesynchronisedSummary, FailureReason};
 pub use schema::gates::{GateResult, GateState};

@@ -6,10 +6,14 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Capture"))]
 pub struct Capture {
-    /// Captures (pcap, pcapng) or recordings (.gor, JSON lines), plain, gzip or zstd. Several are merged by time; - is
+    /// Captures (pcap, pcapng), recordings (.gor, JSON lines) or, with --format, access logs, plain, gzip or zstd. Several are merged by time; - is
     /// standard input
     #[cfg_attr(feature = "cli", arg(required = true, value_name = "FILE"))]
     pub files: Vec<PathBuf>,
+    /// Read the files as access logs of this format: haproxy, nginx, combined, common, json, or a format of your own in
+    /// quotes, as nginx and HAProxy have it. See docs/access-logs.md
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FORMAT"))]
+    pub format: Option<String>,
     /// Server ports, such as 80,8080 [default: every TCP connection]
     #[cfg_attr(feature = "cli", arg(short, long = "port", value_name = "PORTS", allow_hyphen_values = true))]
     pub ports: Vec<String>,

@@ -258,6 +258,7 @@ impl Tap {
                 clock_step_at: self.clock_step.as_ref().map(|step| step.frame),
                 clock_step_in: self.clock_step.as_ref().and_then(|step| step.file.clone()),
             },
+            access_log: None,
             tcp: Tcp {
                 connections: tcp.connections,
                 peak_open: tcp.peak_open,

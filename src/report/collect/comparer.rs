@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::compare::{
     self, BodyKnowledge, CompareRules, ComparedResponse, Effort, EndlessBodies, ResponseDiff, Unknown,
 };
-use crate::exchange::Outcome;
+use crate::exchange::{Damage, Outcome};
 use crate::replay::{ClosedEarly, Delivery, Destination, TargetId, TargetResponse};
 
 use super::inputs::{Production, RequestRecord};
@@ -148,6 +148,7 @@ impl OneRequest<'_> {
         let bodies = match (production.damage, answer.closed) {
             (None, None) => self.whole(),
             (None, Some(_)) if !production.left => BodyKnowledge::Unfinished,
+            (Some(Damage::NotLogged), _) => BodyKnowledge::NotLogged,
             (Some(damage), _) if !damage.is_open() => BodyKnowledge::Damaged,
             (_, closed) => BodyKnowledge::UpTo(EndlessBodies {
                 may_be_short: closed.is_some_and(ClosedEarly::may_be_short),

@@ -11,6 +11,8 @@ impl CaptureStats {
         self.frames.add(&other.frames);
         self.tcp.add(&other.tcp);
         self.streams.add(&other.streams);
+        // A further pass reads the same lines.
+        self.access_log = self.access_log.take().or(other.access_log);
         for trouble in other.warnings {
             if !self.warnings.contains(&trouble) {
                 self.warnings.push(trouble);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::exchange::{Damage, Digest, ExchangeId, Response, Timestamp, digest_of_whole};
 use crate::middleware::context::UnreadableCounts;
 use crate::replay::{ConnNumber, RetainedResponse};
+use crate::report::schema::access_log::AccessLogSummary;
 use crate::report::schema::carry::CarrySummary;
 use crate::report::schema::failures::DesynchronisedSummary;
 use crate::report::schema::middleware::MiddlewareCounts;
@@ -132,6 +133,8 @@ pub struct CaptureStats {
     pub warnings: Vec<String>,
     /// Inputs that could not be read to their end; among the `warnings` too.
     pub unread: Vec<String>,
+    /// What was read of access logs, where requests come from some.
+    pub access_log: Option<AccessLogSummary>,
 }
 
 /// Requests that a live capture shed without room even to report them one by one.

@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::compare::{self, Unknown};
 pub use crate::compare::{Difference, DifferencePart};
 pub use crate::exchange::hex;
-use crate::exchange::{ExchangeId, Head, Outcome, Timestamp, wire_text};
+use crate::exchange::{Damage, ExchangeId, Head, Outcome, Timestamp, wire_text};
 use crate::middleware;
 use crate::replay::{ClosedEarly, Delivery, Reason, RetainedResponse, TargetResponse};
 use crate::report::schema::summary::Summary;
@@ -85,7 +85,7 @@ struct ResultSide {
 pub(crate) fn production_side<'a>(production: &'a Production, host: &'a [u8]) -> compare::ComparedResponse<'a> {
     compare::ComparedResponse {
         status: production.status,
-        head: production.kept.as_deref().and_then(head),
+        head: production.kept.as_deref().filter(|_| production.damage != Some(Damage::NotLogged)).and_then(head),
         body_len: production.body_len,
         body_sha256: production.body_sha256.as_ref(),
         body: production.kept.as_ref().and_then(|kept| kept.body.as_deref()),

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use crate::exchange::{Request, wire_text};
+use crate::exchange::{Damage, Request, RequestState, wire_text};
 use crate::recording::JoinedExchange;
 use crate::recording::jsonl_write::{latency_us, state};
 use crate::report::collect::status::StatusClass;
@@ -78,6 +78,12 @@ impl Listing {
         let down = response.map_or_else(|| "-".to_owned(), |response| bytes(response.body.len));
         write!(after, "{down:>6}  ").ok();
         let state = match state(exchange) {
+            // Of an access log that is all there is.
+            _ if response.is_some_and(|response| response.damage == Some(Damage::NotLogged))
+                && request.state == RequestState::Whole =>
+            {
+                String::new()
+            }
             state if state == "complete" => String::new(),
             state if !self.is_roomy() => format!("  [{}]", brief(&state)),
             state => format!("  [{state}]"),

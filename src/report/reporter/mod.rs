@@ -343,6 +343,7 @@ impl Reporter {
             kinds,
             warnings,
             unread: engine.unread,
+            access_log: engine.access_log,
             results_failed,
             ..blank(self.command, self.started, self.asked)
         };

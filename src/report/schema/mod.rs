@@ -1,5 +1,6 @@
 //! The types of the `--summary` object, as serde writes and reads them: names and units that others rely on.
 
+pub mod access_log;
 pub mod by_route;
 pub mod carry;
 pub mod counts;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::middleware::context::UnreadableCounts;
 use crate::replay::ShortenedGaps;
 
+use super::access_log::AccessLogSummary;
 use super::by_route::RouteSummary;
 use super::counts::{CountMap, LatencySummary, is_zero, sum};
 use super::curves::Curves;
@@ -49,6 +50,9 @@ pub struct Summary {
     /// What it was asked for; `None` in summaries of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<RunRequest>,
+    /// What was read of access logs, where requests come from some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLogSummary>,
     /// Counts of frames.
     pub frames: Frames,
     /// Counts of reassembly.

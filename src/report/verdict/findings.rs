@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::compare::DifferencePart;
+use crate::compare::{DifferencePart, Unknown};
 use crate::replay::GuardState;
 use crate::report::schema::by_route::{RouteSummary, RouteTarget};
 use crate::report::schema::counts::{LatencySummary, sum};
@@ -345,7 +345,10 @@ fn guard(guard: &TargetGuard) -> Option<Finding> {
 
 /// Bodies that were not compared.
 fn unknown(target: &TargetSummary) -> Option<Finding> {
-    let (count, of) = (target.differences.bodies_unknown, target.differences.compared);
+    // What an access log does not have was never to be compared.
+    let not_logged = target.differences.bodies_unknown_reasons.get(Unknown::NotLogged.key()).copied();
+    let count = target.differences.bodies_unknown.saturating_sub(not_logged.unwrap_or_default());
+    let of = target.differences.compared;
     if count == 0 {
         return None;
     }

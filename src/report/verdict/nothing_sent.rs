@@ -22,7 +22,7 @@ impl Summary {
             let outside = self.warnings.iter().find(|words| words.contains("(--from;") || words.contains("(--until;"));
             return Some(match outside {
                 Some(outside) => format!("nothing was sent: no request lies in the part that is replayed; {outside}"),
-                None => format!("nothing was sent: {}", no_request(&self.frames, &self.streams)),
+                None => format!("nothing was sent: {}", self.no_request()),
             });
         }
         let failed: u64 = self.targets.values().map(|target| sum(&target.ended.failed)).sum();
@@ -32,6 +32,14 @@ impl Summary {
         Some(self.nothing_of("sent"))
     }
 
+    /// Says that there was no request, and what there was instead.
+    fn no_request(&self) -> String {
+        match &self.access_log {
+            Some(log) => format!("no line has a request ({}, read as {})", counted(log.lines, "line"), log.format),
+            None => no_request(&self.frames, &self.streams),
+        }
+    }
+
     /// Returns why a recording has no records, in a line; `None` where it has, or where there is none.
     fn nothing_recorded(&self) -> Option<String> {
         let recording = self.recording.as_ref()?;
@@ -39,7 +47,7 @@ impl Summary {
             return None;
         }
         Some(match self.requests.seen {
-            0 => format!("nothing was recorded: {}", no_request(&self.frames, &self.streams)),
+            0 => format!("nothing was recorded: {}", self.no_request()),
             _ => self.nothing_of("recorded"),
         })
     }

@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use crate::exchange::Damage;
 use crate::report::schema::counts::{CountMap, LatencySummary, sum};
 use crate::report::schema::failures::{DesynchronisedSummary, FailureReason};
 use crate::report::schema::steps::StepCause;
@@ -15,6 +16,7 @@ use crate::report::schema::verdict::Verdict;
 use crate::report::units::{bytes, counted, duration, number, percent};
 use crate::sanitize;
 
+mod access_log;
 mod against;
 mod carry;
 mod dry_run;
@@ -57,6 +59,7 @@ const LATE_US: u64 = 100_000;
 pub fn report(summary: &Summary, width: usize, color: bool) -> String {
     let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), color };
     let verdict = summary.verdict.clone().unwrap_or_else(|| Verdict::of(summary));
+    access_log::line(&mut page, summary);
     verdict::verdict(&mut page, summary, &verdict);
     ledger(&mut page, summary, &verdict);
     for url in verdict::worst_first(summary, &verdict) {
@@ -100,6 +103,7 @@ fn asked(page: &mut TextReport, summary: &Summary) {
 #[must_use]
 pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, color: bool) -> String {
     let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), color };
+    access_log::line(&mut page, summary);
     let Requests { seen, ended, .. } = &summary.requests;
     let mut text = counted(*seen, "exchange");
     let filtered = ended.filtered.iter().map(|(rule, count)| {
@@ -109,7 +113,7 @@ pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, color: bool) 
     let others = [
         ("not in the sample", ended.sampled_out),
         ("damaged", ended.malformed + sum(&ended.incomplete)),
-        ("with a damaged response", sum(&summary.production.damaged)),
+        ("with a damaged response", damaged_responses(summary)),
     ];
     for (what, count) in filtered.chain(others.map(|(what, count)| (what.to_owned(), count))) {
         if count > 0 {
@@ -123,6 +127,12 @@ pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, color: bool) 
     capture(&mut page, summary);
     warnings(&mut page, summary);
     page.out
+}
+
+/// Responses that were captured in part. What an access log does not have was never to be captured.
+fn damaged_responses(summary: &Summary) -> u64 {
+    let damaged = summary.production.damaged.iter().filter(|(why, _)| *why != Damage::NotLogged.key());
+    damaged.map(|(_, count)| count).sum()
 }
 
 /// Severity of a piece of text.

@@ -33,7 +33,8 @@ pub(super) fn verdict(page: &mut TextReport, summary: &Summary, verdict: &Verdic
         if at == 0 {
             page.out.push('\n');
         }
-        page.paragraph(&answered(&summary.name_and_url(url), target, &summary.requests), Severity::Plain);
+        let text = answered(&summary.name_and_url(url), target, &summary.requests, summary.access_log.is_some());
+        page.paragraph(&text, Severity::Plain);
     }
 }
 
@@ -53,7 +54,7 @@ const fn tone(severity: verdict::Severity) -> Severity {
 }
 
 /// How much was sent to a target that answered, and how much of it was compared.
-fn answered(name: &str, target: &TargetSummary, requests: &Requests) -> String {
+fn answered(name: &str, target: &TargetSummary, requests: &Requests, is_logged: bool) -> String {
     let failed = sum(&target.ended.failed);
     let verb = if requests.seen == 1 { "request was" } else { "requests were" };
     let mut text = format!("{} of {} {verb} sent to {name}", number(target.ended.sent), number(requests.seen));
@@ -64,6 +65,11 @@ fn answered(name: &str, target: &TargetSummary, requests: &Requests) -> String {
     let of = counted(differences.compared, "response");
     let how = match (differences.status, differences.headers, differences.body) {
         _ if differences.compared == 0 => "no response could be compared with production's".to_owned(),
+        (0, 0, 0) if is_logged => format!("{of} compared by status alone, none differs"),
+        (status, ..) if is_logged => {
+            let verb = if status == 1 { "response differs" } else { "responses differ" };
+            format!("{} {verb} in status, of {} compared by status alone", number(status), number(differences.compared))
+        }
         (0, 0, 0) => format!("{of} compared, none differs in status or body"),
         (status, headers, body) => {
             let verb = if status == 1 { "response differs" } else { "responses differ" };
@@ -77,7 +83,8 @@ fn answered(name: &str, target: &TargetSummary, requests: &Requests) -> String {
         }
     };
     write!(text, "; {how}").ok();
-    if differences.bodies_unknown > 0 {
+    // The first line has said of them what there is to say.
+    if differences.bodies_unknown > 0 && !is_logged {
         let (bodies, noun) =
             (differences.bodies_unknown, if differences.bodies_unknown == 1 { "body" } else { "bodies" });
         let why = reasons(&differences.bodies_unknown_reasons);
