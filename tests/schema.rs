@@ -285,6 +285,8 @@ fn rare() -> Value {
     summary["capture_delay_us"] = serde_json::to_value(LatencySummary::default()).unwrap();
     summary["max_gap"] = json!({ "limit_s": 1.0, "shortened": 1, "left_out_s": 1.0 });
     summary["unread"] = json!(["a file"]);
+    summary["spoe"] = json!({ "connections": 1, "health_checks": 1, "acknowledged": 1, "shed": 1, "requests": 1, "cut": 1,
+        "responses": 1, "orphans": 1, "without_id": 1, "unread": 1, "malformed": 1 });
     summary["access_log"] = json!({ "format": "", "lines": 1, "requests": 1, "unread": 1, "without_request": 1,
         "known": ["time"], "unknown": ["host"] });
     for (key, value) in [("clock_steps", json!(1)), ("clock_step_at", json!(1))] {
@@ -296,9 +298,19 @@ fn rare() -> Value {
     }
     let known: Summary = serde_json::from_value(summary.clone()).unwrap();
     let known = serde_json::to_value(known).unwrap();
-    for block in
-        ["timeline", "steps", "warnings", "recording", "redaction", "max_gap", "unread", "frames", "tcp", "access_log"]
-    {
+    for block in [
+        "timeline",
+        "steps",
+        "warnings",
+        "recording",
+        "redaction",
+        "max_gap",
+        "unread",
+        "frames",
+        "tcp",
+        "access_log",
+        "spoe",
+    ] {
         assert_eq!(keys(&known[block]), keys(&summary[block]), "{block}");
     }
     known

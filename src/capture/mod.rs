@@ -16,6 +16,7 @@ mod pcap_file;
 mod pcapng;
 pub mod privileges;
 mod records;
+pub mod spoe;
 mod tunnel;
 
 use std::path::{Path, PathBuf};

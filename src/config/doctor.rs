@@ -33,6 +33,9 @@ pub struct DoctorConfig {
 pub fn doctor(typed: &typed::Doctor) -> Result<DoctorConfig, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     let ports = check::ports(&typed.live.ports, &mut mistakes);
+    if typed.live.spoe.is_some() {
+        mistakes.add("--spoe", "doctor looks at interfaces; HAProxy is looked at with shadow --spoe ... --dry-run");
+    }
     let seconds = |flag, typed: &Option<String>, mistakes: &mut ConfigMistakes| {
         typed.as_deref().and_then(|typed| mistakes.keep(flag, check::long_time(typed)))
     };

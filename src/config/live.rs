@@ -3,9 +3,12 @@
 use std::ops::RangeInclusive;
 
 use crate::capture::interfaces::{self, ANY};
-use crate::capture::live::{self, Live, LiveError};
+use crate::capture::live::{self, CaptureScope, Live, LiveError};
 use crate::capture::privileges::{self, User};
+use crate::capture::spoe::{SpoeAddress, SpoeListener};
 use crate::capture::{self, BpfFilter, Direction, LocalEnds};
+use crate::pipeline::Feed;
+use crate::recording::Recorder;
 
 use super::check;
 use super::mistakes::ConfigMistakes;
@@ -15,6 +18,90 @@ use super::{is_filter, typed};
 const BUFFER: RangeInclusive<usize> = (2 << 20)..=(1 << 30);
 /// Bytes of a frame: all headers at least, and what a block holds.
 const SNAPLEN: RangeInclusive<usize> = 256..=live::DEFAULT_SNAPLEN;
+
+/// What a live run is fed with, opened.
+pub(super) enum LiveFeed {
+    Interfaces(Box<Live>),
+    Haproxy(SpoeListener),
+}
+
+impl LiveFeed {
+    /// The interfaces that are captured on.
+    pub(super) fn interfaces(&self) -> &[String] {
+        match self {
+            Self::Interfaces(source) => source.interfaces(),
+            Self::Haproxy(_) => &[],
+        }
+    }
+
+    /// Where is captured, for the first line of a run.
+    pub(super) fn describe(&self, local: &LocalEnds) -> String {
+        match self {
+            Self::Interfaces(source) => describe(source, local),
+            Self::Haproxy(listener) => format!("what HAProxy tells at {} (SPOE)", listener.address()),
+        }
+    }
+
+    /// What is listened to, for advice where nothing comes of it.
+    pub(super) fn scope(&self, settings: &live::LiveSettings) -> Option<CaptureScope> {
+        match self {
+            Self::Interfaces(source) => {
+                Some(CaptureScope::new(source.interfaces(), settings.bpf.as_deref(), &settings.ports))
+            }
+            Self::Haproxy(_) => None,
+        }
+    }
+
+    pub(super) fn into_feed(self) -> Feed {
+        match self {
+            Self::Interfaces(source) => Feed::Live(source),
+            Self::Haproxy(listener) => Feed::Spoe(listener),
+        }
+    }
+}
+
+/// Opens the interfaces, or listens for HAProxy, unless there is a mistake already.
+pub(super) fn feed(
+    typed: &typed::Live,
+    settings: &live::LiveSettings,
+    recorder: Option<&Recorder>,
+    mistakes: &mut ConfigMistakes,
+    warnings: &mut Vec<String>,
+) -> Option<LiveFeed> {
+    let Some(address) = typed.spoe.as_deref() else {
+        return open(settings, mistakes).map(Box::new).map(LiveFeed::Interfaces);
+    };
+    for flag in of_frames(typed) {
+        mistakes.add(format!("--spoe and {flag}"), "contradict each other: from HAProxy come requests, no frames");
+    }
+    if recorder.is_some_and(|recorder| recorder.target().format().takes_frames()) {
+        mistakes.add("--spoe and --output", "from HAProxy come requests, no frames: record to .gor or .jsonl");
+    }
+    let address = mistakes.keep("--spoe", address.parse::<SpoeAddress>())?;
+    if address.is_open() {
+        warnings.push(format!("--spoe {address}: whoever reaches that address can have requests sent to the targets"));
+    }
+    if !mistakes.is_empty() {
+        return None;
+    }
+    mistakes.keep("--spoe", SpoeListener::bind(address)).map(LiveFeed::Haproxy)
+}
+
+/// The flags that are given and are about frames.
+fn of_frames(typed: &typed::Live) -> impl Iterator<Item = &'static str> {
+    let given = [
+        (!typed.interfaces.is_empty(), "--interface"),
+        (typed.wait_interface, "--wait-interface"),
+        (!typed.ports.is_empty(), "--port"),
+        (typed.bpf.is_some(), "--bpf"),
+        (!typed.tunnels.is_empty(), "--tunnel"),
+        (typed.direction.is_some(), "--direction"),
+        (typed.buffer.is_some(), "--buffer"),
+        (typed.snaplen.is_some(), "--snaplen"),
+        (typed.no_promiscuous, "--no-promiscuous"),
+    ];
+    given.into_iter().filter(|(is_given, _)| *is_given).map(|(_, flag)| flag)
+}
 
 /// Opens the interfaces, unless there is a mistake already.
 pub(super) fn open(settings: &live::LiveSettings, mistakes: &mut ConfigMistakes) -> Option<Live> {

@@ -4,17 +4,18 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use crate::capture::interfaces;
-use crate::capture::live::{CaptureScope, Live};
+use crate::capture::live::CaptureScope;
 use crate::capture::privileges::User;
 use crate::compare::CompareRules;
 use crate::middleware::route::TargetNames;
 use crate::middleware::{self, LoopHeader};
-use crate::pipeline::{Feed, Run};
+use crate::pipeline::Run;
 use crate::recording::{OutputPath, Recorder, Rotation};
 use crate::replay::{self, ConnectTo, ReferenceSettings};
 use crate::report::threshold::Thresholds;
 use crate::serve::control::SocketLocation;
 
+use super::live::LiveFeed;
 use super::mistakes::ConfigMistakes;
 use super::monitoring::{self, Monitoring};
 use super::protection::{self, ProtectionSettings};
@@ -45,7 +46,7 @@ pub struct LiveConfig {
     /// What is captured, in words for the first line.
     pub capturing: String,
     /// What is listened to, for advice where nothing comes of it.
-    pub scope: CaptureScope,
+    pub scope: Option<CaptureScope>,
 }
 
 /// Checks what `shadowtap shadow` was asked for; the interfaces are opened last, where there is no mistake.
@@ -151,14 +152,13 @@ fn finish(
     let Monitoring { server, quiet } = monitoring::monitoring(monitoring, &mut mistakes);
     let (most, duration) = limits(running, &mut mistakes);
     let mark = mark(running.mark.as_deref(), &mut mistakes).map(|mark| mark.of_run(&middleware.run.id));
-    let source = live::open(&settings, &mut mistakes);
-    let captured = source.as_ref().map(Live::interfaces).unwrap_or_default();
+    let source = live::feed(typed, &settings, recorder.as_ref(), &mut mistakes, &mut warnings);
+    let captured = source.as_ref().map(LiveFeed::interfaces).unwrap_or_default();
     let everybody: Vec<_> = targets.iter().chain(&reference.baseline).cloned().collect();
     let own = own_traffic(&everybody, &settings.ports, captured, mark.as_ref());
     warnings.extend(mistakes.keep("--to", own).flatten());
     let (Some(source), Some(user), true) = (source, user, mistakes.is_empty()) else { return Err(mistakes) };
-    let scope = CaptureScope::new(source.interfaces(), settings.bpf.as_deref(), &settings.ports);
-    let opened = LiveConfig { user, capturing: live::describe(&source, &capture.local), scope };
+    let opened = LiveConfig { user, capturing: source.describe(&capture.local), scope: source.scope(&settings) };
     // A recording is counted, and little more is asked of it.
     let is_looked_at = outputs.report.is_some() || outputs.results.is_some() || server.is_some();
     let run = Run {
@@ -178,7 +178,7 @@ fn finish(
         compare,
         reference,
         demands,
-        ..Run::new(Feed::Live(Box::new(source)))
+        ..Run::new(source.into_feed())
     };
     let control = protection::control(running.control.control.as_deref(), true);
     Ok(RunConfig { run, live: Some(opened), control, outputs, quiet, duration, warnings })

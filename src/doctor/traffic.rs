@@ -96,7 +96,7 @@ pub fn listen(run: Run, time: Duration) -> Result<Heard, RunError> {
     let counts = Arc::new(FrameCounts::default());
     let feed = match run.feed {
         Feed::Live(inner) => Feed::Live(Box::new(CountingSource { inner, counts: Arc::clone(&counts) })),
-        files @ Feed::Files(_) => files,
+        other @ (Feed::Files(_) | Feed::Spoe(_)) => other,
     };
     let run = pipeline::dry_run(Run { feed, ..run }, time)?;
     let load = |count: &AtomicU64| count.load(Ordering::Relaxed);

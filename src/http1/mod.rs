@@ -14,6 +14,7 @@ mod methods;
 pub(crate) mod one_shot;
 mod pairing;
 mod plain_head;
+pub(crate) mod spoe;
 mod stream;
 mod strict_response;
 

@@ -140,6 +140,7 @@ impl InspectLedger {
             warnings: engine.warnings,
             unread: engine.unread,
             access_log: engine.access_log,
+            spoe: engine.spoe,
             ..blank("inspect", started, RunRequest::default())
         };
         debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");

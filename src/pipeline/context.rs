@@ -79,7 +79,7 @@ impl RunContext {
         let carry = Carry::new(run.middleware.carry_rules(), carry_names(run), runtime.handle().clone());
         let context = Self {
             started,
-            live: matches!(run.feed, Feed::Live(_)),
+            live: matches!(run.feed, Feed::Live(_) | Feed::Spoe(_)),
             bodies: interests(run),
             retention: sends.then(|| RetentionRules::new(&run.compare, memory.compared)).flatten(),
             carry: carry.map(Arc::new),

@@ -13,12 +13,15 @@ use super::inspect::inspect;
 use super::pacer::{RunChains, Timing, unfit};
 use super::passes::{KnownSpan, PassMapper, PassTag};
 use super::protection;
+use super::reader::spoe_stats;
 use super::reference_traffic::changes_nothing;
 use super::run::{Feed, Run, RunError, interests};
 use super::tap::Tap;
+use crate::capture::spoe::{self, SpoeListener};
 use crate::capture::{self, Halt, Polled, Source};
 use crate::exchange::{Event, Outcome, Request, Timestamp};
 use crate::http1::BodyPolicies;
+use crate::http1::spoe::SpoeExchanges;
 use crate::middleware::LoopHeader;
 use crate::middleware::allow_deny::WRITES;
 use crate::middleware::route::ROUTE;
@@ -51,6 +54,7 @@ pub fn dry_run(mut run: Run, listen: Duration) -> Result<DryRun, RunError> {
     let capture = match feed {
         Feed::Files(origin) => preview.files(origin, &capture, range, wanted)?,
         Feed::Live(source) => preview.live(source, Tap::new(&capture, wanted)?, &capture.halt, listen),
+        Feed::Spoe(listener) => preview.spoe(listener, &capture, wanted, listen).map_err(RunError::Start)?,
     };
     Ok(DryRun { tally: preview.finish(), capture })
 }
@@ -153,6 +157,31 @@ impl Preview {
             }
         }
         tap.engine(&*source)
+    }
+
+    /// Listens to HAProxy for a while, or until the run is halted.
+    fn spoe(
+        &mut self,
+        listener: SpoeListener,
+        capture: &capture::Settings,
+        wanted: BodyPolicies,
+        listen: Duration,
+    ) -> std::io::Result<CaptureStats> {
+        let begun = Instant::now();
+        let (from, agent) = spoe::start(listener, capture.halt.clone(), capture.max_memory.0 / 16)?;
+        let mut exchanges = SpoeExchanges::new(wanted);
+        while begun.elapsed() < listen && !capture.halt.is_set() && !self.has_enough() {
+            match from.next(Duration::from_millis(20)) {
+                Ok(Some(notice)) => exchanges.take(&notice, &mut |event| self.event(event, PassTag::default())),
+                Ok(None) => {}
+                Err(_) => break,
+            }
+        }
+        capture.halt.set();
+        let stats = spoe_stats(&from, &exchanges);
+        drop(from);
+        agent.join().map_err(|_| std::io::Error::other("the thread that answers HAProxy ended early"))?;
+        Ok(stats)
     }
 
     fn has_enough(&self) -> bool {

@@ -128,7 +128,7 @@ pub fn run(
     let reopen = run.reopen.clone();
     let (pacing, shared_pacer) = pacer.divide();
     let events = EventOutput { queue: events, pacer: shared_pacer };
-    let capture = CaptureStage::new(&context, run, tap, events, facts, recording.frames, connections_wanted);
+    let capture = CaptureStage::new(&context, run, tap, events, facts, recording.frames, connections_wanted)?;
 
     let capture = capture.start()?;
     let pacing = threads::spawn("pacing", move || pacing.run())?;

@@ -16,6 +16,7 @@ use super::observer::Observer;
 use super::pacer::timing::Timing;
 use super::passes::KnownSpan;
 use super::retention::RetentionRules;
+use crate::capture::spoe::SpoeListener;
 use crate::capture::{self, Source};
 use crate::compare::CompareRules;
 use crate::http1::{BodyPolicies, BodyPolicy};
@@ -33,6 +34,8 @@ pub enum Feed {
     Files(Origin),
     /// The wire: what is not taken in time is shed.
     Live(Box<dyn Source + Send>),
+    /// HAProxy, which tells of its requests: what is not taken in time is shed.
+    Spoe(SpoeListener),
 }
 
 impl From<Origin> for Feed {
@@ -136,7 +139,7 @@ impl Run {
     pub(super) fn timing(&self, span: &KnownSpan) -> Timing {
         let (pace, max_gap) = self.pace();
         match self.feed {
-            Feed::Live(_) => Timing::Live,
+            Feed::Live(_) | Feed::Spoe(_) => Timing::Live,
             Feed::Files(_) => Timing::paced(pace, max_gap, Arc::clone(span)),
         }
     }

@@ -46,6 +46,7 @@ pub use schema::gates::{GateResult, GateState};
 pub use schema::middleware::MiddlewareCounts;
 pub use schema::recording::RecordingSummary;
 pub use schema::reference::{Baseline, SelfChecks};
+pub use schema::spoe::SpoeSummary;
 pub use schema::steps::{RampStep, StepCause};
 pub use schema::summary::{
     Ended, FileFrame, Frames, MaxGap, ProductionSide, RampEnd, Requests, SampleSummary, Streams, Summary, Tcp,

@@ -76,7 +76,7 @@ fn findings(config: DoctorConfig, quiet: bool) -> anyhow::Result<Vec<Finding>> {
             let _stop = Stop::listen(&config.run.capture.halt, HangUp::End)?;
             let heard = doctor::listen(config.run, time)?;
             rate = heard.rate();
-            findings.extend(doctor::traffic(&heard, &live.scope, everywhere));
+            findings.extend(live.scope.map(|scope| doctor::traffic(&heard, &scope, everywhere)).unwrap_or_default());
         }
     }
     findings.extend(doctor::sides(&ports));

@@ -55,7 +55,7 @@ fn run_live(mut config: RunConfig, kind: ProgressKind, first: &str, flags: &Live
     let mut live = config.live.take();
     let stays = live.as_mut().map(|live| stay_where_needed(live, &mut config)).transpose()?.unwrap_or_default();
     let socket = live.as_ref().map(|live| drop_privileges(live, stays, &config)).transpose()?.flatten();
-    let scope = live.map(|live| live.scope);
+    let scope = live.and_then(|live| live.scope);
     startup::announce(first, &mut config);
     output::check(&config.outputs)?;
     if let Some(recorder) = &mut config.run.recorder {

@@ -38,6 +38,10 @@ pub struct Live {
     /// ports]
     #[cfg_attr(feature = "cli", arg(short, long = "interface", value_name = "NAMES"))]
     pub interfaces: Vec<String>,
+    /// Take requests from HAProxy instead: listen for its SPOE at this address, such as 127.0.0.1:9100, or at the path of
+    /// a Unix socket. See docs/haproxy.md
+    #[cfg_attr(feature = "cli", arg(long, value_name = "ADDRESS"))]
+    pub spoe: Option<String>,
     /// Wait for interfaces: at the start until they are there and up, and later where none is left. Without it such a run
     /// ends with exit code 2
     #[cfg_attr(feature = "cli", arg(long))]

@@ -28,7 +28,7 @@ const GATHERED: usize = 32;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Age of a frame from which the capture is late, and leaves it to the pacing thread to pass on what it finds: more than a
 /// block of frames takes to come, and far less than the ring of the kernel holds.
-const LATE: Duration = Duration::from_millis(25);
+pub(super) const LATE: Duration = Duration::from_millis(25);
 
 /// Follows a live source until that ends, by its halt or because it is gone; never waits for those behind.
 pub(in crate::pipeline) struct LiveReader {
@@ -104,11 +104,11 @@ impl LiveReader {
 /// Only requests are shed for want of room. Events that follow a request that was sent on wait here instead, without
 /// their bodies: so whoever took a request always learns how it ended. That is bounded by the exchanges and connections
 /// in progress.
-struct LiveOutbox<'a> {
+pub(super) struct LiveOutbox<'a> {
     channels: &'a ReaderChannels,
     pacer: Option<SharedPacer>,
     /// True while what is captured is not passed on in time.
-    is_late: bool,
+    pub(super) is_late: bool,
     connections_wanted: bool,
     /// Events that are handed on at the next pause.
     gathered: Vec<Event>,
@@ -119,20 +119,20 @@ struct LiveOutbox<'a> {
 }
 
 impl<'a> LiveOutbox<'a> {
-    fn new(channels: &'a ReaderChannels, pacer: Option<SharedPacer>, connections_wanted: bool) -> Self {
+    pub(super) fn new(channels: &'a ReaderChannels, pacer: Option<SharedPacer>, connections_wanted: bool) -> Self {
         let (is_late, gathered, waiting, shed, unheard) = Default::default();
         Self { channels, pacer, is_late, connections_wanted, gathered, waiting, shed, unheard }
     }
 
     /// Takes an event that is handed on at the next pause.
-    fn gather(&mut self, event: Event) {
+    pub(super) fn gather(&mut self, event: Event) {
         self.gathered.push(event);
         if self.gathered.len() >= GATHERED {
             self.hand_on_gathered();
         }
     }
 
-    fn hand_on_gathered(&mut self) {
+    pub(super) fn hand_on_gathered(&mut self) {
         if self.gathered.is_empty() {
             return;
         }
@@ -211,7 +211,7 @@ impl<'a> LiveOutbox<'a> {
     }
 
     /// Hands on what waits, as far as there is room.
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         while let Some(event) = self.waiting.pop_front() {
             if let Some(refused) = self.try_send(event) {
                 self.waiting.push_front(refused);
@@ -221,7 +221,7 @@ impl<'a> LiveOutbox<'a> {
     }
 
     /// Hands on the rest: at the end there is time to wait.
-    fn finish(self) -> UnreportedSheds {
+    pub(super) fn finish(self) -> UnreportedSheds {
         for event in self.waiting {
             if !self.channels.wait(event, PassTag::default(), u64::MAX) {
                 break;

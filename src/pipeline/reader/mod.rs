@@ -5,6 +5,7 @@
 
 mod files;
 mod live;
+mod spoe;
 
 use std::sync::Arc;
 use std::thread;
@@ -29,11 +30,14 @@ use crate::replay::ReplayRange;
 use crate::report::{CaptureStats, ReportEvent, UnreportedSheds};
 use files::{FileInputs, FileReader};
 use live::LiveReader;
+use spoe::SpoeReader;
+pub(super) use spoe::stats as spoe_stats;
 
 /// The capture thread before it starts.
 pub(super) enum CaptureStage {
     Files(FileReader),
     Live(LiveReader),
+    Spoe(SpoeReader),
 }
 
 impl CaptureStage {
@@ -46,7 +50,7 @@ impl CaptureStage {
         facts: mpsc::Sender<ReportEvent>,
         frames: Option<FrameSender>,
         connections_wanted: bool,
-    ) -> Self {
+    ) -> Result<Self, RunError> {
         let EventOutput { queue, pacer } = events;
         let channels = ReaderChannels {
             events: queue,
@@ -57,7 +61,7 @@ impl CaptureStage {
             observer: run.observer,
             secrets: run.middleware.secret_names(),
         };
-        match run.feed {
+        Ok(match run.feed {
             Feed::Files(origin) => {
                 let (wanted, span) = (context.bodies, Arc::clone(&context.span));
                 let by_client = !run.middleware.carry_rules().is_empty();
@@ -66,7 +70,13 @@ impl CaptureStage {
                 Self::Files(FileReader { origin, tap, files, channels })
             }
             Feed::Live(source) => Self::Live(LiveReader { source, tap, channels, pacer, frames, connections_wanted }),
-        }
+            Feed::Spoe(listener) => {
+                let (halt, most, wanted) = (run.capture.halt, context.memory.events, context.bodies);
+                return SpoeReader::start(listener, halt, most, wanted, (channels, pacer))
+                    .map(Self::Spoe)
+                    .map_err(RunError::Start);
+            }
+        })
     }
 
     /// Starts the thread.
@@ -74,6 +84,7 @@ impl CaptureStage {
         spawn("capture", move || match self {
             Self::Files(reader) => (reader.run(), UnreportedSheds::default()),
             Self::Live(reader) => reader.run(),
+            Self::Spoe(reader) => reader.run(),
         })
     }
 }

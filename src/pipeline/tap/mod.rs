@@ -259,6 +259,7 @@ impl Tap {
                 clock_step_in: self.clock_step.as_ref().and_then(|step| step.file.clone()),
             },
             access_log: None,
+            spoe: None,
             tcp: Tcp {
                 connections: tcp.connections,
                 peak_open: tcp.peak_open,

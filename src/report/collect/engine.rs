@@ -12,6 +12,7 @@ impl CaptureStats {
         self.tcp.add(&other.tcp);
         self.streams.add(&other.streams);
         // A further pass reads the same lines.
+        self.spoe = self.spoe.take().or(other.spoe);
         self.access_log = self.access_log.take().or(other.access_log);
         for trouble in other.warnings {
             if !self.warnings.contains(&trouble) {

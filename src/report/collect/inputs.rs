@@ -13,6 +13,7 @@ use crate::report::schema::carry::CarrySummary;
 use crate::report::schema::failures::DesynchronisedSummary;
 use crate::report::schema::middleware::MiddlewareCounts;
 use crate::report::schema::request::RunRequest;
+use crate::report::schema::spoe::SpoeSummary;
 use crate::report::schema::summary::{Frames, MaxGap, RampEnd, SCHEMA, Streams, Summary, Tcp};
 use crate::report::schema::target;
 
@@ -135,6 +136,8 @@ pub struct CaptureStats {
     pub unread: Vec<String>,
     /// What was read of access logs, where requests come from some.
     pub access_log: Option<AccessLogSummary>,
+    /// What HAProxy told, where it is the source.
+    pub spoe: Option<SpoeSummary>,
 }
 
 /// Requests that a live capture shed without room even to report them one by one.

@@ -344,6 +344,7 @@ impl Reporter {
             warnings,
             unread: engine.unread,
             access_log: engine.access_log,
+            spoe: engine.spoe,
             results_failed,
             ..blank(self.command, self.started, self.asked)
         };

@@ -13,6 +13,7 @@ pub mod noise;
 pub mod recording;
 pub mod reference;
 pub mod request;
+pub mod spoe;
 pub mod steps;
 pub mod summary;
 pub mod target;

@@ -22,6 +22,7 @@ use super::noise::{FieldRow, NoiseRow, UnlearntNoise};
 use super::recording::{DISK, RecordingSummary};
 use super::reference::{Baseline, SelfChecks};
 use super::request::RunRequest;
+use super::spoe::SpoeSummary;
 use super::steps::RampStep;
 use super::target::TargetSummary;
 use super::timeline::Timeline;
@@ -53,6 +54,9 @@ pub struct Summary {
     /// What was read of access logs, where requests come from some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_log: Option<AccessLogSummary>,
+    /// What HAProxy told of its requests, where it is the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoe: Option<SpoeSummary>,
     /// Counts of frames.
     pub frames: Frames,
     /// Counts of reassembly.

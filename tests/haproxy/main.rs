@@ -1,0 +1,375 @@
+//! shadowtap as the agent of a real HAProxy, with the shipped messages: what HAProxy's own log has is what was sent.
+//!
+//! One HAProxy plays all roles, on ports of loopback: the frontend that is shadowed, the application behind it, and the
+//! target. It writes its log to a file, and loses none of it.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
+
+#[path = "../support/trials.rs"]
+mod trials;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use data_encoding::HEXUPPER;
+use libtest_mimic::{Arguments, Trial};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use trials::{missing, trial};
+
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/haproxy");
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let trial = |name: &str, programs: &[&str], run: fn()| -> Trial { trial(name, &missing(programs), run) };
+    let trials = vec![
+        trial("the shipped configuration is one that HAProxy takes", &["haproxy"], shipped),
+        trial("20,000 requests in HAProxy's log are 20,000 requests at the target", &["haproxy"], none_missing),
+        trial(
+            "HTTP/1.1, HTTP/2 and TLS frontends, long bodies and chunks arrive whole",
+            &["haproxy", "curl"],
+            frontends,
+        ),
+        trial(
+            "a body that does not fit is counted as cut and not sent, and an abort is nothing",
+            &["haproxy"],
+            cut_and_aborted,
+        ),
+        trial("shadowtap that is stopped costs no more than the time-out, and never an error", &["haproxy"], stopped),
+        trial("what HAProxy tells over a socket is recorded", &["haproxy"], recorded),
+    ];
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// A process that ends with its owner.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.signal("CONT");
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+impl Running {
+    fn signal(&self, name: &str) {
+        Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status().unwrap();
+    }
+}
+
+#[track_caller]
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..3000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("waited too long for {what}");
+}
+
+/// Ports that are free now.
+fn ports<const N: usize>() -> [u16; N] {
+    let all = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    all.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// HAProxy with its frontend, application and target, and shadowtap beside it.
+struct Rig {
+    folder: tempfile::TempDir,
+    www: u16,
+    http2: u16,
+    tls: u16,
+    shadow: Option<Running>,
+    _haproxy: Running,
+}
+
+impl Rig {
+    /// Starts both; shadowtap listens at `spoe`, or at a port, and is given these arguments.
+    fn start(socket: bool, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let [www, http2, tls, app, target, spoe] = ports();
+        let path = folder.path().join("spoe.sock");
+        let (listen, connect) = if socket {
+            (format!("unix:{}", path.display()), format!("unix@{}", path.display()))
+        } else {
+            (format!("127.0.0.1:{spoe}"), format!("127.0.0.1:{spoe}"))
+        };
+        let to = format!("http://127.0.0.1:{target}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
+        if arguments.first() == Some(&"record") {
+            command.args(arguments);
+        } else {
+            command.args(["shadow", "--to", &to, "--allow-writes", "--guard", "off"]).args(arguments);
+        }
+        let shadow = command
+            .args(["--spoe", &listen, "--control", "off", "--summary", "summary.json"])
+            .env_remove("SHADOWTAP_LOG")
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(File::create(folder.path().join("report")).unwrap())
+            .stderr(File::create(folder.path().join("errors")).unwrap())
+            .spawn()
+            .unwrap();
+        let shadow = Running(shadow);
+        until("shadowtap to listen", || {
+            if socket { path.exists() } else { TcpStream::connect(("127.0.0.1", spoe)).is_ok() }
+        });
+        let haproxy = haproxy(folder.path(), [www, http2, tls, app, target], &connect);
+        until("HAProxy to listen", || TcpStream::connect(("127.0.0.1", www)).is_ok());
+        // The socket is there before it is listened on with its last rights.
+        let rig = Self { folder, www, http2, tls, shadow: Some(shadow), _haproxy: haproxy };
+        until("HAProxy to find its agent", || {
+            rig.get("/warm");
+            rig.log("target").iter().any(|line| line.contains("/warm")) || arguments.first() == Some(&"record")
+        });
+        rig
+    }
+
+    /// The lines of HAProxy's log that one of its frontends wrote, without their first word.
+    fn log(&self, frontend: &str) -> Vec<String> {
+        let text = fs::read_to_string(self.folder.path().join("haproxy.log")).unwrap_or_default();
+        text.lines().filter_map(|line| line.strip_prefix(&format!("{frontend} "))).map(str::to_owned).collect()
+    }
+
+    /// Asks over a connection of its own; returns the status.
+    fn get(&self, target: &str) -> u16 {
+        let mut client = Client::new(self.www);
+        client.ask(&format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n"), &[])
+    }
+
+    /// Ends shadowtap, and returns its summary and its report.
+    fn end(&mut self) -> (Value, String) {
+        let mut shadow = self.shadow.take().unwrap();
+        shadow.signal("INT");
+        until("shadowtap to end", || shadow.0.try_wait().unwrap().is_some());
+        let read = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        let summary = serde_json::from_str(&read("summary.json")).unwrap_or_else(|_| panic!("{}", read("errors")));
+        let report = read("report") + &read("errors");
+        (summary, report.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// Starts HAProxy with the shipped messages.
+fn haproxy(folder: &Path, [www, http2, tls, app, target]: [u16; 5], spoe: &str) -> Running {
+    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(folder.join("site.pem"), key.cert.pem() + &key.signing_key.serialize_pem()).unwrap();
+    let messages = fs::read_to_string(format!("{SHIPPED}/spoe-shadowtap.conf")).unwrap();
+    let messages =
+        messages.replace("    timeout    hello", "    option     set-total-time total\n    timeout    hello");
+    fs::write(folder.join("spoe.conf"), messages).unwrap();
+    let shipped = fs::read_to_string(format!("{SHIPPED}/haproxy.cfg")).unwrap();
+    let binds = format!(
+        "bind 127.0.0.1:{www}\n    bind 127.0.0.1:{http2} proto h2\n    bind 127.0.0.1:{tls} ssl crt {}/site.pem alpn h2,http/1.1\n    \
+         log stdout format raw local0\n    log-format \"www %HM %HU %ST %[var(txn.shadowtap.total)]\"",
+        folder.display()
+    );
+    let config = shipped
+        .replace("global\n", "global\n    nbthread 1\n    stats timeout 1s\n")
+        .replace("bind :8080                                              # CHANGE", &binds)
+        .replace("/etc/haproxy/spoe-shadowtap.conf", &folder.join("spoe.conf").display().to_string())
+        .replace("127.0.0.1:8081", &format!("127.0.0.1:{app}"))
+        .replace("127.0.0.1:9100 check inter 1s", &format!("{spoe} check inter 200ms"));
+    let more = format!(
+        "\nfrontend application\n    bind 127.0.0.1:{app}\n    http-request return status 200 content-type text/plain string \"hello\"\n\
+         \nfrontend target\n    bind 127.0.0.1:{target}\n    option http-buffer-request\n    log stdout format raw local0\n    \
+         http-request set-var(txn.sum) req.body,sha2(256),hex\n    \
+         log-format \"target %HM %HU %[var(txn.sum)]\"\n    \
+         http-request return status 200 content-type text/plain string \"hello\"\n"
+    );
+    fs::write(folder.join("haproxy.cfg"), config + &more).unwrap();
+    let log = File::create(folder.join("haproxy.log")).unwrap();
+    let errors = File::create(folder.join("haproxy.errors")).unwrap();
+    let mut command = Command::new(program());
+    let command =
+        command.args(["-db", "-f"]).arg(folder.join("haproxy.cfg")).stdin(Stdio::null()).stdout(log).stderr(errors);
+    Running(command.spawn().unwrap())
+}
+
+/// HAProxy is where only root's PATH looks.
+fn program() -> PathBuf {
+    ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|path| path.exists())
+        .unwrap_or("haproxy".into())
+}
+
+/// A connection that is kept alive.
+struct Client {
+    lines: BufReader<TcpStream>,
+    to: TcpStream,
+}
+
+impl Client {
+    fn new(port: u16) -> Self {
+        let to = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        Self { lines: BufReader::new(to.try_clone().unwrap()), to }
+    }
+
+    /// Sends a request and reads the response to its end; returns the status.
+    fn ask(&mut self, head: &str, body: &[u8]) -> u16 {
+        self.to.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        let (mut status, mut length) = (0, 0);
+        loop {
+            let mut line = String::new();
+            self.lines.read_line(&mut line).unwrap();
+            if let Some(rest) = line.strip_prefix("HTTP/1.1 ") {
+                status = rest.split(' ').next().unwrap().trim().parse().unwrap();
+            }
+            if let Some(rest) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = rest.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        self.lines.read_exact(&mut vec![0; length]).unwrap();
+        status
+    }
+}
+
+/// How often each line occurs, by its first two words: method and target.
+fn counts(lines: &[String]) -> BTreeMap<String, usize> {
+    let mut all = BTreeMap::new();
+    for line in lines {
+        *all.entry(line.split(' ').take(2).collect::<Vec<_>>().join(" ")).or_default() += 1;
+    }
+    all
+}
+
+fn shipped() {
+    let config = fs::read_to_string(format!("{SHIPPED}/haproxy.cfg")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("haproxy.cfg");
+    fs::write(&file, config.replace("/etc/haproxy/", &format!("{SHIPPED}/"))).unwrap();
+    let output = Command::new(program()).args(["-c", "-f"]).arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn none_missing() {
+    let mut rig = Rig::start(false, &[]);
+    let www = rig.www;
+    thread::scope(|scope| {
+        for client in 0..4 {
+            scope.spawn(move || {
+                for part in 0..10 {
+                    let mut connection = Client::new(www);
+                    for n in 0..500 {
+                        let head =
+                            format!("GET /n/{client}/{part}/{n} HTTP/1.1\r\nHost: h\r\nUser-Agent: test\r\n\r\n");
+                        assert_eq!(connection.ask(&head, &[]), 200);
+                    }
+                }
+            });
+        }
+    });
+    until("all to be logged", || rig.log("www").len() >= 20_000);
+    until("all to be sent", || rig.log("target").iter().filter(|line| line.contains("/n/")).count() >= 20_000);
+    let (summary, report) = rig.end();
+    let only = |lines: Vec<String>| counts(&lines.into_iter().filter(|line| line.contains("/n/")).collect::<Vec<_>>());
+    let (logged, sent) = (only(rig.log("www")), only(rig.log("target")));
+    assert!(logged.len() == 20_000 && logged == sent, "{} logged, {} sent", logged.len(), sent.len());
+    let spoe = &summary["spoe"];
+    assert_eq!(
+        (&spoe["shed"], &spoe["cut"], &spoe["orphans"], &spoe["unread"]),
+        (&0.into(), &0.into(), &0.into(), &0.into()),
+        "{summary}"
+    );
+    assert_eq!(spoe["requests"], summary["requests"]["seen"]);
+    assert_eq!(spoe["responses"], spoe["requests"], "{report}");
+    let target = summary["targets"].as_object().unwrap().values().next().unwrap();
+    assert_eq!(target["differences"]["compared"], spoe["requests"]);
+    assert_eq!(target["differences"]["status"], 0, "{report}");
+    assert!(report.contains("From HAProxy (SPOE). Order and case of header names are HAProxy's"), "{report}");
+}
+
+fn frontends() {
+    let mut rig = Rig::start(false, &[]);
+    let body: Vec<u8> = (0..60_000u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    fs::write(rig.folder.path().join("body"), &body).unwrap();
+    let sum = HEXUPPER.encode(&Sha256::digest(&body));
+    let data = format!("@{}", rig.folder.path().join("body").display());
+    let posts = |url: &str, more: &[&str]| {
+        let output = Command::new("curl").args(["-sS", "-k", "--data-binary", &data, url]).args(more).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "hello", "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let (www, http2, tls) = (rig.www, rig.http2, rig.tls);
+    posts(&format!("http://127.0.0.1:{www}/one?a=b"), &["--http1.1"]);
+    posts(&format!("http://127.0.0.1:{www}/chunks"), &["--http1.1", "-H", "Transfer-Encoding: chunked"]);
+    posts(&format!("http://127.0.0.1:{http2}/two"), &["--http2-prior-knowledge"]);
+    posts(&format!("https://127.0.0.1:{tls}/tls1"), &["--http1.1"]);
+    posts(&format!("https://127.0.0.1:{tls}/tls2"), &["--http2"]);
+    let found = |target: &str| rig.log("target").iter().any(|line| *line == format!("POST {target} {sum}"));
+    for target in ["/one?a=b", "/chunks", "/two", "/tls1", "/tls2"] {
+        until(target, || found(target));
+    }
+    let (summary, report) = rig.end();
+    assert_eq!(summary["spoe"]["cut"], 0, "{report}");
+}
+
+fn cut_and_aborted() {
+    let mut rig = Rig::start(false, &[]);
+    let body = vec![b'x'; 200_000];
+    let head = |target: &str| format!("POST {target} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+    assert_eq!(Client::new(rig.www).ask(&head("/long"), &body), 200);
+    let mut aborted = Client::new(rig.www);
+    aborted.to.write_all(&[head("/aborted").as_bytes(), &body[..1000]].concat()).unwrap();
+    drop(aborted);
+    assert_eq!(rig.get("/last"), 200);
+    until("the last to be sent", || rig.log("target").iter().any(|line| line.contains("/last")));
+    let (summary, report) = rig.end();
+    assert_eq!(summary["spoe"]["cut"], 1, "{report}");
+    assert_eq!(summary["requests"]["ended"]["incomplete"]["cut"], 1);
+    assert!(
+        report.contains("came cut, and are not sent (the first: POST /long, ") && report.contains("tune.bufsize"),
+        "{report}"
+    );
+    assert!(!rig.log("target").iter().any(|line| line.contains("/long") || line.contains("/aborted")));
+}
+
+fn stopped() {
+    let mut rig = Rig::start(false, &[]);
+    rig.shadow.as_ref().unwrap().signal("STOP");
+    let mut client = Client::new(rig.www);
+    for n in 0..100 {
+        assert_eq!(client.ask(&format!("GET /stopped/{n} HTTP/1.1\r\nHost: h\r\n\r\n"), &[]), 200);
+    }
+    rig.shadow.as_ref().unwrap().signal("CONT");
+    until("all to be logged", || rig.log("www").iter().filter(|line| line.contains("/stopped/")).count() == 100);
+    // What HAProxy itself says that it waited, of request and response together, in milliseconds.
+    let waited = |line: &String| line.split(' ').nth(3)?.parse::<u64>().ok();
+    let mut waits: Vec<u64> =
+        rig.log("www").iter().filter(|line| line.contains("/stopped/")).filter_map(waited).collect();
+    waits.sort_unstable();
+    assert!(!waits.is_empty(), "{:?}", rig.log("www").last());
+    // Twice the time-out, and what HAProxy's clock of milliseconds adds to each.
+    assert!(waits[waits.len() / 2] <= 15, "{waits:?}");
+    until("HAProxy to come back", || {
+        rig.get("/back");
+        rig.log("target").iter().any(|line| line.contains("/back"))
+    });
+    rig.end();
+}
+
+fn recorded() {
+    let mut rig = Rig::start(true, &["record", "-o", "x.gor"]);
+    until("HAProxy to find its agent", || {
+        rig.get("/recorded?x=y");
+        fs::read(rig.folder.path().join("x.gor"))
+            .is_ok_and(|gor| String::from_utf8_lossy(&gor).contains("GET /recorded?x=y HTTP/1.1"))
+    });
+    let (summary, report) = rig.end();
+    assert_eq!(summary["recording"]["requests"], summary["requests"]["seen"], "{report}");
+    let gor = fs::read_to_string(rig.folder.path().join("x.gor")).unwrap();
+    assert!(gor.contains("HTTP/1.1 200 ") && gor.contains("hello"), "{gor}");
+}
