@@ -90,6 +90,10 @@ pub(crate) struct ReportCommand {
     /// Compare with this earlier run: its results or its summary
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
+    /// Say what HAProxy would have done with a target as its server, such as 'error-limit 10, on-error mark-down, rise 2,
+    /// fall 3, inter 2s, p99>800ms/10s'. See docs/haproxy.md
+    #[arg(long, value_name = "RULE")]
+    pub(crate) observe: Option<String>,
     /// Write the report as one page of HTML to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) report: Option<PathBuf>,

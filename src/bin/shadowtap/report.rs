@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use shadowtap::bounded;
 use shadowtap::config::{self, Output, typed};
 use shadowtap::files::FileMode;
+use shadowtap::report::collect::observe::{ObserveRule, ObserveRun};
 use shadowtap::report::collect::results::{ResultsEnd, TakenBackLines};
 use shadowtap::report::render::{html, text};
 use shadowtap::report::threshold::ThresholdWatch;
@@ -30,6 +31,7 @@ pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
         bail!("--routes: a run has its routes from when it ran: give it to replay or shadow");
     }
     let asks = demanded(&args, lines, &mut summary)?;
+    let observed = observed(&args, lines)?;
     let page = ReportFile::new(args.report.clone(), mode, [Some(&args.file), args.against.as_ref()])?;
     let width = terminal::or_default(terminal::width_of_stdout());
     let color = terminal::color_on_stdout();
@@ -43,6 +45,10 @@ pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
     };
     page.write(html)?;
     print(&text).context("cannot write the report")?;
+    if let Some(run) = observed {
+        let rule = run.rule().to_owned();
+        print(&text::observed(&rule, &run.finish(), width, color)).context("cannot write the report")?;
+    }
     // What was demanded of the run itself had its say then.
     Ok(if asks { gates::ending(&summary, false) } else { ExitCode::SUCCESS })
 }
@@ -53,7 +59,12 @@ const NEITHER: &str = "is neither the results nor the summary of a run (--result
 /// A capture or a recording has no run to report on.
 fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
     let judges = !args.gates.fail_if.is_empty();
-    let asked = [("--against", args.against.is_some()), ("--report", args.report.is_some()), ("--fail-if", judges)];
+    let asked = [
+        ("--against", args.against.is_some()),
+        ("--report", args.report.is_some()),
+        ("--observe", args.observe.is_some()),
+        ("--fail-if", judges),
+    ];
     for (flag, given) in asked {
         if given {
             bail!("{flag}: {} {NEITHER}", args.file.display());
@@ -163,6 +174,26 @@ fn demanded(args: &ReportCommand, lines: bool, summary: &mut Summary) -> anyhow:
     }
     summary.gates = watch.judge(summary);
     Ok(true)
+}
+
+/// Plays through what HAProxy would have done, where that was asked for.
+fn observed(args: &ReportCommand, lines: bool) -> anyhow::Result<Option<ObserveRun>> {
+    let Some(typed) = &args.observe else { return Ok(None) };
+    let rule: ObserveRule = typed.parse().map_err(|why: String| anyhow::anyhow!("--observe: {why}"))?;
+    if !lines {
+        bail!(
+            "--observe: it is played through over the results of a run (--results), and {} is its summary",
+            args.file.display()
+        );
+    }
+    let cannot = || format!("cannot read {}", args.file.display());
+    let mut run = ObserveRun::new(rule, taken_back(&args.file)?);
+    let mut lines = BufReader::new(File::open(&args.file).with_context(cannot)?);
+    let mut line = Vec::new();
+    while read_line(&mut lines, &mut line).with_context(cannot)? > 0 {
+        run.line(&line);
+    }
+    Ok(Some(run))
 }
 
 /// The summary at the end of a file of results, or what its lines add up to where the run that wrote it was killed; `None`

@@ -157,6 +157,15 @@ impl LatencyHistogram {
     }
 }
 
+impl LatencyHistogram {
+    /// The value below which so many percent lie; 0 where nothing was recorded.
+    #[must_use]
+    pub(crate) fn at_percentile(&self, percentile: f64) -> u64 {
+        let left = self.left();
+        left.counts.as_ref().map_or(0, |counts| counts.value_at_percentile(percentile).clamp(left.min, left.max))
+    }
+}
+
 /// A duration in whole microseconds, rounded down.
 #[must_use]
 pub fn micros(duration: Duration) -> u64 {

@@ -17,6 +17,7 @@ pub mod ledger;
 pub(crate) mod live_routes;
 pub(crate) mod middleware;
 pub mod noise;
+pub mod observe;
 pub mod partial;
 pub mod patterns;
 pub(crate) mod reasons;

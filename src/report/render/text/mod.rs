@@ -24,6 +24,7 @@ mod forecast;
 mod gates;
 mod matrix;
 mod noise;
+mod observe;
 mod recording;
 mod routes;
 mod steps;
@@ -34,6 +35,7 @@ mod verdict;
 pub use against::against;
 pub use dry_run::{dry_run, passed};
 pub use forecast::forecast;
+pub use observe::observed;
 pub use routes::routes;
 
 /// Narrowest page that is laid out: narrower terminals wrap by themselves.
