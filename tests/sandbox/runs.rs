@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -36,21 +37,30 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// The port of a stack that answers everything alike, for as long as this process runs.
 fn stack() -> u16 {
+    counting_stack().0
+}
+
+/// The same, with how many requests it answered.
+fn counting_stack() -> (u16, Arc<AtomicUsize>) {
+    let answered = Arc::<AtomicUsize>::default();
+    let counts = Arc::clone(&answered);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
+            let counts = Arc::clone(&counts);
             std::thread::spawn(move || {
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines();
                 for _ in lines.map_while(Result::ok).filter(String::is_empty) {
                     if stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").is_err() {
                         return;
                     }
+                    counts.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
     });
-    port
+    (port, answered)
 }
 
 /// A program at work; it ends with its trial.
@@ -103,6 +113,12 @@ impl Run {
         tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("status")).ok()).collect()
     }
 
+    /// Asks it to end once something was answered: a run that sent nothing has another exit code.
+    fn interrupt(&self, answered: &AtomicUsize) {
+        until("an answer", || (answered.load(Ordering::Relaxed) > 0).then_some(()));
+        self.signal("INT");
+    }
+
     /// Waits until it has all its threads.
     fn at_work(&self) -> Vec<String> {
         until("threads that send", || Some(self.statuses()).filter(|all| all.iter().any(|one| one.contains("sending"))))
@@ -138,7 +154,8 @@ fn of_targets(summary: &Value, pointer: &str) -> u64 {
 const ENDLESS: [&str; 4] = ["--loop", "100000", "--rate", "200/s"];
 
 pub(crate) fn limited() {
-    let run = Run::replay(&format!("http://127.0.0.1:{}", stack()), &ENDLESS);
+    let (port, answered) = counting_stack();
+    let run = Run::replay(&format!("http://127.0.0.1:{port}"), &ENDLESS);
     assert_eq!(run.lines.last().unwrap(), "sandbox: limits files (Landlock) and system calls (seccomp)");
     for status in run.at_work() {
         assert_eq!((field(&status, "Seccomp:"), field(&status, "NoNewPrivs:")), ("2", "1"), "{status}");
@@ -150,13 +167,14 @@ pub(crate) fn limited() {
             assert_eq!(field(&status, set), "0000000000000000", "{status}");
         }
     }
-    run.signal("INT");
+    run.interrupt(&answered);
     let (code, summary) = run.end();
     assert_eq!(code, Some(0), "{summary}");
 }
 
 pub(crate) fn left_out() {
-    let run = Run::replay(&format!("http://127.0.0.1:{}", stack()), &[&ENDLESS[..], &["--no-sandbox"]].concat());
+    let (port, answered) = counting_stack();
+    let run = Run::replay(&format!("http://127.0.0.1:{port}"), &[&ENDLESS[..], &["--no-sandbox"]].concat());
     assert_eq!(run.lines.last().unwrap(), "sandbox: none (--no-sandbox)");
     let own = fs::read_to_string("/proc/self/status").unwrap();
     for status in run.at_work() {
@@ -164,7 +182,7 @@ pub(crate) fn left_out() {
             assert_eq!(field(&status, unchanged), field(&own, unchanged), "{status}");
         }
     }
-    run.signal("INT");
+    run.interrupt(&answered);
     assert_eq!(run.end().0, Some(0));
 }
 
