@@ -50,7 +50,7 @@ const PORT_80: Asked<'static> = Asked { typed: None, ports: &[80], tunnels: &[] 
 /// Checks which of `cases` pass on a link of this type.
 #[track_caller]
 fn check(asked: Asked<'_>, link: LinkType, cases: &[(&str, Layer, bool)]) {
-    let expression = expression(asked.typed, asked.ports, asked.tunnels, link);
+    let expression = expression(asked.typed, asked.ports, asked.tunnels, link, None);
     let mut filter = BpfFilter::new(&expression).unwrap();
     for (name, layer, passes) in cases {
         let wire_len = u32::try_from(layer.bytes.len()).unwrap();
@@ -263,7 +263,7 @@ fn a_hundred_ports_are_no_more_than_the_kernel_takes() {
     /// Instructions that Linux takes (`BPF_MAXINSNS`).
     const MOST: usize = 4096;
     let ports: Vec<u16> = (8000..8100).collect();
-    let expression = expression(None, &ports, &Tunnel::ALL, LinkType::ETHERNET);
+    let expression = expression(None, &ports, &Tunnel::ALL, LinkType::ETHERNET, None);
     let program = pcap::Capture::dead(pcap::Linktype(1)).unwrap().compile(&expression, true).unwrap();
     assert!(program.get_instructions().len() <= MOST, "{}", program.get_instructions().len());
 }

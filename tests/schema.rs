@@ -293,6 +293,7 @@ fn rare() -> Value {
         summary["frames"][key] = value;
     }
     summary["frames"]["clock_step_in"] = json!({ "file": "", "frame": 1 });
+    summary["sample"]["kernel"] = json!(0.5);
     for key in ["unplaced_bytes", "unplaced_requests", "bad_checksums"] {
         summary["tcp"][key] = json!(1);
     }
@@ -308,6 +309,7 @@ fn rare() -> Value {
         "unread",
         "frames",
         "tcp",
+        "sample",
         "access_log",
         "spoe",
     ] {

@@ -287,6 +287,12 @@ pub trait Source {
         Dropped::default()
     }
 
+    /// Returns the largest share of connections that the kernel let through so far, from 0 to 1; `None` where all were let
+    /// through, at any time.
+    fn kernel_share(&self) -> Option<f64> {
+        None
+    }
+
     /// Returns the fraction of the source that was read, from 0 to 1; `None` where that is unknown (standard input).
     fn progress(&self) -> Option<f64> {
         None

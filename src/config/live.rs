@@ -2,11 +2,13 @@
 
 use std::ops::RangeInclusive;
 
+use crate::capture::Source as _;
 use crate::capture::interfaces::{self, ANY};
 use crate::capture::live::{self, CaptureScope, Live, LiveError};
 use crate::capture::privileges::{self, User};
 use crate::capture::spoe::{SpoeAddress, SpoeListener};
 use crate::capture::{self, BpfFilter, Direction, LocalEnds};
+use crate::middleware::Share;
 use crate::pipeline::Feed;
 use crate::recording::Recorder;
 
@@ -152,7 +154,11 @@ fn local(typed: &typed::Live, settings: &live::LiveSettings, mistakes: &mut Conf
 pub(super) fn describe(source: &Live, local: &LocalEnds) -> String {
     let several = source.interfaces().len() > 1 || source.interfaces().iter().any(|name| name == ANY);
     let once = several.then(|| "a connection that is seen in several places counts once".to_owned());
-    let parts: Vec<String> = [Some(source.describe()), once, taken(local)].into_iter().flatten().collect();
+    let sampled = source.kernel_share().map(|share| {
+        let share = Share(share);
+        format!("the kernel lets {share} of the connections through, and only these are counted")
+    });
+    let parts: Vec<String> = [Some(source.describe()), once, taken(local), sampled].into_iter().flatten().collect();
     parts.join("; ")
 }
 
@@ -204,6 +210,7 @@ pub(super) fn settings(
         snaplen: snaplen.unwrap_or(live::DEFAULT_SNAPLEN),
         promiscuous: !typed.no_promiscuous,
         in_blocks: false,
+        sample: None,
         wait_interface: typed.wait_interface,
         halt: capture::Halt::default(),
     }

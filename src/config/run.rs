@@ -4,13 +4,14 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use crate::capture::interfaces;
-use crate::capture::live::CaptureScope;
+use crate::capture::live::{CaptureScope, KernelSample};
 use crate::capture::privileges::User;
 use crate::compare::CompareRules;
 use crate::middleware::route::TargetNames;
-use crate::middleware::{self, LoopHeader};
-use crate::pipeline::Run;
+use crate::middleware::{self, LoopHeader, SampleKey};
+use crate::pipeline::{Control, Run};
 use crate::recording::{OutputPath, Recorder, Rotation};
+use crate::replay::ramp::RampPlan;
 use crate::replay::{self, ConnectTo, ReferenceSettings};
 use crate::report::threshold::Thresholds;
 use crate::serve::control::SocketLocation;
@@ -152,6 +153,12 @@ fn finish(
     let Monitoring { server, quiet } = monitoring::monitoring(monitoring, &mut mistakes);
     let (most, duration) = limits(running, &mut mistakes);
     let mark = mark(running.mark.as_deref(), &mut mistakes).map(|mark| mark.of_run(&middleware.run.id));
+    let control = Control::default();
+    if samples_in_kernel(&middleware, recorder.as_ref()) {
+        let first = protection.ramp.as_ref().map_or(middleware.sample, RampPlan::first);
+        control.dial().set(first);
+        settings.sample = Some(KernelSample::new(middleware.seed, control.dial().bits()));
+    }
     let source = live::feed(typed, &settings, recorder.as_ref(), &mut mistakes, &mut warnings);
     let captured = source.as_ref().map(LiveFeed::interfaces).unwrap_or_default();
     let everybody: Vec<_> = targets.iter().chain(&reference.baseline).cloned().collect();
@@ -178,10 +185,17 @@ fn finish(
         compare,
         reference,
         demands,
+        control,
         ..Run::new(source.into_feed())
     };
     let control = protection::control(running.control.control.as_deref(), true);
     Ok(RunConfig { run, live: Some(opened), control, outputs, quiet, duration, warnings })
+}
+
+/// Whether the kernel may leave out the connections that the flags' sample leaves out. A recording of frames has them all.
+fn samples_in_kernel(middleware: &middleware::ChainSettings, recorder: Option<&Recorder>) -> bool {
+    let takes_frames = recorder.is_some_and(|recorder| recorder.target().format().takes_frames());
+    middleware.sample_by == SampleKey::Connection && !takes_frames
 }
 
 /// Checks that a recording on standard output has it to itself.

@@ -4,6 +4,7 @@
 //! [`crate::replay`] sends them and [`crate::report`] joins them.
 
 mod body;
+mod connection_hash;
 mod ids;
 mod outcome;
 mod request;
@@ -22,6 +23,7 @@ pub use timestamp::Timestamp;
 
 pub(crate) use crate::head::LineEdit;
 pub(crate) use body::digest_of_whole;
+pub(crate) use connection_hash::{ConnectionHash, SHIFT};
 
 /// A text that is no value of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

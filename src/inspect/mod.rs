@@ -209,6 +209,7 @@ impl SelectionCounts {
             requests: share(passed.requests, out.requests),
             keys: self.selection.key_share(),
             bytes: share(passed.bytes, out.bytes),
+            kernel: None,
         }
     }
 }
@@ -216,7 +217,7 @@ impl SelectionCounts {
 /// Returns the summary without a sample: all requests are reached, if there are any.
 fn everything(seen: u64) -> SampleSummary {
     let all = (seen > 0).then_some(1.0);
-    SampleSummary { asked: 1.0, decided: seen, requests: all, keys: None, bytes: all }
+    SampleSummary { asked: 1.0, decided: seen, requests: all, keys: None, bytes: all, kernel: None }
 }
 
 fn named(counts: BTreeMap<&'static str, u64>) -> CountMap {

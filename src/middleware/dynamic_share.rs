@@ -19,6 +19,11 @@ impl DynamicShare {
         Self(Arc::new(AtomicU64::new(share.0.to_bits())))
     }
 
+    /// The share's bits as `f64`, for who has to know it before any request.
+    pub(crate) fn bits(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0)
+    }
+
     /// Turns it.
     pub(crate) fn set(&self, share: Share) {
         self.0.store(share.0.to_bits(), Ordering::Relaxed);

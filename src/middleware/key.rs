@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::context::HeadFields;
 use super::{cookies, name_value, query};
-use crate::exchange::{ExchangeId, Request};
+use crate::exchange::{ConnectionHash, ExchangeId, Request};
 
 /// Unit that is sampled, or limited, as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,8 @@ pub enum SampleKey {
     /// Each request by itself.
     #[default]
     Request,
-    /// All requests of a connection.
+    /// All requests of a connection. Where its addresses are known, it is told by them and the ports: one that has the same
+    /// ones later is in as well.
     Connection,
     /// All requests of a client address.
     ClientIp,
@@ -137,11 +138,12 @@ fn percent_rank(key: &[u8]) -> u64 {
 pub(super) struct KeyHasher {
     key: SampleKey,
     hasher: SeededHasher,
+    ends: ConnectionHash,
 }
 
 impl KeyHasher {
     pub(super) fn new(key: SampleKey, seed: u64) -> Self {
-        Self { hasher: SeededHasher::new(seed, &key), key }
+        Self { hasher: SeededHasher::new(seed, &key), ends: ConnectionHash::new(seed), key }
     }
 
     /// The same, hashed like this.
@@ -161,7 +163,7 @@ impl KeyHasher {
         let target = || captured.path_and_query();
         match &self.key {
             SampleKey::Request => None,
-            SampleKey::Connection => Some(hasher.hash(&id_bytes(request.id, false))),
+            SampleKey::Connection => Some(self.connection(request)),
             SampleKey::ClientIp => Some(match request.client.ip().to_canonical() {
                 IpAddr::V4(ip) => hasher.hash(&ip.octets()),
                 IpAddr::V6(ip) => hasher.hash(&ip.octets()),
@@ -171,6 +173,25 @@ impl KeyHasher {
             SampleKey::Param(name) => present(param(target(), name)).map(|value| hasher.hash(value)),
             SampleKey::PathSegment(at) => present(segment(target(), *at)).map(|value| hasher.hash(value)),
         }
+    }
+}
+
+impl KeyHasher {
+    /// The hash of a connection: of its ends, where both are known. A capture that samples in the kernel decides by the same
+    /// one ([`crate::capture::live::KernelSample`]).
+    fn connection(&self, request: &Request) -> u64 {
+        let id = request.id;
+        let is_known = !request.client.ip().is_unspecified() && !request.server.ip().is_unspecified();
+        if !is_known || id.is_made_up() || self.hasher.hash == KeyHash::Fnv32 {
+            return self.hasher.hash(&id_bytes(id, false));
+        }
+        let hash = self.ends.of(request.client, request.server);
+        if id.pass == 1 {
+            return u64::from(hash) << 32;
+        }
+        let [a, b, c, d] = hash.to_le_bytes();
+        let [e, f, g, h] = id.pass.to_le_bytes();
+        self.hasher.hash(&[a, b, c, d, e, f, g, h])
     }
 }
 

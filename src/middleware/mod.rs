@@ -241,9 +241,11 @@ pub(crate) mod testing {
 
     /// Request `id.1` from `10.0.0.1:5000` with this head.
     pub(crate) fn request(connection: u64, head: &str) -> Request {
+        // Each has ends of its own.
+        let (block, port) = ((connection >> 14) as u8, 5_000 + (connection & 0x3fff) as u16);
         Request {
             id: ExchangeId::new(ConnectionId(connection), 1),
-            client: "10.0.0.1:5000".parse().unwrap(),
+            client: ([10, 0, block, 1], port).into(),
             server: "10.0.0.2:80".parse().unwrap(),
             head: Head::new(head.as_bytes().to_vec()),
             body: Body::EMPTY,

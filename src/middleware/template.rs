@@ -353,7 +353,7 @@ mod tests {
         for (typed, value) in [
             ("", ""),
             ("plain", "plain"),
-            ("{client.ip}:{client.port}", "10.0.0.1:5000"),
+            ("{client.ip}:{client.port}", "10.0.0.1:5017"),
             ("{server.ip}:{server.port}", "10.0.0.2:80"),
             ("{id}/{run}", "17.1/run"),
             ("{host} {method}", "tv.example GET"),

@@ -182,7 +182,7 @@ impl Control {
     }
 
     /// Returns the share used by the run's sample.
-    pub(super) fn dial(&self) -> DynamicShare {
+    pub(crate) fn dial(&self) -> DynamicShare {
         self.0.dial.clone()
     }
 

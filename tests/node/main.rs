@@ -30,6 +30,7 @@ mod legs;
 mod own;
 mod planted;
 mod rights;
+mod sample;
 mod target;
 mod wire;
 
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
     let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
     let nft = lacks.or_else(|| trials::missing(&["nft"]).into_iter().next());
     let unshare = lacks.or_else(|| trials::missing(&["unshare"]).into_iter().next());
-    let trials: [Row<'_>; 44] = [
+    let trials: [Row<'_>; 46] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -62,6 +63,8 @@ fn main() -> ExitCode {
         ("two shadows of one server leave out each other's requests", lacks, own::two),
         ("without a mark a loop is refused at start", lacks, own::refused),
         ("two servers that are alike are as fast as each other", lacks, own::alike),
+        ("a sample that the kernel takes is the one that is taken later", lacks, sample::equal),
+        ("a sample that the kernel takes follows a share that rises", lacks, sample::raised),
         ("what is translated on its way through the node counts once", nft, legs::translated),
         ("what nginx sends on to the same port elsewhere is left out", lacks, legs::nginx),
         ("what HAProxy sends on to the same port elsewhere is left out", haproxy, legs::haproxy),

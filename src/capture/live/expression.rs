@@ -22,20 +22,36 @@ const OTHER_TAGS: [u16; 5] = [0x8200, 0x9200, 0x9300, 0x8988, 0x8909];
 ///
 /// The filter as typed goes first: `vlan` in it moves the offsets of everything after it, and it was written for use
 /// alone. Without ports and tunnels, the filter as typed is the whole expression.
+///
+/// `sampled` is a condition on what is TCP at fixed offsets: what does not fulfil it is out
+/// ([`super::KernelSample::condition`]).
 #[must_use]
-pub fn expression(typed: Option<&str>, ports: &[u16], tunnels: &[Tunnel], link: LinkType) -> String {
-    match typed {
-        Some(typed) if ports.is_empty() && tunnels.is_empty() => typed.to_owned(),
-        Some(typed) => format!("({typed}) and ({})", tagged_or_not(&datagrams(ports, tunnels), link)),
-        None => tagged_or_not(&datagrams(ports, tunnels), link),
+pub fn expression(
+    typed: Option<&str>,
+    ports: &[u16],
+    tunnels: &[Tunnel],
+    link: LinkType,
+    sampled: Option<&str>,
+) -> String {
+    let captured = || tagged_or_not(&datagrams(ports, tunnels, sampled), link);
+    match (typed, sampled) {
+        (Some(typed), None) if ports.is_empty() && tunnels.is_empty() => typed.to_owned(),
+        (Some(typed), Some(sampled)) if ports.is_empty() && tunnels.is_empty() => {
+            format!("({typed}) and ({sampled} or not (ip[9] = 6 or ip6[6] = 6))")
+        }
+        (Some(typed), _) => format!("({typed}) and ({})", captured()),
+        (None, _) => captured(),
     }
 }
 
 /// IP datagrams that are, or may become, TCP with one of these ports.
-fn datagrams(ports: &[u16], tunnels: &[Tunnel]) -> String {
+fn datagrams(ports: &[u16], tunnels: &[Tunnel], sampled: Option<&str>) -> String {
     let mut terms: Vec<String> = ports.iter().map(|port| format!("tcp port {port}")).collect();
     if terms.is_empty() {
         terms.push("tcp".to_owned());
+    }
+    if let Some(sampled) = sampled {
+        terms = vec![format!("(({}) and ({sampled}))", terms.join(" or "))];
     }
     // Of a fragmented datagram only the first piece has ports.
     let mut protocols = vec![6];

@@ -9,7 +9,7 @@ use pcap::{Active, Capture, Inactive, PacketHeader, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::error::LiveError;
-use super::expression::expression;
+use super::kernel_filter::KernelFilter;
 use super::long_frames::{LongFrames, SLOT};
 use super::{Dropped, LiveSettings};
 use crate::capture::interfaces::{self, ANY, PresentInterface};
@@ -60,6 +60,7 @@ pub(super) struct Handle {
     index: Option<usize>,
     /// What is longer than a slot, where frames come one by one.
     long: Option<LongFrames>,
+    filter: KernelFilter,
 }
 
 /// Result of a read from a handle.
@@ -103,8 +104,9 @@ impl Handle {
             spare: false,
             index: None,
             long,
+            filter: KernelFilter::new(settings),
         };
-        handle.set_filter(settings)?;
+        handle.set_filter()?;
         Ok(handle)
     }
 
@@ -123,15 +125,25 @@ impl Handle {
     /// The filter runs in the kernel: what does not match is not copied. But for the first block, which libpcap filters
     /// itself since it may hold frames from before: so nothing can be asked here that only the kernel knows, such as
     /// `inbound`. What leaves the loopback interface, to come in again, libpcap passes over, on `any` as well.
-    fn set_filter(&mut self, settings: &LiveSettings) -> Result<(), LiveError> {
-        let typed = settings.bpf.as_deref();
-        let expression = expression(typed, &settings.ports, &settings.tunnels, self.link);
-        self.capture.filter(&expression, true).map_err(|error| LiveError::Filter {
-            expression: typed.map_or(expression, str::to_owned),
-            interface: self.name.clone(),
-            link: self.link,
-            why: words(&error),
+    fn set_filter(&mut self) -> Result<(), LiveError> {
+        let Self { capture, filter, link, name, .. } = self;
+        filter.set(*link, |expression| capture.filter(expression, true)).map_err(|(expression, error)| {
+            LiveError::Filter { expression, interface: name.clone(), link: *link, why: words(&error) }
         })
+    }
+
+    /// Lets more connections through where the share has risen. Returns what is to be said of it.
+    pub(super) fn resample(&mut self) -> Option<String> {
+        if !self.is_vacant() && self.filter.is_outgrown() {
+            self.set_filter().ok();
+        }
+        let why = self.filter.take_refused()?;
+        Some(format!("the sample is taken from all that {} carries, not by the kernel: {why}", self.name))
+    }
+
+    /// The largest share of connections that was let through; `None` where all were, at any time.
+    pub(super) fn kernel_share(&self) -> Option<f64> {
+        self.filter.share()
     }
 
     /// The next frame, without waiting.
@@ -244,9 +256,9 @@ impl Handle {
 
     /// Captures on an Ethernet interface that appeared; says so. As above, and the filter takes no right either.
     #[cfg(target_os = "linux")]
-    pub(super) fn reassign(&mut self, found: &PresentInterface, settings: &LiveSettings) -> Option<String> {
+    pub(super) fn reassign(&mut self, found: &PresentInterface) -> Option<String> {
         nix::sys::socket::bind(self.capture.as_raw_fd(), &found.link?).ok()?;
-        self.set_filter(settings).ok()?;
+        self.set_filter().ok()?;
         self.name.clone_from(&found.name);
         (self.attached, self.up, self.failures) = (true, true, 0);
         (self.kind, self.index) = (found.kind, found.index());
@@ -271,7 +283,7 @@ impl Handle {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn reassign(&mut self, _: &PresentInterface, _: &LiveSettings) -> Option<String> {
+    pub(super) fn reassign(&mut self, _: &PresentInterface) -> Option<String> {
         None
     }
 }

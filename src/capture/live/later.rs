@@ -69,7 +69,6 @@ pub(super) fn matches(pattern: &str, name: &str) -> bool {
 /// Sockets for interfaces that are not there yet.
 pub(super) struct SpareHandles {
     wanted: LaterInterfaces,
-    settings: LiveSettings,
     free: Vec<Handle>,
     /// Interfaces of which was said that they are not captured on.
     refused: Vec<String>,
@@ -111,7 +110,7 @@ impl SpareHandles {
         let free: Vec<Handle> = free.into_iter().flatten().collect();
         match failed.into_iter().find_map(Result::err) {
             Some(why) if free.is_empty() => Err(why.to_string()),
-            _ => Ok(Some(Self { wanted: wanted.clone(), settings: settings.clone(), free, refused: Vec::new() })),
+            _ => Ok(Some(Self { wanted: wanted.clone(), free, refused: Vec::new() })),
         }
     }
 
@@ -121,7 +120,7 @@ impl SpareHandles {
         &mut self,
         present: &[PresentInterface],
         known: &[String],
-        mut reassign: impl FnMut(&PresentInterface, &LiveSettings) -> Option<String>,
+        mut reassign: impl FnMut(&PresentInterface) -> Option<String>,
     ) -> Vec<Newcomer> {
         self.refused.retain(|name| present.iter().any(|one| one.name == *name));
         let mut found = Vec::new();
@@ -131,13 +130,13 @@ impl SpareHandles {
             let line = if !one.is_ethernet() {
                 format!("{name} is new, and no Ethernet: it is not captured on until shadowtap is started again")
             } else if let Some(mut handle) = self.free.pop() {
-                match handle.reassign(one, &self.settings) {
+                match handle.reassign(one) {
                     Some(line) => found.push(Newcomer::Added(Box::new(handle), line)),
                     // It is gone already, or is there at the next look.
                     None => self.free.push(handle),
                 }
                 continue;
-            } else if let Some(line) = reassign(one, &self.settings) {
+            } else if let Some(line) = reassign(one) {
                 self.refused.retain(|refused| refused != name);
                 found.push(Newcomer::Told(line));
                 continue;
@@ -163,12 +162,11 @@ mod tests {
     #[test]
     fn what_cannot_be_captured_on_is_told_once_and_taken_when_there_is_room() {
         let wanted = LaterInterfaces::Matching(vec!["a*".to_owned()]);
-        let settings = LiveSettings::default();
-        let mut spares = SpareHandles { wanted, settings, free: Vec::new(), refused: Vec::new() };
+        let mut spares = SpareHandles { wanted, free: Vec::new(), refused: Vec::new() };
         let one = |name: &str, kind| PresentInterface { name: name.to_owned(), up: true, kind, link: None };
         let present = [one("a0", Some(1)), one("a1", Some(65534)), one("b0", Some(1)), one("a2", Some(1))];
         let mut look = |room: Option<&str>| -> Vec<String> {
-            let told = spares.newcomers(&present, &["a2".to_owned()], |_, _| room.map(str::to_owned));
+            let told = spares.newcomers(&present, &["a2".to_owned()], |_| room.map(str::to_owned));
             let lines = told.into_iter().map(|one| match one {
                 Newcomer::Added(_, line) | Newcomer::Told(line) => line,
             });

@@ -8,6 +8,8 @@ mod error;
 mod expression;
 mod frame_rate;
 mod handle;
+mod kernel_filter;
+mod kernel_sample;
 mod later;
 mod listeners;
 #[cfg_attr(not(target_os = "linux"), path = "blocks_only.rs")]
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 pub use error::LiveError;
 pub use expression::expression;
+pub use kernel_sample::KernelSample;
 pub use scope::CaptureScope;
 
 use self::handle::Handle;
@@ -75,6 +78,8 @@ pub struct LiveSettings {
     pub promiscuous: bool,
     /// Whether frames may come in blocks of some milliseconds, which costs less than to hand over each one at once.
     pub in_blocks: bool,
+    /// The sample that the kernel takes: what is out is never seen.
+    pub sample: Option<KernelSample>,
     /// Whether to wait where no interface is left, until one comes back. Else the capture ends.
     pub wait_interface: bool,
     /// Ends the capture: what was captured until then is still handed out.
@@ -92,6 +97,7 @@ impl Default for LiveSettings {
             snaplen: DEFAULT_SNAPLEN,
             promiscuous: true,
             in_blocks: false,
+            sample: None,
             wait_interface: false,
             halt: Halt::default(),
         }
@@ -237,9 +243,9 @@ impl Live {
         };
         let readers = &mut self.readers;
         let present = interfaces::present().unwrap_or_default();
-        let newcomers = spares.newcomers(&present, &names, |found, settings| match readers {
+        let newcomers = spares.newcomers(&present, &names, |found| match readers {
             Readers::Single(_) => None,
-            Readers::Several(several) => several.vacant()?.reassign(found, settings),
+            Readers::Several(several) => several.vacant()?.reassign(found),
         });
         for newcomer in newcomers {
             let line = match newcomer {
@@ -300,6 +306,16 @@ impl Source for Live {
 
     fn unread(&self) -> Vec<String> {
         self.watch().unread.clone().into_iter().collect()
+    }
+
+    fn kernel_share(&self) -> Option<f64> {
+        let shares = match &self.readers {
+            Readers::Single(single) => vec![single.handle().kernel_share()],
+            Readers::Several(several) => several.handles().iter().map(Handle::kernel_share).collect(),
+        };
+        // Where one of them lets all through, the sample is not the kernel's.
+        let shares: Option<Vec<f64>> = shares.into_iter().collect();
+        shares?.into_iter().reduce(f64::max)
     }
 
     fn dropped(&self) -> Dropped {

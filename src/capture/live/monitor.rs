@@ -81,6 +81,9 @@ impl CaptureMonitor {
         let present = interfaces::present();
         for handle in handles {
             handle.count();
+            if let Some(told) = handle.resample() {
+                self.warn(told);
+            }
             if let Some(change) = present.as_deref().and_then(|present| handle.change(present)) {
                 self.warn(change);
             }

@@ -284,6 +284,7 @@ impl Tap {
             },
             warnings: [source.warnings(), self.decoder.advice(), told_twice(sightings)].concat(),
             unread: source.unread(),
+            kernel_share: source.kernel_share(),
         }
     }
 }

@@ -122,7 +122,7 @@ pub struct Started {
 }
 
 /// Statistics of the capture thread, at its end.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CaptureStats {
     /// Counts of frames.
     pub frames: Frames,
@@ -134,6 +134,8 @@ pub struct CaptureStats {
     pub warnings: Vec<String>,
     /// Inputs that could not be read to their end; among the `warnings` too.
     pub unread: Vec<String>,
+    /// The largest share of connections that the kernel let through; `None` where it let all through.
+    pub kernel_share: Option<f64>,
     /// What was read of access logs, where requests come from some.
     pub access_log: Option<AccessLogSummary>,
     /// What HAProxy told, where it is the source.

@@ -186,15 +186,16 @@ impl Ledger {
     /// Returns the shares that the sample reached, of the requests that came as far as the sample.
     ///
     /// Malformed, incomplete and filtered requests never came there; requests shed before any target may or may not
-    /// have, and are left out too. Keys are counted by the sample itself.
+    /// have, and are left out too. Keys are counted by the sample itself, and `kernel` is what the kernel let through.
     #[must_use]
-    pub(crate) fn sample(&self, asked: f64, keys: Option<f64>) -> summary::SampleSummary {
+    pub(crate) fn sample(&self, asked: f64, keys: Option<f64>, kernel: Option<f64>) -> summary::SampleSummary {
         let share = |of: fn(SampleTally) -> u64| {
             let all = of(self.passed) + of(self.sampled_out);
             (all > 0).then(|| of(self.passed) as f64 / all as f64)
         };
         let decided = self.passed.requests + self.sampled_out.requests;
-        summary::SampleSummary { asked, decided, requests: share(|r| r.requests), keys, bytes: share(|r| r.bytes) }
+        let (requests, bytes) = (share(|r| r.requests), share(|r| r.bytes));
+        summary::SampleSummary { asked, decided, requests, keys, bytes, kernel }
     }
 }
 
@@ -285,10 +286,10 @@ mod tests {
         ledger.ended(&Outcome::filtered("deny-path"), 5000);
         ledger.ended(&Outcome::Incomplete(Incomplete::Gap), 5000);
         ledger.offered(TargetSet::first(1), None);
-        let sample = ledger.sample(0.5, None);
+        let sample = ledger.sample(0.5, None, None);
         assert_eq!((sample.decided, sample.requests, sample.bytes), (2, Some(0.5), Some(0.75)));
         assert_eq!(
-            Ledger::new(1).sample(0.5, Some(0.4)),
+            Ledger::new(1).sample(0.5, Some(0.4), None),
             summary::SampleSummary { asked: 0.5, keys: Some(0.4), ..Default::default() }
         );
     }

@@ -330,7 +330,7 @@ impl Reporter {
             noise_unlearnt: verdict.unlearnt,
             production: self.production.finish(),
             capture_delay_us: self.capture_delay.some_figures(),
-            sample: ledger.sample(totals.asked.unwrap_or(self.sample), totals.keys),
+            sample: ledger.sample(totals.asked.unwrap_or(self.sample), totals.keys, engine.kernel_share),
             steps: steps.kept(),
             ramp: totals.ramp,
             max_gap: totals.max_gap,

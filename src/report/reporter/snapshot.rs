@@ -154,7 +154,7 @@ impl Reporter {
             targets: blocks.collect(),
             production: self.production.finish(),
             capture_delay_us: self.capture_delay.some_figures(),
-            sample: self.ledger.sample(self.sample, None),
+            sample: self.ledger.sample(self.sample, None, engine.kernel_share),
             recording,
             noise: if evidence { verdict.rows } else { Vec::new() },
             fields: if evidence { verdict.fields } else { Vec::new() },

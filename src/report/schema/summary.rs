@@ -329,6 +329,10 @@ pub struct SampleSummary {
     pub keys: Option<f64>,
     /// The share of bytes (heads and body content) that passed.
     pub bytes: Option<f64>,
+    /// The largest share of connections that the kernel let through to the capture: all that is counted is of these.
+    /// `None` where it let all through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<f64>,
 }
 
 impl Ended {

@@ -185,7 +185,8 @@ const shadowtap = (() => {
     const whole = (n, what, tone) => { left = n; row("sum", rows.length ? "=" : "", n, what, bar(0, n, tone)); };
     const less = (n, what, tone) => { if (n > 0) { left -= n; row("part" + (tone === "bad" ? " bad" : ""), "−", n, what, bar(left, n, tone || "part")); } };
     const each = (counts, what, tone) => { for (const [key, n] of Object.entries(counts || {})) less(n, [what, ": ", shown(words(key))], tone); };
-    whole(r.seen, "requests seen", "ink");
+    const through = summary.sample && summary.sample.kernel;
+    whole(r.seen, ["requests seen", typeof through === "number" ? h("span", { class: "soft small" }, ` the kernel let ${percent(through)} of the connections through`) : null], "ink");
     const asked = summary.sample && summary.sample.asked;
     // Where the share was changed on the way, no one share goes for all.
     const turned = (summary.steps || []).some((step) => step.what !== "guard");

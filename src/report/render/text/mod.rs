@@ -218,7 +218,7 @@ fn ledger(page: &mut TextReport, summary: &Summary, verdict: &Verdict) {
     }
     page.title("Requests");
     let rows = TextRows { figures: number(requests.seen).len().max(3) };
-    rows.row(page, ' ', requests.seen, "seen");
+    rows.row(page, ' ', requests.seen, &seen_words(summary));
     let ended = &requests.ended;
     rows.less(page, ended.malformed, "malformed: not replayed");
     rows.each(page, &ended.incomplete, "incomplete in the capture");
@@ -274,6 +274,12 @@ fn target_ledger(page: &mut TextReport, rows: &TextRows, name: Option<&str>, tar
     rows.each(page, &ended.failed, "failed");
     rows.less(page, target.in_flight, "still in flight when the run ended");
     rows.row(page, '=', ended.sent, "answered");
+}
+
+/// What the requests are of that were seen: all there were, or those of a share of the connections.
+fn seen_words(summary: &Summary) -> String {
+    let sampled = |share| format!("seen: the kernel let {} of the connections through", percent(share));
+    summary.sample.kernel.map_or_else(|| "seen".to_owned(), sampled)
 }
 
 /// Returns the share asked of the sample and the shares it reached, in words.

@@ -79,7 +79,14 @@ fn summary() -> Summary {
             damaged: CountMap::new(),
             unjoined: counts([("gap", 6), ("no_response", 4)]),
         },
-        sample: SampleSummary { asked: 0.5, decided: 2_402, requests: Some(0.501_25), keys: None, bytes: Some(0.4873) },
+        sample: SampleSummary {
+            asked: 0.5,
+            decided: 2_402,
+            requests: Some(0.501_25),
+            keys: None,
+            bytes: Some(0.4873),
+            kernel: None,
+        },
         warnings: vec!["evening.pcap ends in the middle of a record: what stands before it was used".into()],
         ..Summary::default()
     };
