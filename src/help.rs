@@ -7,7 +7,7 @@ use crate::capture::CaptureError;
 use crate::capture::privileges::PrivilegeError;
 use crate::causes::{Help, causes, chain, line};
 use crate::pipeline::RunError;
-use crate::recording::{RecordError, RecordingReadError};
+use crate::recording::{RecordError, RecordingReadError, StoreError};
 use crate::replay::ClientError;
 use crate::sandbox::SandboxError;
 use crate::serve::{ServeError, control::SocketError};
@@ -19,6 +19,7 @@ pub fn help(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
         of::<RunError>(error)
             .or_else(|| of::<ClientError>(error))
             .or_else(|| of::<RecordError>(error))
+            .or_else(|| of::<StoreError>(error))
             .or_else(|| of::<CaptureError>(error))
             .or_else(|| of::<RecordingReadError>(error))
             .or_else(|| of::<PrivilegeError>(error))

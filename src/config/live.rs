@@ -10,7 +10,7 @@ use crate::capture::spoe::{SpoeAddress, SpoeListener};
 use crate::capture::{self, BpfFilter, Direction, LocalEnds};
 use crate::middleware::Share;
 use crate::pipeline::Feed;
-use crate::recording::Recorder;
+use crate::recording::RecordingOutput;
 
 use super::check;
 use super::mistakes::ConfigMistakes;
@@ -66,7 +66,7 @@ impl LiveFeed {
 pub(super) fn feed(
     typed: &typed::Live,
     settings: &live::LiveSettings,
-    recorder: Option<&Recorder>,
+    recorder: Option<&dyn RecordingOutput>,
     mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
 ) -> Option<LiveFeed> {
@@ -76,7 +76,7 @@ pub(super) fn feed(
     for flag in of_frames(typed) {
         mistakes.add(format!("--spoe and {flag}"), "contradict each other: from HAProxy come requests, no frames");
     }
-    if recorder.is_some_and(|recorder| recorder.target().format().takes_frames()) {
+    if recorder.is_some_and(RecordingOutput::takes_frames) {
         mistakes.add("--spoe and --output", "from HAProxy come requests, no frames: record to .gor or .jsonl");
     }
     let address = mistakes.keep("--spoe", address.parse::<SpoeAddress>())?;

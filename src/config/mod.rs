@@ -33,6 +33,7 @@ mod protection;
 mod range;
 mod run;
 mod sending;
+mod store;
 #[cfg(test)]
 mod tests;
 pub mod typed;
@@ -44,6 +45,7 @@ pub use mistakes::{ConfigMistake, ConfigMistakes};
 pub use monitoring::LogFormat;
 pub use outputs::may_overwrite;
 pub use run::{LiveConfig, RunConfig, record, shadow};
+pub use store::StoreNeeds;
 
 use check::parsed;
 
@@ -157,8 +159,8 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
     let ending = typed.ending.duration.as_deref();
     let duration = ending.and_then(|typed| mistakes.keep("--duration", check::long_time(typed)));
     let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
-    let source = check::open(&capture, &mut mistakes);
-    let (Some(source), true) = (source, mistakes.is_empty()) else { return Err(mistakes) };
+    let source = store::open(&capture, &typed.store, &mut mistakes);
+    let (Some((source, stores)), true) = (source, mistakes.is_empty()) else { return Err(mistakes) };
     let run = Run {
         capture,
         range,
@@ -175,7 +177,7 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
         ..Run::of_files(source)
     };
     let control = protection::control(typed.control.control.as_deref(), false);
-    Ok(RunConfig { run, live: None, control, outputs, quiet: monitoring.quiet, duration, warnings })
+    Ok(RunConfig { run, live: None, stores, control, outputs, quiet: monitoring.quiet, duration, warnings })
 }
 
 /// Splits a value of `--to`: an address, or a name for routes and an address, `new=https://new.example.com`.
@@ -271,7 +273,7 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, ConfigMistakes> {
     mistakes.keep("--summary", summary.as_ref().map_or(Ok(()), may_overwrite));
     let mode = outputs::mode(typed.mode.mode.as_deref(), &mut mistakes);
     let routes = outputs::routes(typed.routes.routes.as_deref(), &mut mistakes);
-    let source = check::open(&capture, &mut mistakes);
+    let source = store::open(&capture, &typed.store, &mut mistakes).map(|(source, _)| source);
     if !typed.filters.is_empty() && matches!(view, InspectView::Forecast { .. }) {
         mistakes
             .add("--filters and --forecast", "contradict each other: the forecast counts connections, not requests");

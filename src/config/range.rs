@@ -8,6 +8,7 @@ use super::mistakes::ConfigMistakes;
 use super::{parsed, typed};
 use crate::capture;
 use crate::exchange::Timestamp;
+use crate::recording::place;
 use crate::replay::range::{CaptureWindow, Moment, ReplayRange};
 
 /// Passes of a replay without an end.
@@ -28,12 +29,19 @@ pub(super) fn range(typed: &typed::Range, files: &[PathBuf], mistakes: &mut Conf
     }
     let passes = typed.passes.as_deref().and_then(|typed| mistakes.keep("--loop", passes(typed))).unwrap_or(1);
     if passes > 1 {
-        for file in files.iter().filter(|file| !can_be_read_again(file)) {
+        for file in files.iter().filter(|file| !can_be_read_again(file) && !place::is_store(file)) {
             let why = "can be read once only; --loop needs files that stay: write it to one first";
             mistakes.add("--loop", format!("{} {why}", format_file(file)));
         }
     }
     let amplify = parsed("--amplify", typed.amplify.as_deref(), mistakes).unwrap_or_default();
+    if files.iter().any(|file| place::is_store(file)) {
+        for (flag, given) in [("--loop", passes > 1), ("--amplify", typed.amplify.is_some())] {
+            if given {
+                mistakes.add(flag, "is for files: each request of a recording in a store goes out once");
+            }
+        }
+    }
     ReplayRange { window, passes, amplify, by_client: false }
 }
 

@@ -7,10 +7,12 @@ use crate::capture::interfaces;
 use crate::capture::live::{CaptureScope, KernelSample};
 use crate::capture::privileges::User;
 use crate::compare::CompareRules;
+use crate::files::FileMode;
 use crate::middleware::route::TargetNames;
 use crate::middleware::{self, LoopHeader, SampleKey};
 use crate::pipeline::{Control, Run};
-use crate::recording::{OutputPath, Recorder, Rotation};
+use crate::recording::place;
+use crate::recording::{OutputPath, Recorder, RecordingOutput, Rotation};
 use crate::replay::ramp::RampPlan;
 use crate::replay::{self, ConnectTo, ReferenceSettings};
 use crate::report::threshold::Thresholds;
@@ -20,6 +22,7 @@ use super::live::LiveFeed;
 use super::mistakes::ConfigMistakes;
 use super::monitoring::{self, Monitoring};
 use super::protection::{self, ProtectionSettings};
+use super::store::{self, StoreNeeds};
 use super::{Output, Outputs, chain, check, compare, external, gates, live, outputs, typed};
 
 /// A run that was asked for, checked. Nothing was made or sent for it yet.
@@ -28,6 +31,8 @@ pub struct RunConfig {
     pub run: Run,
     /// What a live run needs besides.
     pub live: Option<LiveConfig>,
+    /// What it needs to reach the store of its recording.
+    pub stores: StoreNeeds,
     /// Location of the control socket.
     pub control: SocketLocation,
     /// Outputs besides the report.
@@ -81,7 +86,8 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, ConfigMistakes> {
     let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
     let command = "shadow";
     let parts = RunParts { command, middleware, external, targets, protection, compare, reference, demands, warnings };
-    finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.monitoring, parts, mistakes)
+    let to = (&typed.recording, &typed.store);
+    finish(&typed.live, &typed.running, to, &typed.report, &typed.monitoring, parts, mistakes)
 }
 
 /// Checks what `shadowtap record` was asked for; the interfaces are opened last, where there is no mistake.
@@ -112,7 +118,8 @@ pub fn record(typed: &typed::Record) -> Result<RunConfig, ConfigMistakes> {
         demands: Thresholds::default(),
         warnings,
     };
-    finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.monitoring, parts, mistakes)
+    let to = (&typed.recording, &typed.store);
+    finish(&typed.live, &typed.running, to, &typed.report, &typed.monitoring, parts, mistakes)
 }
 
 /// Parts of a run's configuration that do not depend on the capture.
@@ -131,7 +138,7 @@ struct RunParts {
 fn finish(
     typed: &typed::Live,
     running: &typed::Running,
-    recording: &typed::Recording,
+    to: (&typed::Recording, &typed::Store),
     report: &typed::Report,
     monitoring: &typed::Monitoring,
     parts: RunParts,
@@ -146,20 +153,22 @@ fn finish(
     let user = live::user(typed, &mut mistakes);
     let outputs = outputs::all(report, &capture, &mut mistakes);
     let patterns = outputs::routes(report.routes.routes.as_deref(), &mut mistakes);
-    let recorder = recorder(recording, &middleware, &mut mistakes, &mut warnings);
-    let recorder = recorder.map(|recorder| recorder.with_mode(outputs.mode));
-    only_one_on_stdout(recorder.as_ref(), &outputs, &mut mistakes);
-    unseen_frames(recorder.as_ref(), external.is_some(), &mut mistakes);
+    let (recorder, stores) = match to.0.output.as_deref().filter(|output| place::is_store(output)) {
+        Some(output) => store::recorder(output, to.0, to.1, capture.max_memory.0, &mut mistakes).unzip(),
+        None => (recorder(to.0, &middleware, outputs.mode, &mut mistakes, &mut warnings), None),
+    };
+    only_one_on_stdout(recorder.as_deref(), &outputs, &mut mistakes);
+    unseen_frames(recorder.as_deref(), external.is_some(), &mut mistakes);
     let Monitoring { server, quiet } = monitoring::monitoring(monitoring, &mut mistakes);
     let (most, duration) = limits(running, &mut mistakes);
     let mark = mark(running.mark.as_deref(), &mut mistakes).map(|mark| mark.of_run(&middleware.run.id));
     let control = Control::default();
-    if samples_in_kernel(&middleware, recorder.as_ref()) {
+    if samples_in_kernel(&middleware, recorder.as_deref()) {
         let first = protection.ramp.as_ref().map_or(middleware.sample, RampPlan::first);
         control.dial().set(first);
         settings.sample = Some(KernelSample::new(middleware.seed, control.dial().bits()));
     }
-    let source = live::feed(typed, &settings, recorder.as_ref(), &mut mistakes, &mut warnings);
+    let source = live::feed(typed, &settings, recorder.as_deref(), &mut mistakes, &mut warnings);
     let captured = source.as_ref().map(LiveFeed::interfaces).unwrap_or_default();
     let everybody: Vec<_> = targets.iter().chain(&reference.baseline).cloned().collect();
     let own = own_traffic(&everybody, &settings.ports, captured, mark.as_ref());
@@ -189,18 +198,27 @@ fn finish(
         ..Run::new(source.into_feed())
     };
     let control = protection::control(running.control.control.as_deref(), true);
-    Ok(RunConfig { run, live: Some(opened), control, outputs, quiet, duration, warnings })
+    Ok(RunConfig {
+        run,
+        live: Some(opened),
+        stores: stores.unwrap_or_default(),
+        control,
+        outputs,
+        quiet,
+        duration,
+        warnings,
+    })
 }
 
 /// Whether the kernel may leave out the connections that the flags' sample leaves out. A recording of frames has them all.
-fn samples_in_kernel(middleware: &middleware::ChainSettings, recorder: Option<&Recorder>) -> bool {
-    let takes_frames = recorder.is_some_and(|recorder| recorder.target().format().takes_frames());
+fn samples_in_kernel(middleware: &middleware::ChainSettings, recorder: Option<&dyn RecordingOutput>) -> bool {
+    let takes_frames = recorder.is_some_and(RecordingOutput::takes_frames);
     middleware.sample_by == SampleKey::Connection && !takes_frames
 }
 
 /// Checks that a recording on standard output has it to itself.
-fn only_one_on_stdout(recorder: Option<&Recorder>, outputs: &Outputs, mistakes: &mut ConfigMistakes) {
-    if !recorder.is_some_and(|recorder| recorder.target().is_standard_output()) {
+fn only_one_on_stdout(recorder: Option<&dyn RecordingOutput>, outputs: &Outputs, mistakes: &mut ConfigMistakes) {
+    if !recorder.is_some_and(RecordingOutput::is_standard_output) {
         return;
     }
     let others = [
@@ -215,8 +233,8 @@ fn only_one_on_stdout(recorder: Option<&Recorder>, outputs: &Outputs, mistakes: 
 }
 
 /// Checks that no middleware is to change what is recorded as frames.
-fn unseen_frames(recorder: Option<&Recorder>, is_external: bool, mistakes: &mut ConfigMistakes) {
-    if is_external && recorder.is_some_and(|recorder| recorder.target().format().takes_frames()) {
+fn unseen_frames(recorder: Option<&dyn RecordingOutput>, is_external: bool, mistakes: &mut ConfigMistakes) {
+    if is_external && recorder.is_some_and(RecordingOutput::takes_frames) {
         mistakes.add("--output and --middleware", "a capture file holds frames, and no middleware sees those");
     }
 }
@@ -239,9 +257,10 @@ fn mark(typed: Option<&str>, mistakes: &mut ConfigMistakes) -> Option<LoopHeader
 fn recorder(
     typed: &typed::Recording,
     middleware: &middleware::ChainSettings,
+    mode: FileMode,
     mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
-) -> Option<Recorder> {
+) -> Option<Box<dyn RecordingOutput>> {
     let Some(output) = typed.output.as_deref() else {
         let rotations = [
             ("--rotate-size", &typed.rotate_size),
@@ -278,7 +297,7 @@ fn recorder(
         frames_only(middleware, mistakes, warnings);
     }
     let rotation = Rotation { size: size.map(|size| size as u64), every, records: count };
-    Some(Recorder::new(target, rotation).appending(typed.append))
+    Some(Box::new(Recorder::new(target, rotation).appending(typed.append).with_mode(mode)))
 }
 
 /// Checks for settings that a capture file cannot support.
@@ -403,12 +422,15 @@ mod tests {
             remove_cookies: vec!["session".to_owned()],
             ..middleware::ChainSettings::default()
         };
-        recorder(&typed, &rewrites, &mut mistakes, &mut warnings);
+        recorder(&typed, &rewrites, FileMode::default(), &mut mistakes, &mut warnings);
         assert!(mistakes.to_string().contains("nothing can be changed"), "{mistakes}");
         let selects =
             middleware::ChainSettings { sample: middleware::Share(0.5), ..middleware::ChainSettings::default() };
         let mut mistakes = ConfigMistakes::default();
-        assert!(recorder(&typed, &selects, &mut mistakes, &mut warnings).is_some() && mistakes.is_empty());
+        assert!(
+            recorder(&typed, &selects, FileMode::default(), &mut mistakes, &mut warnings).is_some()
+                && mistakes.is_empty()
+        );
         assert!(warnings[0].contains("do not apply"), "{warnings:?}");
     }
 
@@ -416,7 +438,7 @@ mod tests {
     fn rotation_without_a_recording_is_a_mistake() {
         let typed = typed::Recording { rotate_every: Some("1h".to_owned()), ..Default::default() };
         let mut mistakes = ConfigMistakes::default();
-        recorder(&typed, &middleware::ChainSettings::default(), &mut mistakes, &mut Vec::new());
+        recorder(&typed, &middleware::ChainSettings::default(), FileMode::default(), &mut mistakes, &mut Vec::new());
         assert!(mistakes.to_string().starts_with("--rotate-every: "), "{mistakes}");
     }
 }

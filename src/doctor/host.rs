@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit};
 
 use super::Finding;
+use crate::recording::place;
 use crate::replay::{DEFAULT_MAX_CONNECTIONS, SendSettings};
 use crate::report::units;
 
@@ -84,6 +85,9 @@ fn ports_in(range: &str) -> Finding {
 /// Returns whether the folder of a recording has room for `rate` bytes a second.
 #[must_use]
 pub fn disk(output: &Path, rate: f64, run: Option<Duration>) -> Finding {
+    if place::is_store(output) {
+        return Finding::ok("disk", format!("not needed: {} keeps the recording", output.display()));
+    }
     let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let fixed = parent.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
     match rustix::fs::statvfs(fixed) {

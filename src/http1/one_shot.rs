@@ -18,6 +18,26 @@ impl RequestHint {
     pub(crate) fn by(request: &Head) -> Self {
         Self(head::method(request.as_bytes()))
     }
+
+    /// A number that stands for it in what is stored.
+    #[cfg(feature = "nats")]
+    pub(crate) const fn code(self) -> u8 {
+        match self.0 {
+            Method::Head => 1,
+            Method::Connect => 2,
+            Method::Other => 0,
+        }
+    }
+
+    /// That of such a number; of another one nothing is known.
+    #[cfg(feature = "nats")]
+    pub(crate) const fn of_code(code: u8) -> Self {
+        match code {
+            1 => Self(Method::Head),
+            2 => Self(Method::Connect),
+            _ => Self::UNKNOWN,
+        }
+    }
 }
 
 /// A message that stood by itself.

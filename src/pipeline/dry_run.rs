@@ -85,7 +85,7 @@ impl Preview {
             None => target.target.to_string(),
         };
         let baseline = run.reference.baseline.as_ref();
-        let recorded = run.recorder.as_ref().map(|recorder| format!("recording to {}", recorder.target()));
+        let recorded = run.recorder.as_ref().map(|recorder| format!("recording to {}", recorder.name()));
         let names = run.targets.iter().map(label);
         let names = names.chain(baseline.map(|target| format!("baseline {}", target.target))).chain(recorded);
         let span = KnownSpan::default();

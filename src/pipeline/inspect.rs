@@ -4,7 +4,7 @@ use super::{RunError, Tap};
 use crate::capture::{self, Source};
 use crate::exchange::Event;
 use crate::http1::BodyPolicies;
-use crate::recording::{EventSource as _, Origin, RecordingSource};
+use crate::recording::{Origin, RecordingInput};
 use crate::report::{AccessLogSummary, CaptureStats};
 
 /// Reads `source` to its end on this thread and hands every event to `sink`; sends nothing. `sink` returns false to
@@ -44,13 +44,13 @@ pub fn inspect_as_it_comes(
                     break;
                 }
             }
-            Ok(read_from(&source))
+            Ok(read_from(&*source))
         }
     }
 }
 
 /// Returns the statistics known at the end of a recording.
-pub(super) fn read_from(source: &RecordingSource) -> CaptureStats {
+pub(super) fn read_from(source: &dyn RecordingInput) -> CaptureStats {
     let access_log = source.logs().map(|read| {
         let mut summary = AccessLogSummary::default();
         (summary.format, summary.lines, summary.requests) = (read.format, read.lines, read.requests);

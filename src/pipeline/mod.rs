@@ -56,6 +56,7 @@ mod wakeups;
 
 use std::sync::Arc;
 
+use crate::recording::StoreSession;
 use crate::report::Summary;
 use context::RunContext;
 use external::ExternalProcesses;
@@ -91,6 +92,7 @@ pub fn run(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Summary, RunError> {
     let (context, switches) = RunContext::new(&mut run, progress)?;
+    let sessions = run.sessions();
     let tap = Tap::new(&run.capture, context.bodies)?;
     let timing = run.timing(&context.span);
 
@@ -138,5 +140,18 @@ pub fn run(
     let threads = RunThreads { capture, pacing, recording, report, comparison };
     let watcher = context.runtime.spawn(shutdown.run(running::either(stop, context.control.clone())));
     let (running, (workers, counts)) = (targets.running, (external.workers, external.counts));
-    RunningRun { context, server, observer, threads, targets: running, watcher, guards, workers, counts }.end()
+    RunningRun { context, server, observer, threads, targets: running, watcher, guards, workers, counts }
+        .end()
+        .map(|summary| concluded(&sessions, summary))
+}
+
+/// Says in the stores that this run shares with others what it came to.
+fn concluded(sessions: &[Arc<dyn StoreSession>], mut summary: Summary) -> Summary {
+    for session in sessions {
+        let told = serde_json::to_vec(&summary).map_err(|error| error.to_string());
+        if let Err(why) = told.and_then(|json| session.conclude(json)) {
+            summary.warnings.push(format!("the store does not know what this run came to: {why}"));
+        }
+    }
+    summary
 }

@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::run::Reopen;
 use crate::capture::{Frame, LinkType};
 use crate::exchange::{Event, Timestamp};
-use crate::recording::{Recorded, Recorder};
+use crate::recording::{Recorded, RecordingOutput};
 
 /// Entries on their way to the recording thread; past it they are not recorded, and counted.
 pub(super) const QUEUE: usize = 16_384;
@@ -144,11 +144,11 @@ pub(super) struct RecordingStage {
 
 impl RecordingStage {
     /// A queue before `recorder`.
-    pub(super) fn new(context: &RunContext, recorder: Option<Recorder>) -> Self {
+    pub(super) fn new(context: &RunContext, recorder: Option<Box<dyn RecordingOutput>>) -> Self {
         let Some(recorder) = recorder else { return Self::default() };
         let (to, entries) = crossbeam_channel::bounded(QUEUE);
         let (bytes, progress) = (Budget::new(context.memory.recording), Arc::clone(&context.progress));
-        let takes_frames = recorder.target().format().takes_frames();
+        let takes_frames = recorder.takes_frames();
         let thread = Some(RecordingThread { recorder, entries, progress: Arc::clone(&progress), in_a_row: 0 });
         if takes_frames {
             Self {
@@ -164,7 +164,7 @@ impl RecordingStage {
 
 /// State of the recording thread.
 pub(super) struct RecordingThread {
-    recorder: Recorder,
+    recorder: Box<dyn RecordingOutput>,
     entries: Receiver<QueuedEntry>,
     progress: Arc<Progress>,
     /// Entries handled since this thread last waited or napped.

@@ -22,7 +22,7 @@ use crate::compare::CompareRules;
 use crate::http1::{BodyPolicies, BodyPolicy};
 use crate::middleware::carry::CarryRule;
 use crate::middleware::{self, LoopHeader};
-use crate::recording::{Origin, Recorder};
+use crate::recording::{Origin, RecordingOutput, StoreSession};
 use crate::replay;
 use crate::report::RoutePatterns;
 use crate::report::threshold::Thresholds;
@@ -63,7 +63,7 @@ pub struct Run {
     /// Targets, with their send settings; may be empty where requests are recorded.
     pub targets: Vec<replay::SendSettings>,
     /// Recorder of the traffic that passes.
-    pub recorder: Option<Recorder>,
+    pub recorder: Option<Box<dyn RecordingOutput>>,
     /// Marker by which shadowtap recognizes its own traffic.
     pub mark: Option<LoopHeader>,
     /// Number of requests to take before the run ends by itself.
@@ -132,6 +132,12 @@ impl Run {
             reference: replay::ReferenceSettings::default(),
             demands: Thresholds::default(),
         }
+    }
+
+    /// What the run is in the stores that it reads from and records to.
+    pub(super) fn sessions(&self) -> Vec<Arc<dyn StoreSession>> {
+        let read = if let Feed::Files(Origin::Events(input)) = &self.feed { input.session() } else { None };
+        read.into_iter().chain(self.recorder.as_ref().and_then(|recorder| recorder.session())).collect()
     }
 
     /// Returns when requests are due, of the part of a file that is replayed. One thread paces for all targets: what is asked
@@ -268,7 +274,7 @@ impl MemoryShares {
 
 /// Returns the body policies that a run needs. A recording of frames needs no bodies.
 pub(super) fn interests(run: &Run) -> BodyPolicies {
-    let recorded = run.recorder.as_ref().is_some_and(|recorder| !recorder.target().format().takes_frames());
+    let recorded = run.recorder.as_ref().is_some_and(|recorder| !recorder.takes_frames());
     let sent = !run.targets.is_empty();
     // A process outside is told whole messages.
     let recorded = recorded || run.external.is_some();

@@ -12,26 +12,45 @@
 //! `no response`; JSON lines have no chunk boundaries, extensions and trailers, and of an exchange whose request is
 //! damaged not why its response is missing.
 
+#[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "only clients of stores read what is in it"))]
+pub mod access;
 mod access_log;
 mod connection_ids;
+#[cfg(feature = "nats")]
+mod event_codec;
 pub(crate) mod exchange_join;
 mod framing;
 mod gor;
+mod input;
 mod jsonl_read;
 pub mod jsonl_write;
 mod kind;
+#[cfg(feature = "nats")]
+mod nats;
+mod output;
+pub mod place;
 pub(crate) mod recent;
 pub mod record;
 mod reorder;
+mod session;
 mod skipped;
 mod source;
+mod store;
+mod store_error;
+mod store_reading;
 mod unsupported;
 
 pub use access_log::{AccessLogFormat, AccessLogFormatError, ReadLog};
 pub use exchange_join::{ExchangeJoin, JoinedExchange};
 pub(crate) use gor::GorWriter;
+pub use input::RecordingInput;
+pub use output::RecordingOutput;
 pub use record::{OutputPath, OutputPathError, RecordError, Recorded, Recorder, Rotation};
+pub use session::{Admission, AdmissionWait, StoreSession};
 pub use source::RecordingSource;
+pub use store::{open_input, open_output};
+pub use store_error::StoreError;
+pub use store_reading::StoreReading;
 
 use crate::capture::{self, BpfFilter, CaptureError, FileSource, Merged, OpenedInput, Pieces, Source};
 use crate::causes::Help;
@@ -144,7 +163,7 @@ pub enum Origin {
     /// Frames, for the capture engine.
     Frames(Box<dyn Source + Send>),
     /// A recording.
-    Events(Box<RecordingSource>),
+    Events(Box<dyn RecordingInput>),
 }
 
 impl<S: Source + Send + 'static> From<S> for Origin {

@@ -102,6 +102,8 @@ pub(crate) struct ReportCommand {
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) mode: typed::Mode,
     #[command(flatten)]
+    pub(crate) store: typed::Store,
+    #[command(flatten)]
     pub(crate) gates: typed::Gates,
 }
 

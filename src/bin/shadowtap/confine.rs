@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use shadowtap::config::{Output, Outputs, RunConfig};
 use shadowtap::pipeline::Feed;
-use shadowtap::recording::Recorder;
+use shadowtap::recording::RecordingOutput;
 use shadowtap::sandbox::{self, Needs};
 use shadowtap::serve::control::Socket;
 use shadowtap::{middleware, replay};
@@ -35,27 +35,27 @@ fn needs(config: &RunConfig, socket: Option<&Socket>) -> Needs {
     let commands = commands.chain(run.guard_command.as_ref().map(|guard| &guard.command));
     let commands = commands.chain(run.middleware.programs());
     Needs {
-        reads: run.capture.files.iter().chain(shown).cloned().collect(),
+        reads: run.capture.files.iter().chain(shown).chain(&config.stores.reads).cloned().collect(),
         rereads: rereads(&run.middleware),
-        writes: writes(&config.outputs, run.recorder.as_ref(), socket),
+        writes: writes(&config.outputs, run.recorder.as_deref(), socket),
         programs: commands
             .map(|command| [std::slice::from_ref(&command.program), command.arguments.as_slice()].concat())
             .collect(),
-        ports: everybody().flat_map(ports).collect(),
+        ports: everybody().flat_map(ports).chain(config.stores.ports.iter().copied()).collect(),
         // A replay that root started goes on as root: it may read files that only root can.
         keeps_root: matches!(run.feed, Feed::Files(_)),
     }
 }
 
-fn writes(outputs: &Outputs, recorder: Option<&Recorder>, socket: Option<&Socket>) -> Vec<PathBuf> {
+fn writes(outputs: &Outputs, recorder: Option<&dyn RecordingOutput>, socket: Option<&Socket>) -> Vec<PathBuf> {
     let outputs = [&outputs.summary, &outputs.results, &outputs.report, &outputs.junit];
     let files = outputs.into_iter().flatten().filter_map(|output| match output {
         Output::File(path) => Some(path.clone()),
         Output::Stdout => None,
     });
     let recording = recorder
-        .filter(|recorder| !recorder.target().is_standard_output())
-        .map(|recorder| folder_of_pattern(&recorder.target().to_string()));
+        .filter(|recorder| !recorder.is_standard_output() && recorder.session().is_none())
+        .map(|recorder| folder_of_pattern(&recorder.name()));
     files.chain(recording).chain(socket.map(|socket| socket.path().to_owned())).collect()
 }
 

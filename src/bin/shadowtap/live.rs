@@ -40,7 +40,7 @@ pub(crate) fn record(typed: typed::Record) -> anyhow::Result<ExitCode> {
     let config = config::record(&typed)?;
     let flags = LiveFlags { sandbox: typed.sandbox, dry_run: typed.dry_run, empty: typed.empty };
     let share = config.run.middleware.sample;
-    let target = config.run.recorder.as_ref().map(|recorder| recorder.target().to_string()).unwrap_or_default();
+    let target = config.run.recorder.as_ref().map(|recorder| recorder.name()).unwrap_or_default();
     let doing = if flags.dry_run.dry_run { "dry run, would record" } else { "recording" };
     let first = format!("{doing} {share} to {target}; nothing is sent");
     run_live(config, ProgressKind::Record, &first, &flags)

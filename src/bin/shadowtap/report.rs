@@ -71,7 +71,8 @@ fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
         }
     }
     let capture = typed::Capture { files: vec![args.file], ..typed::Capture::default() };
-    inspect::run(typed::Inspect { capture, stats: true, routes: args.routes, ..typed::Inspect::default() })
+    let (routes, store) = (args.routes, args.store);
+    inspect::run(typed::Inspect { capture, store, stats: true, routes, ..typed::Inspect::default() })
 }
 
 /// The page that is written, where one is.

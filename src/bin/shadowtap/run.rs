@@ -40,7 +40,7 @@ pub(crate) fn run(config: RunConfig, prepared: Prepared) -> anyhow::Result<ExitC
     let Prepared { kind, socket, results, hang_up, allow_empty, scope } = prepared;
     run.results = results;
     run.command_line = masking::command_line(std::env::args());
-    let recording = run.recorder.as_ref().is_some_and(|recorder| recorder.target().is_standard_output());
+    let recording = run.recorder.as_ref().is_some_and(|recorder| recorder.is_standard_output());
     let stop = Stop::listen(&run.capture.halt, hang_up)?;
     announce_server(run.server.as_ref());
     let progress = Arc::new(Progress::default());

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Capture"))]
 pub struct Capture {
-    /// Captures (pcap, pcapng), recordings (.gor, JSON lines) or, with --format, access logs, plain, gzip or zstd. Several are merged by time; - is
-    /// standard input
+    /// Captures (pcap, pcapng), recordings (.gor, JSON lines) or, with --format, access logs, plain, gzip or zstd. Several
+    /// are merged by time; - is standard input. `nats://HOST/NAME` is a recording on NATS
     #[cfg_attr(feature = "cli", arg(required = true, value_name = "FILE"))]
     pub files: Vec<PathBuf>,
     /// Read the files as access logs of this format: haproxy, nginx, combined, common, json, or a format of your own in

@@ -15,6 +15,7 @@ mod range;
 mod requests;
 mod running;
 mod sending;
+mod store;
 
 pub use capture::{Capture, Live};
 pub use compare::Compare;
@@ -26,6 +27,7 @@ pub use range::Range;
 pub use requests::{Middleware, Select, Writes};
 pub use running::{ConfigFile, Control, DryRun, Ending, Recording, Running, Sandbox};
 pub use sending::{Pace, Send};
+pub use store::Store;
 
 /// Shadow live traffic: send each request to another stack as soon as it was captured.
 ///
@@ -68,6 +70,9 @@ pub struct Shadow {
     /// Files of the recording.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub recording: Recording,
+    /// Access to a recording in a store.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub store: Store,
     /// Limits and control of the run.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub running: Running,
@@ -123,6 +128,9 @@ pub struct Record {
     /// Files of the recording.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub recording: Recording,
+    /// Access to a recording in a store.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub store: Store,
     /// Selection of requests.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub select: Select,
@@ -175,6 +183,9 @@ pub struct Replay {
     /// Capture files.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub capture: Capture,
+    /// Access to a recording in a store.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub store: Store,
     /// Targets and client settings.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub send: Send,
@@ -290,6 +301,9 @@ pub struct Inspect {
     /// Capture files.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub capture: Capture,
+    /// Access to a recording in a store.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub store: Store,
     /// Run this chain file on each request, before the other flags, and show what passes. Says at which link the others
     /// end. Changes are made for the links that follow, and not shown. Repeatable
     #[cfg_attr(feature = "cli", arg(long = "filters", value_name = "FILE", help_heading = "Requests"))]

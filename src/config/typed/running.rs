@@ -7,7 +7,8 @@ use std::path::PathBuf;
 #[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Recording"))]
 pub struct Recording {
     /// Record to FILE. Its end sets the format: .gor, .jsonl, .pcap or .pcapng, and .gz or .zst to compress. strftime
-    /// fields are filled in, in UTC: %Y-%m-%d/%H.gor.zst; %i is the number of the file. - prints .gor records
+    /// fields are filled in, in UTC: %Y-%m-%d/%H.gor.zst; %i is the number of the file. - prints .gor records.
+    /// `nats://HOST/NAME` records on NATS, for a fleet: see docs/fleet.md
     #[cfg_attr(feature = "cli", arg(short, long, value_name = "FILE"))]
     pub output: Option<PathBuf>,
     /// Format of the recording, whatever its name ends in: gor, jsonl, pcap or pcapng

@@ -9,7 +9,7 @@ use crate::pipeline::inspect::read_from;
 use crate::pipeline::observer::EngineReporter;
 use crate::pipeline::passes::{KnownSpan, PassMapper, PassTag};
 use crate::pipeline::tap::Tap;
-use crate::recording::{self, EventSource as _, Origin, RecordingSource};
+use crate::recording::{self, Origin, RecordingInput};
 use crate::replay::ReplayRange;
 use crate::report::CaptureStats;
 
@@ -47,6 +47,7 @@ impl FileReader {
             pass: 1,
             passes,
             connected: true,
+            handed_on: 0,
         };
         let mut engine = reading.origin(origin, Some(tap), &capture, wanted);
         while reading.pass < passes && reading.goes_on() {
@@ -80,6 +81,8 @@ struct OpenFiles {
     passes: u32,
     /// Somebody takes events.
     connected: bool,
+    /// Events that were handed on.
+    handed_on: u64,
 }
 
 impl OpenFiles {
@@ -102,8 +105,8 @@ impl OpenFiles {
             },
             Origin::Events(mut source) => {
                 source.set_interests(wanted);
-                self.events(&mut source);
-                read_from(&source)
+                self.events(&mut *source);
+                read_from(&*source)
             }
         }
     }
@@ -133,7 +136,7 @@ impl OpenFiles {
         engine
     }
 
-    fn events(&mut self, source: &mut RecordingSource) {
+    fn events(&mut self, source: &mut dyn RecordingInput) {
         let (mut events, mut permille) = (0u64, u64::MAX);
         while self.goes_on() && !self.mapper.is_over() {
             if events.is_multiple_of(PROGRESS_EVERY) {
@@ -141,7 +144,12 @@ impl OpenFiles {
             }
             events += 1;
             let Some(event) = source.next() else { break };
+            let id = if let Event::Request(request) = &event { Some(request.id) } else { None };
+            let before = self.handed_on;
             self.take(event, permille);
+            if let Some(id) = id.filter(|_| self.handed_on == before) {
+                source.left_out(id);
+            }
         }
         if self.mapper.is_over() {
             self.hand_on(permille, PassMapper::close);
@@ -155,8 +163,11 @@ impl OpenFiles {
 
     /// Hands on whatever the passage has.
     fn hand_on(&mut self, permille: u64, work: impl FnOnce(&mut PassMapper, &mut dyn FnMut(Event, PassTag))) {
-        let Self { channels, mapper, connected, .. } = self;
-        work(mapper, &mut |event, part| *connected = *connected && channels.wait(event, part, permille));
+        let Self { channels, mapper, connected, handed_on, .. } = self;
+        work(mapper, &mut |event, part| {
+            *handed_on += 1;
+            *connected = *connected && channels.wait(event, part, permille);
+        });
     }
 
     /// Returns the progress through all passes together, in thousandths.

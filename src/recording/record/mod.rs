@@ -19,6 +19,7 @@ use std::time::Duration;
 use crate::capture::Frame;
 use crate::exchange::{Event, Timestamp};
 use crate::files::FileMode;
+use crate::recording::store_error::StoreError;
 use crate::recording::unsupported::Unsupported;
 
 pub use output_path::{Compression, OutputPath, OutputPathError, RecordingFormat, RecordingFormatError};
@@ -66,6 +67,9 @@ pub enum RecordError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// A store refuses it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Every name is taken.
     #[error("cannot make {}: it exists, and so do all its numbers up to {MAX_NUMBER}; move old recordings away", path.display())]
     Taken {
@@ -81,6 +85,7 @@ impl RecordError {
         match self {
             Self::Create { source, .. } | Self::Write { source, .. } => source,
             Self::Taken { .. } => std::io::ErrorKind::AlreadyExists.into(),
+            Self::Store(error) => std::io::Error::other(error),
         }
     }
 }
@@ -90,6 +95,7 @@ impl Help for RecordError {
         match self {
             Self::Create { source, .. } | Self::Write { source, .. } => Some(advice(source).into()),
             Self::Taken { .. } => None,
+            Self::Store(error) => error.help(),
         }
     }
 }
@@ -126,8 +132,14 @@ pub struct Recorded {
     /// Records that could not be written. Those that were under way to a file when it failed count as lost, even where
     /// some of them reached it.
     pub lost_records: u64,
+    /// Whole requests among them; 0 where they are not told apart.
+    pub lost_requests: u64,
     /// Their bytes before compression.
     pub lost_bytes: u64,
+    /// True where a store holds them rather than files.
+    pub is_store: bool,
+    /// Bytes that were stored, compressed; 0 where that is not counted.
+    pub stored_bytes: u64,
     /// Records that the format cannot hold, by reason.
     pub left_out: Unsupported,
     /// Exchanges that were written as they stood, because too many waited for their response.

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::counts::CountMap;
+use super::counts::{CountMap, is_zero};
 use crate::recording::Recorded;
 use crate::report::units::counted;
 
 /// Key of records lost to the disk.
 pub(super) const DISK: &str = "disk";
+/// Key of records that found no room on their way to a store.
+pub(super) const STORE: &str = "store";
 
 /// Totals of a recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +26,14 @@ pub struct RecordingSummary {
     pub requests: Option<u64>,
     /// Bytes of the records, before compression.
     pub bytes: u64,
-    /// Records that are not in them though they should be, by place: `disk`, `queue`.
+    /// Records that are not in them though they should be, by place: `disk`, `store`, `queue`.
     pub lost: CountMap,
+    /// Requests among those that found no room on their way to a store.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub requests_lost: u64,
+    /// Bytes that a store has, compressed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stored_bytes: u64,
     /// Records that the format cannot hold, by reason.
     pub left_out: CountMap,
     /// Exchanges that were written without their response, because too many waited for theirs.
@@ -43,13 +51,16 @@ impl RecordingSummary {
             let some = counts.iter().filter(|(_, count)| *count > 0);
             some.map(|(why, count)| ((*why).to_owned(), *count)).collect()
         };
+        let place = if recorded.is_store { STORE } else { DISK };
         Self {
             files: recorded.files,
             last: recorded.last.as_ref().map(|path| path.display().to_string()),
             records: recorded.records,
             requests: recorded.requests,
             bytes: recorded.bytes,
-            lost: some(&[(DISK, recorded.lost_records), ("queue", unrecorded)]),
+            lost: some(&[(place, recorded.lost_records), ("queue", unrecorded)]),
+            requests_lost: recorded.lost_requests,
+            stored_bytes: recorded.stored_bytes,
             left_out: recorded.left_out.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect(),
             given_up: recorded.given_up,
             unfinished: recorded.unfinished,
@@ -62,6 +73,7 @@ impl RecordingSummary {
         match (self.files, &self.last) {
             (1, Some(only)) => only.clone(),
             (files, Some(last)) => format!("{}, the last of them {last}", counted(files, "file")),
+            (_, None) if self.lost.contains_key(STORE) || self.stored_bytes > 0 => "the store".to_owned(),
             (_, None) => "no file".to_owned(),
         }
     }

@@ -19,7 +19,7 @@ use super::diff_groups::DiffGroups;
 use super::gates::GateResult;
 use super::middleware::MiddlewareCounts;
 use super::noise::{FieldRow, NoiseRow, UnlearntNoise};
-use super::recording::{DISK, RecordingSummary};
+use super::recording::{DISK, RecordingSummary, STORE};
 use super::reference::{Baseline, SelfChecks};
 use super::request::RunRequest;
 use super::spoe::SpoeSummary;
@@ -375,7 +375,8 @@ impl Summary {
     #[must_use]
     pub fn recording_failed(&self) -> bool {
         self.recording.as_ref().is_some_and(|recording| {
-            let to_disk = recording.lost.get(DISK).is_some_and(|lost| *lost > 0) || recording.unfinished > 0;
+            let is_lost = |place| recording.lost.get(place).is_some_and(|lost| *lost > 0);
+            let to_disk = is_lost(DISK) || is_lost(STORE) || recording.unfinished > 0;
             to_disk || (recording.records == 0 && sum(&recording.lost) > 0)
         })
     }

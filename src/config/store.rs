@@ -1,0 +1,101 @@
+//! Recordings in a store: where they are, who connects, and what cannot be asked of them.
+
+use std::path::{Path, PathBuf};
+
+use super::mistakes::ConfigMistakes;
+use super::{check, typed};
+use crate::capture;
+use crate::help;
+use crate::recording::access::StoreAccess;
+use crate::recording::place::{self, StoreUrl};
+use crate::recording::{self, Origin, RecordingOutput, StoreReading};
+
+/// Part of `--max-memory` that may be on its way to a store.
+const MEMORY: usize = 8;
+
+/// What a run needs to reach its stores.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreNeeds {
+    /// Ports that it connects to.
+    pub ports: Vec<u16>,
+    /// Files that it reads for that.
+    pub reads: Vec<PathBuf>,
+}
+
+/// The recording in a store of that name; `None` where it is a file, or a mistake.
+fn url(flag: &str, name: &Path, mistakes: &mut ConfigMistakes) -> Option<StoreUrl> {
+    let typed = name.to_str().unwrap_or_default();
+    mistakes.keep(flag, typed.parse())
+}
+
+fn access(typed: &typed::Store, mistakes: &mut ConfigMistakes) -> Option<StoreAccess> {
+    let read = StoreAccess::read(typed.nats_credentials.as_deref(), typed.nats_ca.clone());
+    if let Some(ca) = typed.nats_ca.as_deref().filter(|ca| !ca.is_file()) {
+        mistakes.add("--nats-ca", format!("there is no file {}", ca.display()));
+    }
+    mistakes.keep("--nats-credentials", read.map_err(|error| help::say(&error)))
+}
+
+/// What reaching this recording needs.
+fn needs(url: &StoreUrl, access: &StoreAccess) -> StoreNeeds {
+    StoreNeeds { ports: url.ports().collect(), reads: access.ca().map(Path::to_owned).into_iter().collect() }
+}
+
+/// Prepares a recording into a store, where `output` names one; tells what files alone can do.
+pub(super) fn recorder(
+    output: &Path,
+    recording: &typed::Recording,
+    typed: &typed::Store,
+    max_memory: usize,
+    mistakes: &mut ConfigMistakes,
+) -> Option<(Box<dyn RecordingOutput>, StoreNeeds)> {
+    let files_only = [
+        ("--rotate-size", recording.rotate_size.is_some()),
+        ("--rotate-every", recording.rotate_every.is_some()),
+        ("--rotate-count", recording.rotate_count.is_some()),
+        ("--format", recording.format.is_some()),
+        ("--append", recording.append),
+    ];
+    for (flag, given) in files_only {
+        if given {
+            mistakes
+                .add(flag, "is for files: a store keeps what is recorded as retention and max-bytes in its URL say");
+        }
+    }
+    let url = url("--output", output, mistakes);
+    let (url, access) = (url?, access(typed, mistakes)?);
+    let needs = needs(&url, &access);
+    let opened = recording::open_output(url, access, max_memory / MEMORY);
+    let opened = mistakes.keep("--output", opened.map_err(|error| help::say(&error)))?;
+    Some((opened, needs))
+}
+
+/// Opens what is read: files, or one recording in a store.
+pub(super) fn open(
+    settings: &capture::Settings,
+    typed: &typed::Store,
+    mistakes: &mut ConfigMistakes,
+) -> Option<(Origin, StoreNeeds)> {
+    let Some(name) = settings.files.iter().find(|file| place::is_store(file)) else {
+        return check::open(settings, mistakes).map(|origin| (origin, StoreNeeds::default()));
+    };
+    if settings.files.len() > 1 {
+        mistakes.add("", format!("{} is read by itself: leave out the other files", name.display()));
+    }
+    if settings.bpf.is_some() {
+        mistakes.add(
+            "--bpf",
+            format!("{} has requests, no packets: choose with --allow-host and the like", name.display()),
+        );
+    }
+    let url = url("", name, mistakes);
+    let (url, access) = (url?, access(typed, mistakes)?);
+    if !mistakes.is_empty() {
+        return None;
+    }
+    let needs = needs(&url, &access);
+    let reading = StoreReading { halt: settings.halt.clone(), follow: false, ports: settings.ports.clone() };
+    let opened = recording::open_input(url, access, reading);
+    let opened = mistakes.keep("", opened.map_err(|error| help::say(&error)))?;
+    Some((Origin::Events(opened), needs))
+}

@@ -1,0 +1,236 @@
+//! The way into a store: who connects, and what has to be there.
+
+use std::time::Duration;
+
+use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind, KeyValueErrorKind};
+use async_nats::jetstream::{self, kv, stream};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::names;
+use crate::recording::access::{Credentials, StoreAccess};
+use crate::recording::place::StoreUrl;
+use crate::recording::store_error::StoreError;
+
+/// Time that a connection may take, and an answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest pause between two attempts to connect anew.
+const RETRY: Duration = Duration::from_secs(1);
+/// Time within which a batch that is sent twice is known as such.
+const DUPLICATES: Duration = Duration::from_secs(300);
+/// Version of what is stored.
+const FORMAT: u32 = 1;
+
+/// What a recording is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Meta {
+    pub(super) format: u32,
+    pub(super) partitions: u16,
+    /// The version of shadowtap that made it.
+    pub(super) version: String,
+}
+
+/// A recording that is open.
+#[derive(Clone)]
+pub(in crate::recording) struct Store {
+    pub(super) client: Client,
+    pub(super) context: jetstream::Context,
+    pub(super) keys: kv::Store,
+    pub(super) meta: Meta,
+    pub(super) url: StoreUrl,
+}
+
+impl Store {
+    /// Opens a recording that is there.
+    pub(in crate::recording) async fn open(url: &StoreUrl, access: &StoreAccess) -> Result<Self, StoreError> {
+        let (client, context) = connect(url, access).await?;
+        let name = names::stream(&url.name);
+        if let Err(error) = context.get_stream(&name).await {
+            return Err(match error.kind() {
+                GetStreamErrorKind::JetStream(ref why) if why.code() == 404 => missing(url),
+                _ => refused(url, "open", &error),
+            });
+        }
+        Self::opened(url, client, context).await
+    }
+
+    /// Opens a recording, and makes it where it is not there.
+    pub(in crate::recording) async fn open_or_make(url: &StoreUrl, access: &StoreAccess) -> Result<Self, StoreError> {
+        let (client, context) = connect(url, access).await?;
+        // What is there stays as it is; one that somebody began to make is made to its end.
+        if context.get_key_value(names::stream(&url.name)).await.is_err() {
+            make(url, &context).await?;
+        }
+        let store = Self::opened(url, client, context).await?;
+        match url.settings.partitions {
+            Some(asked) if asked != store.meta.partitions => {
+                Err(StoreError::Partitions { name: url.name.clone(), has: store.meta.partitions, asked })
+            }
+            _ => Ok(store),
+        }
+    }
+
+    async fn opened(url: &StoreUrl, client: Client, context: jetstream::Context) -> Result<Self, StoreError> {
+        let keys = context.get_key_value(names::stream(&url.name)).await.map_err(|error| match error.kind() {
+            KeyValueErrorKind::GetBucket => foreign(url, &"its bucket of keys is missing"),
+            _ => refused(url, "open", &error),
+        })?;
+        let meta = keys.get(names::META).await.map_err(|error| refused(url, "open", &error))?;
+        let meta = meta.ok_or_else(|| foreign(url, &"it does not say what it is"))?;
+        let meta: Meta = serde_json::from_slice(&meta).map_err(|error| foreign(url, &error))?;
+        if meta.format != FORMAT || meta.partitions == 0 {
+            return Err(foreign(url, &format_args!("its format is {}", meta.format)));
+        }
+        Ok(Self { client, context, keys, meta, url: url.clone() })
+    }
+
+    /// Returns the stream of its batches.
+    pub(super) async fn stream(&self) -> Result<stream::Stream, StoreError> {
+        let stream = self.context.get_stream(names::stream(&self.url.name)).await;
+        stream.map_err(|error| match error.kind() {
+            GetStreamErrorKind::JetStream(ref why) if why.code() == 404 => missing(&self.url),
+            _ => refused(&self.url, "open", &error),
+        })
+    }
+
+    /// Returns whether it is connected now.
+    pub(super) fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+}
+
+/// Makes a recording. Whoever else makes it at the same time makes the same.
+async fn make(url: &StoreUrl, context: &jetstream::Context) -> Result<(), StoreError> {
+    let (name, settings) = (names::stream(&url.name), &url.settings);
+    let stream = stream::Config {
+        name: name.clone(),
+        max_messages: -1,
+        subjects: vec![names::partitions(&url.name)],
+        max_age: settings.retention(),
+        max_bytes: i64::try_from(settings.max_bytes()).unwrap_or(i64::MAX),
+        num_replicas: settings.replicas().into(),
+        duplicate_window: DUPLICATES.min(settings.retention()),
+        allow_direct: true,
+        description: Some("a recording of shadowtap".to_owned()),
+        ..stream::Config::default()
+    };
+    create(url, context, stream).await?;
+    // A bucket, as a stream: asking the client for one fails with servers before 2.10, whose accounts it cannot read.
+    let bucket = stream::Config {
+        subjects: vec![format!("$KV.{name}.>")],
+        name: format!("KV_{name}"),
+        max_messages_per_subject: 1,
+        max_messages: -1,
+        max_bytes: -1,
+        discard: stream::DiscardPolicy::New,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_direct: true,
+        num_replicas: settings.replicas().into(),
+        description: Some("who takes part in a recording of shadowtap".to_owned()),
+        ..stream::Config::default()
+    };
+    create(url, context, bucket).await?;
+    let keys = context.get_key_value(&name).await.map_err(|error| refused(url, "make", &error))?;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let meta = Meta { format: FORMAT, partitions: settings.partitions(), version };
+    let meta = serde_json::to_vec(&meta).map_err(|error| refused(url, "make", &error))?;
+    // Where somebody else was faster, theirs stands.
+    let made = keys.create(names::META, Bytes::from(meta)).await;
+    match made {
+        Err(error) if error.kind() != kv::CreateErrorKind::AlreadyExists => Err(refused(url, "make", &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a stream; one that is there stays as it is.
+async fn create(url: &StoreUrl, context: &jetstream::Context, config: stream::Config) -> Result<(), StoreError> {
+    match context.create_stream(config).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_there(&error.kind()) => Ok(()),
+        Err(error) => Err(refused(url, "make", &error)),
+    }
+}
+
+/// Returns whether a stream could not be made since it is there, with these settings or others.
+fn is_there(kind: &CreateStreamErrorKind) -> bool {
+    matches!(kind, CreateStreamErrorKind::JetStream(why) if why.error_code() == jetstream::ErrorCode::STREAM_NAME_EXIST)
+}
+
+async fn connect(url: &StoreUrl, access: &StoreAccess) -> Result<(Client, jetstream::Context), StoreError> {
+    let scheme = if url.tls { "tls" } else { "nats" };
+    let address = |(host, port): &(String, u16)| {
+        let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+        format!("{scheme}://{open}{host}{close}:{port}")
+    };
+    let addresses: Vec<String> = url.hosts.iter().map(address).collect();
+    let mut options = ConnectOptions::new()
+        .name("shadowtap")
+        .connection_timeout(TIMEOUT)
+        .request_timeout(Some(TIMEOUT))
+        // A run that is confined may connect to the ports of its command line only.
+        .ignore_discovered_servers()
+        .reconnect_delay_callback(|attempts| RETRY.min(Duration::from_millis(50 * attempts as u64)))
+        .require_tls(url.tls);
+    if let Some(file) = &access.ca {
+        options = options.add_root_certificates(file.clone());
+    }
+    options = match &access.credentials {
+        None => options,
+        Some(Credentials::Creds(text)) => options
+            .credentials(text)
+            .map_err(|error| StoreError::Credentials { file: access.file.clone(), why: error.to_string() })?,
+        Some(Credentials::User(user, password)) => options.user_and_password(user.clone(), password.clone()),
+        Some(Credentials::Nkey(seed)) => options.nkey(seed.clone()),
+        Some(Credentials::Token(token)) => options.token(token.clone()),
+    };
+    let servers = addresses.iter().map(|address| address.parse()).collect::<Result<Vec<async_nats::ServerAddr>, _>>();
+    let servers = servers.map_err(|error| failed(url, &error))?;
+    let client = options.connect(servers).await.map_err(|error| match error.kind() {
+        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+            StoreError::Denied { server: server(url), given: access.credentials.is_some() }
+        }
+        _ => failed(url, &error),
+    })?;
+    let mut context = jetstream::new(client.clone());
+    context.set_timeout(TIMEOUT);
+    Ok((client, context))
+}
+
+fn failed(url: &StoreUrl, error: &(dyn std::error::Error + 'static)) -> StoreError {
+    StoreError::Connect { server: server(url), why: words(error) }
+}
+
+fn missing(url: &StoreUrl) -> StoreError {
+    StoreError::Missing { name: url.name.clone(), server: server(url) }
+}
+
+fn foreign(url: &StoreUrl, why: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Foreign { name: url.name.clone(), server: server(url), why: why.to_string() }
+}
+
+/// What could not be done with the recording.
+pub(super) fn refused(url: &StoreUrl, doing: &'static str, error: &(dyn std::error::Error + 'static)) -> StoreError {
+    StoreError::Refused { doing, name: url.name.clone(), server: server(url), why: words(error) }
+}
+
+/// The servers of a URL, for people.
+fn server(url: &StoreUrl) -> String {
+    let hosts: Vec<String> = url.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+    hosts.join(", ")
+}
+
+/// What an error of the client says: most of them say what their causes do, too.
+pub(super) fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !words.contains(&said) {
+            words = format!("{words}: {said}");
+        }
+        next = cause.source();
+    }
+    words
+}

@@ -1,0 +1,199 @@
+//! All of a recording, read from its beginning: by `inspect` and `report`, beside whoever replays it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::assemble::{Assembler, WholeBatch};
+use super::connect::Store;
+use super::decode::{self, BatchTrouble};
+use super::feed::{self, FeedItem};
+use super::names;
+use super::node;
+use super::runtime;
+use crate::exchange::Event;
+use crate::http1::{BodyPolicies, BodyPolicy};
+use crate::recording::EventSource;
+use crate::recording::access::StoreAccess;
+use crate::recording::input::RecordingInput;
+use crate::recording::place::StoreUrl;
+use crate::recording::store_error::StoreError;
+use crate::recording::store_reading::StoreReading;
+
+/// Messages that are read ahead.
+const AHEAD: usize = 64;
+/// Time between two looks whether something has come.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Reads all of a recording.
+pub(in crate::recording) struct NatsInput {
+    url: StoreUrl,
+    access: StoreAccess,
+    reading: StoreReading,
+    interests: BodyPolicies,
+    /// Where messages come from; none before the first is asked for.
+    items: Option<mpsc::Receiver<FeedItem>>,
+    /// Messages that there were when it was opened, and how many of them were read.
+    all: u64,
+    read: u64,
+    assembler: Assembler,
+    batches: VecDeque<WholeBatch>,
+    events: VecDeque<Event>,
+    trouble: BatchTrouble,
+    /// Nodes that have not ended.
+    recording: usize,
+    failed: Option<String>,
+    is_over: bool,
+}
+
+impl NatsInput {
+    /// Looks whether it is there. Nothing is left open, since a run gives up rights until it reads.
+    pub(in crate::recording) fn open(
+        url: StoreUrl,
+        access: StoreAccess,
+        reading: StoreReading,
+    ) -> Result<Self, StoreError> {
+        let looked = runtime::block_on(async {
+            let store = Store::open(&url, &access).await?;
+            let stream = store.stream().await?;
+            let state = &stream.cached_info().state;
+            let recording = node::all(&store).await?.into_iter().filter(|(_, record)| !record.ended).count();
+            Ok::<_, StoreError>((state.messages, state.first_sequence, recording))
+        });
+        let (all, first, recording) =
+            looked.map_err(|error| StoreError::Connect { server: url.to_string(), why: error.to_string() })??;
+        Ok(Self {
+            url,
+            access,
+            reading,
+            interests: BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep },
+            items: None,
+            all,
+            read: 0,
+            assembler: Assembler::new(first > 1),
+            batches: VecDeque::new(),
+            events: VecDeque::new(),
+            trouble: BatchTrouble::default(),
+            recording,
+            failed: None,
+            is_over: false,
+        })
+    }
+
+    /// The next batch; `None` at the end.
+    fn batch(&mut self) -> Option<WholeBatch> {
+        loop {
+            if let Some(batch) = self.batches.pop_front() {
+                return Some(batch);
+            }
+            if self.is_over {
+                return None;
+            }
+            let mut whole = Vec::new();
+            match self.item()? {
+                FeedItem::Message(message) => {
+                    self.failed = None;
+                    self.read += 1;
+                    self.assembler.take(message, &mut whole);
+                }
+                FeedItem::CaughtUp if self.reading.follow => {}
+                FeedItem::CaughtUp => {
+                    self.is_over = true;
+                    self.assembler.give_up(&mut whole);
+                }
+                FeedItem::Foreign => self.trouble.foreign += 1,
+                FeedItem::Failed(why) => {
+                    if self.failed.is_none() {
+                        tracing::warn!("cannot read {}: {why}. It is tried again", self.url);
+                    }
+                    self.failed = Some(why);
+                    if !self.reading.follow {
+                        self.is_over = true;
+                        self.assembler.give_up(&mut whole);
+                    }
+                }
+            }
+            self.batches.extend(whole);
+        }
+    }
+
+    fn item(&mut self) -> Option<FeedItem> {
+        let Self { url, access, items, .. } = self;
+        let items = items.get_or_insert_with(|| start(url.clone(), access.clone()));
+        loop {
+            match items.try_recv() {
+                Ok(item) => return Some(item),
+                Err(mpsc::error::TryRecvError::Disconnected) => return None,
+                Err(mpsc::error::TryRecvError::Empty) if self.reading.halt.is_set() => return None,
+                Err(mpsc::error::TryRecvError::Empty) => {}
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Starts what reads.
+fn start(url: StoreUrl, access: StoreAccess) -> mpsc::Receiver<FeedItem> {
+    let (to, items) = mpsc::channel(AHEAD);
+    let failed = to.clone();
+    let started = runtime::spawn("store", move || async move {
+        match Store::open(&url, &access).await {
+            Ok(store) => feed::run(store, names::partitions(&url.name), 0, to).await,
+            Err(error) => drop(to.send(FeedItem::Failed(error.to_string())).await),
+        }
+    });
+    if let Err(error) = started {
+        failed.try_send(FeedItem::Failed(format!("cannot start a thread: {error}"))).ok();
+    }
+    items
+}
+
+impl EventSource for NatsInput {
+    fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            let batch = self.batch()?;
+            let (events, ports) = (&mut self.events, &self.reading.ports);
+            decode::events(&batch, self.interests, &mut self.trouble, |event, _| match &event {
+                Event::Request(request) if !ports.is_empty() && !ports.contains(&request.server.port()) => {}
+                _ => events.push_back(event),
+            });
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let lost = self.assembler.expired;
+        let expired = (lost > 0).then(|| {
+            format!(
+                "{lost} requests of {} are not there any more: its retention or max-bytes has let them go",
+                self.url
+            )
+        });
+        let recording = (self.recording > 0 && !self.reading.follow).then(|| {
+            format!("{} nodes of {} have not ended: what they record later is not here", self.recording, self.url)
+        });
+        self.unread().into_iter().chain(expired).chain(recording).chain(self.trouble.words(&self.url)).collect()
+    }
+
+    fn unread(&self) -> Vec<String> {
+        let failed = self.failed.as_ref();
+        failed.map(|why| format!("{} was not read to its end: {why}", self.url)).into_iter().collect()
+    }
+
+    fn progress(&self) -> Option<f64> {
+        (!self.reading.follow && self.all > 0).then(|| (self.read as f64 / self.all as f64).min(1.0))
+    }
+}
+
+impl RecordingInput for NatsInput {
+    fn set_interests(&mut self, interests: BodyPolicies) {
+        self.interests = interests;
+    }
+
+    fn is_followed(&self) -> bool {
+        self.reading.follow
+    }
+}

@@ -1,0 +1,76 @@
+//! A node that records, as the store knows it.
+
+use async_nats::jetstream::kv::{self, CreateErrorKind};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::connect::{Store, refused};
+use super::names;
+use crate::recording::store_error::StoreError;
+
+/// What a node says of itself, every now and then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct NodeRecord {
+    /// The name of its host.
+    pub(super) host: String,
+    /// When it began, RFC 3339.
+    pub(super) began: String,
+    /// Counts up for as long as it is there.
+    pub(super) beat: u64,
+    /// It has ended, and all that it had is in the store.
+    pub(super) ended: bool,
+    /// Requests that are in the store.
+    pub(super) published: u64,
+    /// Requests that found no room on their way.
+    pub(super) lost: u64,
+}
+
+impl NodeRecord {
+    pub(super) fn read(value: &[u8]) -> Option<Self> {
+        serde_json::from_slice(value).ok()
+    }
+
+    fn value(&self) -> Bytes {
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+
+    /// Says it in the store.
+    pub(super) async fn put(&self, keys: &kv::Store, node: u32) -> Result<(), kv::PutError> {
+        keys.put(names::node(node), self.value()).await.map(drop)
+    }
+}
+
+/// Takes the first number that no node has.
+pub(super) async fn register(store: &Store, record: &NodeRecord) -> Result<u32, StoreError> {
+    for number in 0..names::MAX_NODES {
+        match store.keys.create(names::node(number), record.value()).await {
+            Ok(_) => return Ok(number),
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {}
+            Err(error) => return Err(refused(&store.url, "take part in", &error)),
+        }
+    }
+    Err(StoreError::Foreign {
+        name: store.url.name.clone(),
+        server: store.url.to_string(),
+        why: format!("{} nodes have taken part already: record under another name", names::MAX_NODES),
+    })
+}
+
+/// All nodes that ever took part.
+pub(super) async fn all(store: &Store) -> Result<Vec<(u32, NodeRecord)>, StoreError> {
+    let mut all = Vec::new();
+    for number in 0..names::MAX_NODES {
+        let value = store.keys.get(names::node(number)).await;
+        match value.map_err(|error| refused(&store.url, "read who takes part in", &error))? {
+            Some(value) => all.extend(NodeRecord::read(&value).map(|record| (number, record))),
+            None => break,
+        }
+    }
+    Ok(all)
+}
+
+/// The name of this host.
+pub(super) fn host() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}

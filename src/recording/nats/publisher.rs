@@ -1,0 +1,279 @@
+//! Batches on their way into the store: several at once, each until the store has it.
+//!
+//! Where one fails, those behind it wait until it is known of all what became of them; then the rest goes again, in order. The
+//! store knows a batch that comes twice by its id.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::batch::OutgoingPiece;
+use super::connect::{Store, words};
+use super::names::{self, HEADER};
+use super::node::{self, NodeRecord};
+use super::transit::{Stage, Transit};
+use crate::causes::say_with_help;
+use crate::recording::access::StoreAccess;
+use crate::recording::place::StoreUrl;
+
+/// Longest time that an exchange waits for others to travel with.
+const LINGER: Duration = Duration::from_millis(8);
+/// Messages that are on their way at once.
+const WINDOW: usize = 128;
+/// Bytes of them.
+const WINDOW_BYTES: usize = 8 << 20;
+/// Pause after a failure.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Time between two signs of life.
+const BEAT: Duration = Duration::from_secs(2);
+
+/// Time without a connection after which that is told.
+const AWAY: Duration = Duration::from_secs(1);
+
+type Sent = Pin<Box<dyn Future<Output = (u64, Result<(), PublishError>)> + Send>>;
+
+/// Publishes what is in `transit` until the run has ended.
+pub(super) async fn run(url: StoreUrl, access: StoreAccess, transit: Arc<Transit>) {
+    let began = jiff::Timestamp::now().to_string();
+    let record = NodeRecord { host: node::host(), began, ..NodeRecord::default() };
+    let Some((store, number)) = join(&url, &access, &record, &transit).await else {
+        transit.conclude(Err("this node never got there".to_owned()));
+        return;
+    };
+    transit.belong_to(number);
+    let session = format!("{number}-{}", record.began);
+    let mut publisher = Publisher {
+        store,
+        number,
+        session,
+        record,
+        transit: Arc::clone(&transit),
+        queue: VecDeque::new(),
+        sent: BTreeMap::new(),
+        sent_bytes: 0,
+        waits: FuturesUnordered::new(),
+        next: 0,
+        pause: None,
+        is_failing: false,
+        away: None,
+    };
+    publisher.publish().await;
+    let ended = publisher.end().await;
+    transit.conclude(ended);
+}
+
+/// Connects and takes a number, however long that takes; `None` where the run ends before.
+async fn join(url: &StoreUrl, access: &StoreAccess, record: &NodeRecord, transit: &Transit) -> Option<(Store, u32)> {
+    let mut is_told = false;
+    loop {
+        let joined = match Store::open_or_make(url, access).await {
+            Ok(store) => node::register(&store, record).await.map(|number| (store, number)),
+            Err(error) => Err(error),
+        };
+        match joined {
+            Ok(joined) => return Some(joined),
+            Err(error) if !std::mem::replace(&mut is_told, true) => {
+                transit.notice(format!(
+                    "{}. What is recorded waits in memory, and is left out past that",
+                    say_with_help(&error)
+                ));
+            }
+            Err(_) => {}
+        }
+        if transit.stage() > Stage::Recording {
+            return None;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// What is wrong, for people.
+fn why(error: &PublishError) -> String {
+    match error.kind() {
+        PublishErrorKind::StreamNotFound => "the recording is not there any more: was it thrown away?".to_owned(),
+        _ => words(error),
+    }
+}
+
+struct Publisher {
+    store: Store,
+    number: u32,
+    /// Sets this start of this node apart from every other one.
+    session: String,
+    record: NodeRecord,
+    transit: Arc<Transit>,
+    queue: VecDeque<OutgoingPiece>,
+    /// Pieces of which it is not known whether they are stored, by the order in which they were sent.
+    sent: BTreeMap<u64, OutgoingPiece>,
+    sent_bytes: usize,
+    waits: FuturesUnordered<Sent>,
+    next: u64,
+    /// When to go on after a failure.
+    pause: Option<Instant>,
+    is_failing: bool,
+    /// Since when there is no connection.
+    away: Option<Instant>,
+}
+
+impl Publisher {
+    async fn publish(&mut self) {
+        let mut ticks = interval(LINGER);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beat = Instant::now();
+        let transit = Arc::clone(&self.transit);
+        loop {
+            let mut all = transit.stage() > Stage::Recording;
+            tokio::select! {
+                Some((order, result)) = self.waits.next() => self.answered(order, &result),
+                _ = ticks.tick() => {
+                    self.look_after_connection();
+                    all = all || !self.is_behind();
+                }
+                () = transit.bell.notified() => {}
+            }
+            self.cut(all);
+            self.send().await;
+            if beat.elapsed() >= BEAT && self.store.is_connected() {
+                beat = Instant::now();
+                self.beat(false).await.ok();
+            }
+            let is_empty = self.queue.is_empty() && self.sent.is_empty();
+            match transit.stage() {
+                Stage::Recording => {}
+                Stage::Draining if !is_empty => {}
+                Stage::Draining if !transit.is_empty() => {}
+                Stage::Draining => transit.reach(Stage::Drained),
+                Stage::Drained | Stage::Ended => break,
+            }
+        }
+    }
+
+    /// Notices when the connection is gone, and there is something to send over it.
+    fn look_after_connection(&mut self) {
+        if self.store.is_connected() {
+            self.away = None;
+            return;
+        }
+        let since = *self.away.get_or_insert_with(Instant::now);
+        if since.elapsed() >= AWAY && !(self.queue.is_empty() && self.transit.is_empty()) {
+            self.failed("the connection is lost");
+        }
+    }
+
+    /// Returns whether there is more than can be sent at once: then batches may as well fill up.
+    fn is_behind(&self) -> bool {
+        self.pause.is_some() || !self.queue.is_empty() || !self.store.is_connected()
+    }
+
+    /// Makes batches of what was gathered.
+    fn cut(&mut self, all: bool) {
+        for batch in self.transit.take(all) {
+            match batch.pieces() {
+                Ok(pieces) => {
+                    self.transit.made(&pieces);
+                    self.queue.extend(pieces);
+                }
+                Err(error) => self.transit.notice(format!("cannot compress a batch, which is lost: {error}")),
+            }
+        }
+    }
+
+    async fn send(&mut self) {
+        if let Some(until) = self.pause {
+            // First it is to be known of all of them what became of them.
+            if !self.sent.is_empty() || Instant::now() < until || !self.store.is_connected() {
+                return;
+            }
+            self.pause = None;
+        }
+        while self.store.is_connected()
+            && self.waits.len() < WINDOW
+            && self.sent_bytes < WINDOW_BYTES
+            && let Some(piece) = self.queue.pop_front()
+        {
+            let (order, header) = (self.next, piece.header);
+            self.next += 1;
+            let id = format!("{}-{}-{}-{}", self.session, piece.partition, header.batch, header.piece);
+            let message = PublishMessage::build()
+                .payload(piece.payload.clone())
+                .header(HEADER, header.to_string().as_str())
+                .message_id(id);
+            let subject = names::partition(&self.store.url.name, piece.partition);
+            self.sent_bytes += piece.payload.len();
+            self.sent.insert(order, piece);
+            match self.store.context.send_publish(subject, message).await {
+                Ok(ack) => self.waits.push(Box::pin(async move { (order, ack.await.map(drop)) })),
+                Err(error) => {
+                    self.failed(&why(&error));
+                    self.settle();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self, order: u64, result: &Result<(), PublishError>) {
+        match result {
+            Ok(()) => {
+                if let Some(piece) = self.sent.remove(&order) {
+                    self.sent_bytes -= piece.payload.len();
+                    self.transit.is_stored(&piece);
+                }
+                if self.pause.is_none() && std::mem::take(&mut self.is_failing) {
+                    self.transit.notice(format!("recording goes on in {}", self.store.url));
+                }
+            }
+            Err(error) => self.failed(&why(error)),
+        }
+        self.settle();
+    }
+
+    /// Once nothing is on its way after a failure, what is not known to be stored is next again.
+    fn settle(&mut self) {
+        if self.pause.is_some() && self.waits.is_empty() {
+            for piece in std::mem::take(&mut self.sent).into_values().rev() {
+                self.queue.push_front(piece);
+            }
+            self.sent_bytes = 0;
+        }
+    }
+
+    fn failed(&mut self, why: &str) {
+        self.pause = Some(Instant::now() + PAUSE);
+        if !std::mem::replace(&mut self.is_failing, true) {
+            let url = &self.store.url;
+            let notice = format!("cannot store in {url}: {why}. What comes waits in memory, and is left out past that");
+            self.transit.notice(notice);
+        }
+    }
+
+    async fn beat(&mut self, ended: bool) -> Result<(), String> {
+        let stored = self.transit.stored();
+        self.record.beat += 1;
+        self.record.ended = ended;
+        self.record.published = stored.requests.unwrap_or_default();
+        self.record.lost = stored.lost_requests;
+        self.record.put(&self.store.keys, self.number).await.map_err(|error| words(&error))
+    }
+
+    /// Waits for the run's summary, and says in the store that this node has ended.
+    async fn end(&mut self) -> Result<(), String> {
+        while self.transit.stage() < Stage::Ended {
+            tokio::time::timeout(BEAT, self.transit.bell.notified()).await.ok();
+            self.beat(false).await.ok();
+        }
+        if let Some(summary) = self.transit.take_summary() {
+            let packed = zstd::bulk::compress(&summary, 3).map_err(|error| error.to_string())?;
+            let key = names::node_summary(self.number);
+            self.store.keys.put(key, packed.into()).await.map_err(|error| words(&error))?;
+        }
+        self.beat(true).await
+    }
+}

@@ -1,0 +1,49 @@
+//! Stores that hold recordings, chosen by the scheme of their URL: one engine so far. Another one is a folder beside `nats/`, and
+//! one more scheme here.
+
+use super::access::StoreAccess;
+use super::input::RecordingInput;
+use super::output::RecordingOutput;
+use super::place::StoreUrl;
+use super::store_error::StoreError;
+use super::store_reading::StoreReading;
+
+/// Records into a store; `memory` bytes may be on their way at once. Nothing is connected yet.
+///
+/// # Errors
+///
+/// Where this build has no client for it.
+pub fn open_output(url: StoreUrl, access: StoreAccess, memory: usize) -> Result<Box<dyn RecordingOutput>, StoreError> {
+    #[cfg(feature = "nats")]
+    {
+        Ok(Box::new(super::nats::NatsOutput::new(url, access, memory)))
+    }
+    #[cfg(not(feature = "nats"))]
+    {
+        let server = url.to_string();
+        drop((url, access, memory));
+        Err(StoreError::Unsupported { server })
+    }
+}
+
+/// Reads all of a recording that a store has, whoever else reads it.
+///
+/// # Errors
+///
+/// Where it is not there, or this build has no client for it.
+pub fn open_input(
+    url: StoreUrl,
+    access: StoreAccess,
+    reading: StoreReading,
+) -> Result<Box<dyn RecordingInput>, StoreError> {
+    #[cfg(feature = "nats")]
+    {
+        Ok(Box::new(super::nats::NatsInput::open(url, access, reading)?))
+    }
+    #[cfg(not(feature = "nats"))]
+    {
+        let server = url.to_string();
+        drop((url, access, reading));
+        Err(StoreError::Unsupported { server })
+    }
+}

@@ -1,0 +1,37 @@
+//! Recordings on NATS JetStream: nodes that record, replayers that share, and a store that is taken away from them.
+//!
+//! The trials have a network of their own, and real `nats-server` processes in it; what is lacking on this machine, their names
+//! say, and then they are ignored. Every request that a client made has to be accounted for.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
+
+#[path = "../support/files.rs"]
+mod files;
+#[path = "../support/net.rs"]
+mod net;
+#[path = "../support/programs.rs"]
+mod programs;
+#[path = "../support/trials.rs"]
+mod trials;
+
+mod origin;
+mod recorded;
+mod server;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+use net::Row;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let lacks = net::enter().or_else(|| trials::missing(&["nats-server"]).into_iter().next());
+    let trials: [Row<'_>; 5] = [
+        ("what two nodes record is read back, each request once", lacks, recorded::by_two_nodes),
+        ("bodies larger than a message of the store come whole", lacks, recorded::large_bodies),
+        ("a store that is killed and comes back costs nothing", lacks, recorded::over_a_restart),
+        ("a store that stays away costs what is counted as lost", lacks, recorded::store_stays_away),
+        ("wrong credentials, no JetStream and no recording are told at the start", lacks, recorded::refused),
+    ];
+    libtest_mimic::run(&arguments, net::trials(&trials)).exit_code()
+}

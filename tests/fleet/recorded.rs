@@ -1,0 +1,124 @@
+//! What nodes record into a store, and what is read of it.
+
+use std::fs;
+use std::thread;
+
+use crate::origin::{Origin, ask};
+use crate::programs::{Ended, Tap, until};
+use crate::server::Nats;
+
+/// Starts a node that records what reaches `origin`.
+fn node(origin: &Origin, url: &str, more: &[&str]) -> Tap {
+    let port = origin.port.to_string();
+    Tap::start(&[&["record", "-i", "lo", "-p", &port, "-o", url, "--user", "root"], more].concat())
+}
+
+/// Runs another command to its end.
+fn shadowtap(arguments: &[&str]) -> Ended {
+    Tap::launch(&mut Tap::program(), arguments).ended()
+}
+
+/// All of it, replayed at once.
+fn replayed(url: &str, to: &Origin) -> Ended {
+    let target = to.url();
+    shadowtap(&["replay", url, "--to", &target, "--speed", "max", "--allow-writes"])
+}
+
+pub(crate) fn by_two_nodes() {
+    let (nats, production, other, staging) = (Nats::start(), Origin::start(), Origin::start(), Origin::start());
+    let url = nats.url("evening");
+    let nodes = [node(&production, &url, &[]), node(&other, &url, &[])];
+    let ports = [production.port, other.port];
+    let clients: Vec<_> = (0..8).map(|n| thread::spawn(move || ask(ports[n % 2], &format!("c{n}"), 100, 20))).collect();
+    for client in clients {
+        client.join().unwrap();
+    }
+    for node in nodes {
+        until("all to be captured", || node.said().contains("400 recorded"));
+        let ended = node.end("INT");
+        ended.lost_nothing();
+        assert_eq!((ended.code, ended.count("/recording/requests")), (Some(0), 400), "{}", ended.said);
+    }
+    let read = shadowtap(&["inspect", &url]);
+    assert_eq!((read.code, read.count("/requests/seen")), (Some(0), 800), "{}", read.said);
+    let replay = replayed(&url, &staging);
+    assert_eq!((replay.code, replay.of_target("/ended/sent")), (Some(0), 800), "{}", replay.said);
+    let expected = production.seen().into_iter().chain(other.seen()).collect();
+    assert_eq!(staging.seen(), expected);
+}
+
+pub(crate) fn large_bodies() {
+    let (nats, production, staging) = (Nats::start(), Origin::start(), Origin::start());
+    let url = nats.url("large");
+    let node = node(&production, &url, &[]);
+    ask(production.port, "big", 8, 9 << 20);
+    until("all to be captured", || node.said().contains("8 recorded"));
+    let ended = node.end("INT");
+    assert_eq!((ended.code, ended.count("/recording/requests")), (Some(0), 8), "{}", ended.said);
+    let replay = replayed(&url, &staging);
+    assert_eq!((replay.code, replay.of_target("/ended/sent")), (Some(0), 8), "{}", replay.said);
+    assert_eq!(staging.seen(), production.seen());
+}
+
+pub(crate) fn over_a_restart() {
+    let (mut nats, production, staging) = (Nats::start(), Origin::start(), Origin::start());
+    let url = nats.url("restart");
+    let node = node(&production, &url, &[]);
+    ask(production.port, "before", 200, 20);
+    until("all to be captured", || node.said().contains("200 recorded"));
+    nats.kill();
+    ask(production.port, "away", 200, 20);
+    until("the store to be missed", || node.said().contains("cannot store in"));
+    nats.start_again();
+    until("the store to be there again", || node.said().contains("recording goes on"));
+    ask(production.port, "after", 200, 20);
+    until("all to be stored", || node.said().contains("600 recorded"));
+    let ended = node.end("INT");
+    ended.lost_nothing();
+    assert_eq!((ended.code, ended.count("/recording/requests")), (Some(0), 600), "{}", ended.said);
+    let replay = replayed(&url, &staging);
+    assert_eq!((replay.code, replay.of_target("/ended/sent")), (Some(0), 600), "{}", replay.said);
+    assert_eq!(staging.seen(), production.seen());
+}
+
+pub(crate) fn store_stays_away() {
+    let (mut nats, production) = (Nats::start(), Origin::start());
+    let url = nats.url("away");
+    let node = node(&production, &url, &["--max-memory", "16M"]);
+    ask(production.port, "before", 100, 20);
+    until("all to be captured", || node.said().contains("100 recorded"));
+    nats.kill();
+    // An eighth of the memory is for this: 2 MiB, and these are more.
+    ask(production.port, "away", 400, 40_000);
+    until("the store to be missed", || node.said().contains("cannot store in"));
+    let ended = node.end("INT");
+    let (seen, stored, lost) =
+        (ended.count("/requests/seen"), ended.count("/recording/requests"), ended.count("/recording/requests_lost"));
+    assert_eq!((ended.code, seen, stored), (Some(2), 500, 100), "{}", ended.said);
+    assert_eq!(stored + lost, seen, "{}", ended.summary["recording"]);
+}
+
+pub(crate) fn refused() {
+    let said = |arguments: &[&str]| {
+        let ended = shadowtap(arguments);
+        assert_eq!(ended.code, Some(2), "{}", ended.said);
+        ended.said
+    };
+    let open = Nats::start();
+    let missing = said(&["inspect", &open.url("none")]);
+    assert!(missing.contains("there is no recording none on 127.0.0.1:"), "{missing}");
+    let closed = Nats::with(&["-js", "--auth", "s3cret"]);
+    let file = closed.folder().join("token");
+    let named = file.to_str().unwrap();
+    let denied = said(&["inspect", &closed.url("x")]);
+    assert!(denied.contains("refuses the credentials: it was given none; give a file"), "{denied}");
+    fs::write(&file, "wrong\n").unwrap();
+    let denied = said(&["inspect", &closed.url("x"), "--nats-credentials", named]);
+    assert!(denied.contains("refuses the credentials"), "{denied}");
+    fs::write(&file, "s3cret\n").unwrap();
+    let there = said(&["inspect", &closed.url("x"), "--nats-credentials", named]);
+    assert!(there.contains("there is no recording x"), "{there}");
+    let plain = Nats::with(&[]);
+    let without = said(&["inspect", &plain.url("x")]);
+    assert!(without.contains("JetStream"), "{without}");
+}
