@@ -1,7 +1,7 @@
 # What one does here; `make help` lists it. cargo does the work, this finds what cargo needs.
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo deb test bench bench-instructions bench-instructions-accept bench-open soak bench-live bench-replay lint install cargo needed
+.PHONY: help demo deb static test bench bench-instructions bench-instructions-accept bench-open soak bench-live bench-replay lint install cargo needed
 
 # A cargo that rustup has just installed is not in the PATH of an old shell.
 export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -42,8 +42,11 @@ lint: needed ## formatting, lints and documentation, as strict as CI
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 
 deb: needed ## a Debian package of the released program, in target/
-	SHADOWTAP_COMMIT=$$(git rev-parse --short=10 HEAD 2>/dev/null) cargo build --release --locked
-	deploy/debian/build target/release/shadowtap target
+	deploy/release/build dynamic target/deb
+	deploy/debian/build target/deb/shadowtap target
+
+static: needed ## one file that runs on any Linux of its processor, in target/static/
+	deploy/release/build static target/static
 
 install: needed ## install shadowtap to cargo's bin directory
 	cargo install --locked --path .
