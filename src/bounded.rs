@@ -5,10 +5,17 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 /// Bytes that are asked for at once.
 const PIECE: usize = 64 * 1024;
+
+/// Longest time that somebody may take to begin to write into a pipe.
+const PIPE_SECONDS: i64 = 5;
 
 /// Byte order mark that some editors put before a text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -67,7 +74,27 @@ impl std::fmt::Display for Size {
 ///
 /// Where it cannot be read, or is longer than the limit.
 pub fn read(path: &Path, what: &'static str, limit: usize) -> Result<Vec<u8>, ReadError> {
-    rest(File::open(path)?, what, limit)
+    rest(open(path)?, what, limit)
+}
+
+/// Opens a file to be read. Behind a pipe there has to be somebody who writes: else the open itself would wait for ever.
+///
+/// # Errors
+///
+/// Where it cannot be opened, or is a pipe into which nobody writes.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    if !path.metadata()?.file_type().is_fifo() {
+        return File::open(path);
+    }
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let time = Timespec { tv_sec: PIPE_SECONDS, tv_nsec: 0 };
+    if poll(&mut [PollFd::new(&file, PollFlags::IN)], Some(&time))? == 0 {
+        let why = format!("it is a pipe, and nobody wrote into it for {PIPE_SECONDS} s");
+        return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+    }
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 /// Reads the file at `path` as text, without the byte order mark that editors on Windows put first.
@@ -109,6 +136,19 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+
+    #[test]
+    fn a_pipe_is_read_once_somebody_writes_into_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || std::fs::write(path, "a,b\n").unwrap()
+        });
+        assert_eq!(read(&path, "a list", 100).unwrap(), b"a,b\n");
+        writer.join().unwrap();
+    }
 
     #[test]
     fn a_file_may_be_as_long_as_the_limit_and_no_longer() {

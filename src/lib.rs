@@ -107,6 +107,7 @@ pub mod compare;
 pub mod inspect;
 pub mod report;
 pub mod serve;
+pub mod telemetry;
 
 pub mod config;
 pub mod doctor;

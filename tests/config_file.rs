@@ -77,6 +77,11 @@ fn every_mistake_has_its_line() {
     for part in ["error: x.toml:4: --sample: ", "error: x.toml:5: --timeout: "] {
         assert!(values.contains(part), "{values}");
     }
+    let both =
+        said("files = \"x.pcap\"\nto = \"http://h\"\nsampel = \"1%\"\nsample = \"many\"\nallow-writes = \"y\"\n");
+    for part in ["x.toml:3: `sampel` is no", "x.toml:4: --sample: `many`", "x.toml:5: allow-writes: is on", "x.pcap"] {
+        assert!(both.contains(part), "{both}");
+    }
     fs::remove_file(&config).unwrap();
     let output = run(&config, &[], &[]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("error: --config: "));

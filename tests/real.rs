@@ -52,6 +52,7 @@ fn main() {
             true,
             mirrored,
         ),
+        python_trial("DuckDB reads the tables of results", "duckdb", tables),
     ];
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -63,6 +64,67 @@ fn trial(name: &str, programs: &[&str], captures: bool, run: fn()) -> Trial {
         lacks.push("the right to capture on lo");
     }
     trials::trial(name, &lacks, run)
+}
+
+/// A trial that needs a module of Python.
+fn python_trial(name: &str, module: &'static str, run: fn()) -> Trial {
+    let mut lacks = trials::missing(&["nginx", "python3"]);
+    let has_module = || python(&format!("import {module}")).status().is_ok_and(|status| status.success());
+    if lacks.is_empty() && !has_module() {
+        lacks.push(module);
+    }
+    trials::trial(name, &lacks, run)
+}
+
+/// Python, which finds what `.ci/django` and `.ci/duckdb` install.
+fn python(code: &str) -> Command {
+    let mut python = Command::new("python3");
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(target).join("python");
+    python
+        .args(["-c", code])
+        .env("PYTHONPATH", folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    python
+}
+
+/// The counts of a table, by a database that knows nothing of shadowtap, are those of the lines.
+fn tables() {
+    let production = Production::start();
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("http://127.0.0.1:{}", production.port);
+    let replay = |name: &str| {
+        let path = folder.path().join(name);
+        let mut program = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
+        program.args(["replay", &testdata("demo.pcap.zst").display().to_string(), "--to", &url, "--speed", "max"]);
+        let output = program.arg("--results").arg(&path).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        path.display().to_string()
+    };
+    let [lines, parquet, csv] = ["r.jsonl", "r.parquet", "r.csv.gz"].map(replay);
+    let code = format!(
+        "import duckdb, json
+def counts(table, status, at):
+    rows = duckdb.sql(f'select method, outcome, {{status}}, count(*) from {{table}} group by all').fetchall()
+    days = duckdb.sql(f'select min({{at}}), max({{at}}) from {{table}}').fetchall()
+    return sorted(map(str, rows)), days
+from collections import Counter
+lines = [json.loads(line) for line in open('{lines}')][:-1]
+expected = Counter((l['method'], l['outcome'], l['production'] and l['production']['status']) for l in lines)
+expected = sorted(str((*key, count)) for key, count in expected.items())
+rows, days = counts(\"read_parquet('{parquet}')\", 'production_status', '\"at\"')
+assert rows == expected, (rows, expected)
+kind = duckdb.execute('select typeof(\"at\"), typeof(lag_us) from read_parquet(?) limit 1', ['{parquet}']).fetchall()
+assert kind == [('TIMESTAMP WITH TIME ZONE', 'BIGINT')], kind
+assert str(days[0][0].year) == lines[0]['at'][:4], days
+csv_rows, csv_days = counts(\"read_csv('{csv}')\", 'production_status', '\"at\"')
+assert csv_rows == expected, (csv_rows, expected)
+"
+    );
+    let output = python(&code).stderr(Stdio::piped()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// nginx on the pages that the demo's capture was recorded from.

@@ -280,7 +280,10 @@ fn rare() -> Value {
     held.paused = 1;
     summary["targets"] = json!({ "http://new": held });
     summary["recording"] = json!({ "files": 1, "last": null, "records": 1, "bytes": 1, "lost": {}, "left_out": {},
-        "given_up": 0, "requests": 1, "unfinished": 1 });
+        "given_up": 0, "requests": 1, "unfinished": 1, "saved": { "count": 1, "failed": 1, "records": 1,
+        "requests": 1, "bytes": 1, "files": ["a.gor"] } });
+    let counts = json!({ "endpoint": "", "sent": 1, "failed": 1, "dropped": 1 });
+    summary["telemetry"] = json!({ "traces": counts, "webhook": counts });
     summary["redaction"] = json!({ "body_dropped": 1, "dropped": 1, "kept": 1 });
     summary["capture_delay_us"] = serde_json::to_value(LatencySummary::default()).unwrap();
     summary["max_gap"] = json!({ "limit_s": 1.0, "shortened": 1, "left_out_s": 1.0 });
@@ -304,6 +307,7 @@ fn rare() -> Value {
         "steps",
         "warnings",
         "recording",
+        "telemetry",
         "redaction",
         "max_gap",
         "unread",

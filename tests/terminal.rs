@@ -229,6 +229,7 @@ fn a_run_that_answers_with_escape_sequences_is_shown_without() {
         stopping: false,
         ramp: Some(ramp),
         targets: vec![target(Some(guard)), target(None)],
+        saves: None,
     };
     let state = serde_json::to_string(&state).unwrap();
     let answers = [state, json!({ "error": HOSTILE }).to_string(), HOSTILE.to_owned()];

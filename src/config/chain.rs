@@ -178,12 +178,19 @@ pub fn reread(settings: &ChainSettings, targets: &TargetNames) -> Result<ChainSe
     let mut again = |file: &ChainFile| read(&file.path, &environment, &mut mistakes);
     let files: Vec<ChainFile> = settings.files.iter().filter_map(&mut again).collect();
     let for_targets = settings.for_targets.iter().filter_map(|(of, file)| Some((*of, again(file)?))).collect();
+    if mistakes.is_empty() {
+        same_carry(settings, &files, &mut mistakes);
+    }
+    if mistakes.is_empty() { Ok(ChainSettings { files, for_targets, ..settings.clone() }) } else { Err(mistakes) }
+}
+
+/// Checks that files that were read again carry the same values.
+pub(super) fn same_carry(before: &ChainSettings, files: &[ChainFile], mistakes: &mut ConfigMistakes) {
     let carries = |files: &[ChainFile]| format!("{:?}", ChainSettings::carry_rules_of(files));
-    if mistakes.is_empty() && carries(&files) != carries(&settings.files) {
+    if carries(files) != carries(&before.files) {
         let why = "a carry link has changed, and values are known under those that the run began with: start it anew";
         mistakes.add("--filters", why);
     }
-    if mistakes.is_empty() { Ok(ChainSettings { files, for_targets, ..settings.clone() }) } else { Err(mistakes) }
 }
 
 /// What holds of all `carry` links together.

@@ -14,10 +14,14 @@ pub(super) fn view(typed: &typed::Inspect, mistakes: &mut ConfigMistakes, warnin
     if typed.full && (!typed.json || typed.stats || typed.forecast) {
         mistakes.add("--full", "adds to the lines of --json: give both, without --stats and --forecast");
     }
+    if typed.har.is_some() && (typed.stats || typed.forecast || typed.json) {
+        mistakes.add("--har", "is a view of its own: leave out --json, --stats and --forecast");
+    }
     let view = match (typed.stats, typed.forecast, typed.json, typed.summary.is_some()) {
         (true, _, json, _) => InspectView::Stats { json },
         (_, true, json, _) => InspectView::Forecast { json },
         (_, _, true, _) => InspectView::JsonLines { full: typed.full },
+        _ if typed.har.is_some() => InspectView::Archive,
         (_, _, _, true) => InspectView::Nothing,
         (_, _, _, false) => InspectView::Lines,
     };
@@ -25,10 +29,24 @@ pub(super) fn view(typed: &typed::Inspect, mistakes: &mut ConfigMistakes, warnin
         let shown = match view {
             InspectView::Stats { .. } => "what --stats prints",
             InspectView::Forecast { .. } => "what --forecast prints",
+            InspectView::Archive if typed.har.as_deref() != Some(Path::new("-")) => {
+                return with_choice(typed, view, mistakes, warnings);
+            }
+            InspectView::Archive => "the archive",
             _ => "the lines of --json",
         };
         mistakes.add("--summary -", format!("would stand in the middle of {shown}: give it a file"));
     }
+    with_choice(typed, view, mistakes, warnings)
+}
+
+/// The same view, once the selection was checked against it.
+fn with_choice(
+    typed: &typed::Inspect,
+    view: InspectView,
+    mistakes: &mut ConfigMistakes,
+    warnings: &mut Vec<String>,
+) -> InspectView {
     chosen(typed, view, mistakes, warnings);
     view
 }

@@ -20,6 +20,7 @@ mod addressing;
 mod chain;
 mod check;
 mod compare;
+mod dashcam;
 mod doctor;
 mod external;
 mod gates;
@@ -31,6 +32,7 @@ mod monitoring;
 mod outputs;
 mod protection;
 mod range;
+mod reload;
 mod run;
 mod sending;
 mod store;
@@ -44,6 +46,7 @@ pub use gates::demands;
 pub use mistakes::{ConfigMistake, ConfigMistakes};
 pub use monitoring::LogFormat;
 pub use outputs::may_overwrite;
+pub use reload::{ConfigChanges, RELOADABLE, changes_of_record, changes_of_shadow};
 pub use run::{LiveConfig, RunConfig, record, shadow};
 pub use store::StoreNeeds;
 
@@ -88,6 +91,8 @@ pub enum InspectView {
         /// With the messages themselves.
         full: bool,
     },
+    /// An HTTP archive (HAR) in a file of its own.
+    Archive,
     /// A table by route.
     Stats {
         /// As a JSON object a route.
@@ -114,7 +119,9 @@ pub struct InspectConfig {
     pub view: InspectView,
     /// Destination of the summary.
     pub summary: Option<Output>,
-    /// Permissions of the summary file.
+    /// Destination of the archive.
+    pub har: Option<Output>,
+    /// Permissions of the files.
     pub mode: FileMode,
     /// Names of routes.
     pub routes: Arc<RoutePatterns>,
@@ -174,6 +181,7 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
         compare,
         reference,
         demands,
+        telemetry: monitoring.telemetry,
         ..Run::of_files(source)
     };
     let control = protection::control(typed.control.control.as_deref(), false);
@@ -271,6 +279,7 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, ConfigMistakes> {
     let capture = capture_settings(typed.capture, &mut mistakes);
     let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
     mistakes.keep("--summary", summary.as_ref().map_or(Ok(()), may_overwrite));
+    let har = outputs::archive(typed.har.as_deref(), &capture, &mut mistakes);
     let mode = outputs::mode(typed.mode.mode.as_deref(), &mut mistakes);
     let routes = outputs::routes(typed.routes.routes.as_deref(), &mut mistakes);
     let source = store::open(&capture, &typed.store, &mut mistakes).map(|(source, _)| source);
@@ -283,7 +292,7 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, ConfigMistakes> {
     }
     match (source, mistakes.is_empty()) {
         (Some(source), true) => {
-            Ok(InspectConfig { capture, source, select, status, view, summary, mode, routes, warnings })
+            Ok(InspectConfig { capture, source, select, status, view, summary, har, mode, routes, warnings })
         }
         _ => Err(mistakes),
     }

@@ -1,8 +1,10 @@
 //! Monitoring of a run: its HTTP server and its log output.
 
+use super::check::parsed;
 use super::mistakes::ConfigMistakes;
 use super::typed;
 use crate::serve::{Server, Token, Tokens};
+use crate::telemetry::Telemetry;
 
 /// Monitoring of a run.
 #[derive(Debug, Default)]
@@ -11,6 +13,8 @@ pub(super) struct Monitoring {
     pub(super) server: Option<Server>,
     /// True when only warnings are printed during the run.
     pub(super) quiet: bool,
+    /// Other systems that are told of the run.
+    pub(super) telemetry: Telemetry,
 }
 
 /// Format of lines on standard error.
@@ -53,7 +57,11 @@ pub(super) fn monitoring(typed: &typed::Monitoring, mistakes: &mut ConfigMistake
     let tokens = Tokens { control, metrics };
     let server =
         typed.metrics.as_deref().and_then(|address| mistakes.keep_error("--metrics", Server::bind(address, tokens)));
-    Monitoring { server, quiet: typed.quiet }
+    let telemetry = Telemetry {
+        traces: parsed("--otlp", typed.otlp.as_deref(), mistakes),
+        webhook: parsed("--webhook", typed.webhook.as_deref(), mistakes),
+    };
+    Monitoring { server, quiet: typed.quiet, telemetry }
 }
 
 #[cfg(test)]
@@ -79,6 +87,8 @@ mod tests {
     #[test]
     fn every_mistake_is_told_with_its_flag() {
         check(|typed| typed.metrics = Some("9184".to_owned()), "--metrics: `9184` is no address with a port");
+        check(|typed| typed.otlp = Some("collector:4318".to_owned()), "--otlp: `collector` is neither http nor https");
+        check(|typed| typed.webhook = Some("x".to_owned()), "--webhook: it is no URL");
         check(|typed| typed.log_format = Some("xml".to_owned()), "--log-format: `xml` is no format");
         check(|typed| typed.control_token_file = Some("/nowhere".into()), "--control-token-file: cannot read /nowhere");
         check(|typed| typed.control_token_file = Some("/nowhere".into()), "nothing to guard without --metrics");

@@ -121,6 +121,25 @@ pub(super) fn routes(path: Option<&Path>, mistakes: &mut ConfigMistakes) -> Arc<
     path.and_then(|path| mistakes.keep("--routes", read(path))).map_or_else(Arc::default, Arc::new)
 }
 
+/// How an archive of shadowtap begins.
+const ARCHIVE_BEGINS: &[u8] = b"{\"log\":{\"version\":\"1.2\",\"creator\":{\"name\":\"shadowtap\"";
+
+/// Checks the destination of an archive: one that shadowtap wrote is written over, and no other file.
+pub(super) fn archive(
+    path: Option<&Path>,
+    capture: &capture::Settings,
+    mistakes: &mut ConfigMistakes,
+) -> Option<Output> {
+    let output = one("--har", path, capture, mistakes)?;
+    if let Output::File(path) = &output {
+        let begin = files::beginning(path, LOOKED_AT).unwrap_or_default().unwrap_or_default();
+        if !begin.is_empty() && !begin.starts_with(ARCHIVE_BEGINS) {
+            mistakes.add("--har", format!("{} is no earlier archive of shadowtap: name another file", path.display()));
+        }
+    }
+    Some(output)
+}
+
 /// Checks the destination of the summary.
 pub(super) fn summary(
     path: Option<&Path>,

@@ -12,7 +12,7 @@ use crate::middleware::route::TargetNames;
 use crate::middleware::{self, LoopHeader, SampleKey};
 use crate::pipeline::{Control, Run};
 use crate::recording::place;
-use crate::recording::{OutputPath, Recorder, RecordingOutput, Rotation};
+use crate::recording::{DashcamSettings, OutputPath, Recorder, RecordingOutput, Rotation};
 use crate::replay::ramp::RampPlan;
 use crate::replay::{self, ConnectTo, ReferenceSettings};
 use crate::report::threshold::Thresholds;
@@ -23,7 +23,7 @@ use super::mistakes::ConfigMistakes;
 use super::monitoring::{self, Monitoring};
 use super::protection::{self, ProtectionSettings};
 use super::store::{self, StoreNeeds};
-use super::{Output, Outputs, chain, check, compare, external, gates, live, outputs, typed};
+use super::{Output, Outputs, chain, check, compare, dashcam, external, gates, live, outputs, typed};
 
 /// A run that was asked for, checked. Nothing was made or sent for it yet.
 pub struct RunConfig {
@@ -84,8 +84,9 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, ConfigMistakes> {
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let reference = compare::reference(&typed.compare, &targets, &mut mistakes);
     let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
-    let command = "shadow";
-    let parts = RunParts { command, middleware, external, targets, protection, compare, reference, demands, warnings };
+    let (command, dashcam) = ("shadow", None);
+    let parts =
+        RunParts { command, middleware, external, targets, protection, compare, reference, demands, dashcam, warnings };
     let to = (&typed.recording, &typed.store);
     finish(&typed.live, &typed.running, to, &typed.report, &typed.monitoring, parts, mistakes)
 }
@@ -107,6 +108,7 @@ pub fn record(typed: &typed::Record) -> Result<RunConfig, ConfigMistakes> {
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
+    let (dashcam, save_if) = dashcam::dashcam(&typed.dashcam, &typed.recording, &mut mistakes);
     let parts = RunParts {
         command: "record",
         middleware,
@@ -116,10 +118,12 @@ pub fn record(typed: &typed::Record) -> Result<RunConfig, ConfigMistakes> {
         compare: CompareRules::default(),
         reference: ReferenceSettings::default(),
         demands: Thresholds::default(),
+        dashcam,
         warnings,
     };
     let to = (&typed.recording, &typed.store);
-    finish(&typed.live, &typed.running, to, &typed.report, &typed.monitoring, parts, mistakes)
+    let config = finish(&typed.live, &typed.running, to, &typed.report, &typed.monitoring, parts, mistakes)?;
+    Ok(RunConfig { run: Run { save_if, ..config.run }, ..config })
 }
 
 /// Parts of a run's configuration that do not depend on the capture.
@@ -132,6 +136,8 @@ struct RunParts {
     compare: CompareRules,
     reference: ReferenceSettings,
     demands: Thresholds,
+    /// What a dashcam keeps, where it is one.
+    dashcam: Option<DashcamSettings>,
     warnings: Vec<String>,
 }
 
@@ -144,8 +150,8 @@ fn finish(
     parts: RunParts,
     mut mistakes: ConfigMistakes,
 ) -> Result<RunConfig, ConfigMistakes> {
-    let RunParts { command, middleware, external, targets, protection, compare, reference, demands, mut warnings } =
-        parts;
+    let RunParts { command, middleware, external, targets, protection, compare, reference, demands, .. } = parts;
+    let (dashcam, mut warnings) = (parts.dashcam, parts.warnings);
     let mut settings = live::settings(typed, &mut mistakes, &mut warnings);
     // Nobody waits for a frame that is only recorded.
     settings.in_blocks = targets.is_empty() && external.is_none();
@@ -155,11 +161,11 @@ fn finish(
     let patterns = outputs::routes(report.routes.routes.as_deref(), &mut mistakes);
     let (recorder, stores) = match to.0.output.as_deref().filter(|output| place::is_store(output)) {
         Some(output) => store::recorder(output, to.0, to.1, capture.max_memory.0, &mut mistakes).unzip(),
-        None => (recorder(to.0, &middleware, outputs.mode, &mut mistakes, &mut warnings), None),
+        None => (recorder(to.0, dashcam, &middleware, outputs.mode, &mut mistakes, &mut warnings), None),
     };
     only_one_on_stdout(recorder.as_deref(), &outputs, &mut mistakes);
     unseen_frames(recorder.as_deref(), external.is_some(), &mut mistakes);
-    let Monitoring { server, quiet } = monitoring::monitoring(monitoring, &mut mistakes);
+    let Monitoring { server, quiet, telemetry } = monitoring::monitoring(monitoring, &mut mistakes);
     let (most, duration) = limits(running, &mut mistakes);
     let mark = mark(running.mark.as_deref(), &mut mistakes).map(|mark| mark.of_run(&middleware.run.id));
     let control = Control::default();
@@ -195,6 +201,7 @@ fn finish(
         reference,
         demands,
         control,
+        telemetry,
         ..Run::new(source.into_feed())
     };
     let control = protection::control(running.control.control.as_deref(), true);
@@ -256,6 +263,7 @@ fn mark(typed: Option<&str>, mistakes: &mut ConfigMistakes) -> Option<LoopHeader
 
 fn recorder(
     typed: &typed::Recording,
+    dashcam: Option<DashcamSettings>,
     middleware: &middleware::ChainSettings,
     mode: FileMode,
     mistakes: &mut ConfigMistakes,
@@ -297,7 +305,11 @@ fn recorder(
         frames_only(middleware, mistakes, warnings);
     }
     let rotation = Rotation { size: size.map(|size| size as u64), every, records: count };
-    Some(Box::new(Recorder::new(target, rotation).appending(typed.append).with_mode(mode)))
+    let recorder = Recorder::new(target, rotation).appending(typed.append).with_mode(mode);
+    Some(Box::new(match dashcam {
+        Some(settings) => recorder.keeping(settings),
+        None => recorder,
+    }))
 }
 
 /// Checks for settings that a capture file cannot support.
@@ -422,13 +434,13 @@ mod tests {
             remove_cookies: vec!["session".to_owned()],
             ..middleware::ChainSettings::default()
         };
-        recorder(&typed, &rewrites, FileMode::default(), &mut mistakes, &mut warnings);
+        recorder(&typed, None, &rewrites, FileMode::default(), &mut mistakes, &mut warnings);
         assert!(mistakes.to_string().contains("nothing can be changed"), "{mistakes}");
         let selects =
             middleware::ChainSettings { sample: middleware::Share(0.5), ..middleware::ChainSettings::default() };
         let mut mistakes = ConfigMistakes::default();
         assert!(
-            recorder(&typed, &selects, FileMode::default(), &mut mistakes, &mut warnings).is_some()
+            recorder(&typed, None, &selects, FileMode::default(), &mut mistakes, &mut warnings).is_some()
                 && mistakes.is_empty()
         );
         assert!(warnings[0].contains("do not apply"), "{warnings:?}");
@@ -438,7 +450,14 @@ mod tests {
     fn rotation_without_a_recording_is_a_mistake() {
         let typed = typed::Recording { rotate_every: Some("1h".to_owned()), ..Default::default() };
         let mut mistakes = ConfigMistakes::default();
-        recorder(&typed, &middleware::ChainSettings::default(), FileMode::default(), &mut mistakes, &mut Vec::new());
+        recorder(
+            &typed,
+            None,
+            &middleware::ChainSettings::default(),
+            FileMode::default(),
+            &mut mistakes,
+            &mut Vec::new(),
+        );
         assert!(mistakes.to_string().starts_with("--rotate-every: "), "{mistakes}");
     }
 }

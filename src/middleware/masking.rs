@@ -107,19 +107,34 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
 /// Flags whose value sets something that may be a secret: of it the name is told.
 const SETTING: [&str; 2] = ["--set-header", "--set-cookie"];
 
+/// Flags whose value is an address with a path that may be a secret, as those of webhooks are.
+const ADDRESSES: [&str; 2] = ["--webhook", "--otlp"];
+
+/// An address without user, path and query.
+fn endpoint(typed: &str) -> String {
+    let Some((scheme, rest)) = typed.split_once("://") else { return MASK.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if path.is_empty() { format!("{scheme}://{host}") } else { format!("{scheme}://{host}/{MASK}") }
+}
+
 /// A command line as a shell takes it, with `MASK` for what is a secret by its name or place.
 #[must_use]
 pub fn command_line(words: impl IntoIterator<Item = String>) -> String {
     let mut shown: Vec<String> = Vec::new();
-    let mut sets = false;
+    let (mut sets, mut hides) = (false, false);
     for word in words {
         let (flag, value) = word.split_once('=').map_or((word.as_str(), None), |(flag, value)| (flag, Some(value)));
         let masked = match value {
             _ if sets => setting(&word),
             Some(value) if SETTING.contains(&flag) => format!("{flag}={}", setting(value)),
+            _ if hides => endpoint(&word),
+            Some(value) if ADDRESSES.contains(&flag) => format!("{flag}={}", endpoint(value)),
             Some(_) if is_secret_name(flag.trim_start_matches('-')) => format!("{flag}={MASK}"),
             _ => url(&word),
         };
+        hides = value.is_none() && ADDRESSES.contains(&word.as_str());
         sets = value.is_none() && SETTING.contains(&word.as_str());
         shown.push(masked);
     }

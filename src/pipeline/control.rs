@@ -12,11 +12,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::save_trigger::SaveTrigger;
+
 use crate::middleware::{DynamicShare, Share};
+use crate::replay::guard::GuardSettings;
 use crate::report::collect::steps::RampSteps;
 use crate::report::schema::steps::{RampStep, StepCause};
 use crate::report::{RunTotals, Started, TargetGuard};
 use crate::serve::control::ControlCommand;
+use crate::telemetry::{GuardWord, WordSender};
 
 /// Callback for each step.
 pub(crate) type ControlListener = Arc<dyn Fn(&RampStep) + Send + Sync>;
@@ -36,6 +40,7 @@ struct ControlState {
     /// True when the run was asked to end; set before the tasks that end it are notified.
     stopping: AtomicBool,
     stop: watch::Sender<bool>,
+    saves: SaveTrigger,
     board: Mutex<ControlBoard>,
 }
 
@@ -48,6 +53,10 @@ struct ControlBoard {
     targets: Vec<TargetState>,
     steps: RampSteps,
     listener: Option<ControlListener>,
+    /// New conditions of guards, until they go by them.
+    guard: Option<GuardSettings>,
+    /// Who is told of guards, and the command that it is told by.
+    words: Option<(&'static str, WordSender)>,
 }
 
 /// Current state of a run's controls.
@@ -63,6 +72,9 @@ pub struct RunState {
     pub ramp: Option<RampState>,
     /// State of each target's protection, in the order of the targets.
     pub targets: Vec<TargetState>,
+    /// Saves that a dashcam was asked for; `None` where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saves: Option<u64>,
 }
 
 /// State of a ramp.
@@ -96,8 +108,25 @@ impl Control {
             ControlCommand::Pause => self.pause(),
             ControlCommand::Resume => self.resume(),
             ControlCommand::Stop => self.stop(),
+            ControlCommand::Save => self.save("saved by hand"),
             ControlCommand::Status => {}
         }
+    }
+
+    /// Has a dashcam write out what it keeps, where the run is one. `reason` is said with it.
+    pub fn save(&self, reason: &str) {
+        self.0.saves.ask(reason);
+    }
+
+    /// Returns whether the run has a dashcam.
+    #[must_use]
+    pub fn can_save(&self) -> bool {
+        self.0.saves.is_heeded()
+    }
+
+    /// What asks for saves.
+    pub(super) fn saves(&self) -> &SaveTrigger {
+        &self.0.saves
     }
 
     /// Sets the share that the sample lets in. A ramp goes no further after that.
@@ -106,6 +135,24 @@ impl Control {
         self.0.by_hand.store(true, Ordering::Relaxed);
         self.0.dial.set(share);
         self.note(None, StepCause::Control, from, share, "set by hand".to_owned());
+    }
+
+    /// The same, since the configuration says so now.
+    pub fn configure_share(&self, share: Share) {
+        let from = self.share();
+        self.0.by_hand.store(true, Ordering::Relaxed);
+        self.0.dial.set(share);
+        self.note(None, StepCause::Control, from, share, "the configuration was read again".to_owned());
+    }
+
+    /// Has guards go by other conditions. A target without a guard has none after that, either.
+    pub fn configure_guard(&self, settings: GuardSettings) {
+        self.board().guard = Some(settings);
+    }
+
+    /// Takes new conditions of guards, where there are any.
+    pub(super) fn take_guard(&self) -> Option<GuardSettings> {
+        self.board().guard.take()
     }
 
     /// The share that the sample lets in.
@@ -173,12 +220,18 @@ impl Control {
             stopping: self.0.stopping.load(Ordering::Relaxed),
             ramp: board.ramp.clone(),
             targets: board.targets.clone(),
+            saves: self.can_save().then(|| self.0.saves.asked()),
         }
     }
 
     /// Calls `listener` for each step from now on, on the thread that makes the change.
     pub fn listen(&self, listener: ControlListener) {
         self.board().listener = Some(listener);
+    }
+
+    /// Has `words` told of each change by a guard from now on.
+    pub(super) fn tell(&self, command: &'static str, words: WordSender) {
+        self.board().words = Some((command, words));
     }
 
     /// Returns the share used by the run's sample.
@@ -227,6 +280,11 @@ impl Control {
     pub(super) fn note(&self, target: Option<String>, what: StepCause, from: Share, to: Share, reason: String) {
         let step = RampStep { at: Started::now().at.to_string(), target, what, from: from.0, to: to.0, reason };
         tracing::info!("{step}");
+        if what == StepCause::Guard
+            && let Some((command, words)) = self.board().words.as_ref()
+        {
+            words.send(GuardWord { step: step.clone(), command });
+        }
         let listener = self.board().listener.clone();
         if let Some(listener) = listener {
             listener(&step);

@@ -48,6 +48,8 @@ mod request_record;
 mod retention;
 mod run;
 mod running;
+mod save_trigger;
+mod spans;
 mod stderr;
 mod tap;
 mod targets;
@@ -67,6 +69,8 @@ use recorder::RecordingStage;
 use report_thread::ReportStage;
 use running::{RunThreads, RunningRun, Shutdown};
 use targets::TargetStage;
+
+use crate::telemetry::TelemetryStage;
 
 pub use control::{Control, RampState, RunState, TargetState};
 
@@ -101,7 +105,12 @@ pub fn run(
     context.runtime.spawn(children::reap_inherited());
     let guards = context.protection.start(&context.runtime, run.guard_command.take())?;
     let external = ExternalProcesses::start(&context, run.external.take())?;
-    let targets = TargetStage::start(&context, &mut run, &facts, external.responses.as_ref())?;
+    let telemetry = TelemetryStage::start(&run.telemetry).map_err(RunError::Telemetry)?;
+    if let Some(words) = &telemetry.words {
+        context.control.tell(run.command, words.clone());
+    }
+    let targets =
+        TargetStage::start(&context, &mut run, &facts, external.responses.as_ref(), telemetry.spans.as_ref())?;
     let recording = RecordingStage::new(&context, run.recorder.take());
     let connections_wanted = targets.mirrors();
     let shutdown = Shutdown::new(&context, switches, report.deadline(), targets.budgets());
@@ -127,7 +136,7 @@ pub fn run(
     });
     let observer = run.observer.clone();
     let server = running::serve(run.server.take(), &observer)?;
-    let reopen = run.reopen.clone();
+    let (reopen, saves) = (run.reopen.clone(), context.control.saves().clone());
     let (pacing, shared_pacer) = pacer.divide();
     let events = EventOutput { queue: events, pacer: shared_pacer };
     let capture = CaptureStage::new(&context, run, tap, events, facts, recording.frames, connections_wanted)?;
@@ -135,12 +144,12 @@ pub fn run(
     let capture = capture.start()?;
     let pacing = threads::spawn("pacing", move || pacing.run())?;
     let recording =
-        recording.thread.map(|thread| threads::spawn("recording", move || thread.run(&reopen))).transpose()?;
+        recording.thread.map(|thread| threads::spawn("recording", move || thread.run(&reopen, &saves))).transpose()?;
     let (report, comparison) = report.start(&context, &targets.probes)?;
     let threads = RunThreads { capture, pacing, recording, report, comparison };
     let watcher = context.runtime.spawn(shutdown.run(running::either(stop, context.control.clone())));
     let (running, (workers, counts)) = (targets.running, (external.workers, external.counts));
-    RunningRun { context, server, observer, threads, targets: running, watcher, guards, workers, counts }
+    RunningRun { context, server, observer, threads, targets: running, watcher, guards, workers, counts, telemetry }
         .end()
         .map(|summary| concluded(&sessions, summary))
 }

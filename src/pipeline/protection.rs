@@ -203,6 +203,9 @@ impl Protection {
 
     fn look(&mut self, control: &Control) {
         let at = control.clock();
+        if let Some(settings) = control.take_guard() {
+            self.guards().for_each(|(_, guard, _)| guard.adopt(&settings, at));
+        }
         let verdicts: Vec<GuardVerdict> = self.guards().map(|(_, guard, _)| guard.judge(at)).collect();
         let was_spared = self.step_ramp(at, &verdicts, control);
         let mut left = 0;

@@ -15,6 +15,7 @@ use super::clock::wall_clock;
 use super::context::RunContext;
 use super::progress::Progress;
 use super::run::Reopen;
+use super::save_trigger::SaveTrigger;
 use crate::capture::{Frame, LinkType};
 use crate::exchange::{Event, Timestamp};
 use crate::recording::{Recorded, RecordingOutput};
@@ -31,6 +32,9 @@ const LOOK_EVERY: u64 = 64;
 const NAP: Duration = Duration::from_millis(10);
 /// Bytes of frames that travel together.
 const BATCH_BYTES: usize = 256 << 10;
+
+/// Target of what is told though nothing is wrong: the program prints it.
+const NEWS: &str = "shadowtap::news";
 
 /// Something to record, with its share of the memory that such may take.
 pub(super) struct QueuedEntry {
@@ -146,6 +150,9 @@ impl RecordingStage {
     /// A queue before `recorder`.
     pub(super) fn new(context: &RunContext, recorder: Option<Box<dyn RecordingOutput>>) -> Self {
         let Some(recorder) = recorder else { return Self::default() };
+        if recorder.dashcam().is_some() {
+            context.control.saves().heed();
+        }
         let (to, entries) = crossbeam_channel::bounded(QUEUE);
         let (bytes, progress) = (Budget::new(context.memory.recording), Arc::clone(&context.progress));
         let takes_frames = recorder.takes_frames();
@@ -173,8 +180,8 @@ pub(super) struct RecordingThread {
 
 impl RecordingThread {
     /// Records until nobody hands anything on.
-    pub(super) fn run(mut self, reopen: &Reopen) -> Recorded {
-        let mut reopened = reopen.count();
+    pub(super) fn run(mut self, reopen: &Reopen, saves: &SaveTrigger) -> Recorded {
+        let (mut reopened, mut heeded) = (reopen.count(), 0);
         let mut last_report = Timestamp::default();
         loop {
             match self.next() {
@@ -192,8 +199,12 @@ impl RecordingThread {
                 reopened = reopen.count();
                 self.recorder.reopen();
             }
+            for reason in saves.take(&mut heeded) {
+                self.recorder.tick(wall_clock());
+                self.recorder.save(&reason);
+            }
             // What time it is is asked now and then, not for every entry.
-            if self.in_a_row.is_multiple_of(LOOK_EVERY) {
+            if self.in_a_row.is_multiple_of(LOOK_EVERY) || self.recorder.has_work() {
                 let now = wall_clock();
                 self.recorder.tick(now);
                 if now.since(last_report) >= TICK {
@@ -213,13 +224,17 @@ impl RecordingThread {
             self.in_a_row += 1;
             return Ok(entry);
         }
-        if std::mem::take(&mut self.in_a_row) >= BUSY {
+        if std::mem::take(&mut self.in_a_row) >= BUSY && !self.recorder.has_work() {
             thread::sleep(NAP);
         }
-        self.entries.recv_timeout(TICK)
+        // A save that goes on is gone on with.
+        self.entries.recv_timeout(if self.recorder.has_work() { Duration::ZERO } else { TICK })
     }
 
     fn report(&mut self) {
+        for news in self.recorder.take_news() {
+            tracing::info!(target: NEWS, "{news}");
+        }
         for notice in self.recorder.take_notices() {
             tracing::warn!("{notice}");
         }

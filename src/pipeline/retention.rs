@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::budget::Budget;
 use super::carry::Carry;
+use super::spans::TargetSpans;
 use crate::compare::{self, CompareRules, MAX_COMPARED_HEAD};
 use crate::exchange::{Damage, Framing, Head, Request, Response, digest, digest_of_whole};
 use crate::http1::content;
@@ -124,6 +125,8 @@ pub(super) struct RetainingClient<C> {
     pub(super) retention: Option<RetentionRules>,
     /// Values that its responses issue, and from where, where they are carried into later requests.
     pub(super) carry: Option<(Arc<Carry>, Destination)>,
+    /// Makes a span of each delivery, where that was asked for.
+    pub(super) spans: Option<TargetSpans>,
 }
 
 impl<C> RetainingClient<C> {
@@ -168,6 +171,34 @@ impl<C: Client> Client for RetainingClient<C> {
         wanted: ResponseOptions,
         progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
+        if let Some(spans) = &self.spans {
+            let span = spans.begin(&request);
+            // In a place of its own: deliveries without a span are to be no larger for it.
+            let result = Box::pin(self.send_one(turn, request, wanted, progress)).await;
+            span.end(&result);
+            return result;
+        }
+        self.send_one(turn, request, wanted, progress).await
+    }
+
+    fn connections(&self) -> ConnCounters {
+        self.client.connections()
+    }
+
+    fn desynchronised(&self) -> Vec<ConnNumber> {
+        self.client.desynchronised()
+    }
+}
+
+impl<C: Client> RetainingClient<C> {
+    /// Sends one request, and keeps of its response what is needed.
+    async fn send_one(
+        &self,
+        turn: Ticket,
+        request: Box<Request>,
+        wanted: ResponseOptions,
+        progress: &ResponseProgress,
+    ) -> Result<TargetResponse, SendError> {
         let most = self.retention.as_ref().map(|retention| retention.most);
         let carry = self.carry.as_ref().filter(|_| !wanted.carried.is_empty());
         let read = carry.map(|(carry, _)| carry.bytes_read());
@@ -193,14 +224,6 @@ impl<C: Client> Client for RetainingClient<C> {
             answer.kept = None;
         }
         Ok(self.retained(answer))
-    }
-
-    fn connections(&self) -> ConnCounters {
-        self.client.connections()
-    }
-
-    fn desynchronised(&self) -> Vec<ConnNumber> {
-        self.client.desynchronised()
     }
 }
 

@@ -27,6 +27,7 @@ use crate::replay;
 use crate::report::RoutePatterns;
 use crate::report::threshold::Thresholds;
 use crate::serve::Server;
+use crate::telemetry::Telemetry;
 
 /// Source of frames or events; files wait for the run, live sources do not.
 pub enum Feed {
@@ -80,6 +81,8 @@ pub struct Run {
     pub server: Option<Server>,
     /// Asks for new output files.
     pub reopen: Reopen,
+    /// Conditions on production's responses under which a dashcam writes out what it keeps.
+    pub save_if: Option<replay::guard::ProductionConditions>,
     /// New middleware settings, each time they change.
     pub reloads: watch::Receiver<Option<middleware::ChainSettings>>,
     /// Output for ended deliveries, each as a line of JSON.
@@ -94,6 +97,8 @@ pub struct Run {
     pub reference: replay::ReferenceSettings,
     /// Thresholds that the run has to meet.
     pub demands: Thresholds,
+    /// Other systems that are told of deliveries and guards.
+    pub telemetry: Telemetry,
 }
 
 impl Run {
@@ -124,6 +129,7 @@ impl Run {
             observer: Observer::default(),
             server: None,
             reopen: Reopen::default(),
+            save_if: None,
             reloads: watch::channel(None).1,
             results: None,
             patterns: Arc::default(),
@@ -131,6 +137,7 @@ impl Run {
             compare: CompareRules::default(),
             reference: replay::ReferenceSettings::default(),
             demands: Thresholds::default(),
+            telemetry: Telemetry::default(),
         }
     }
 
@@ -199,6 +206,9 @@ pub enum RunError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// Another system cannot be told anything.
+    #[error("cannot set up --otlp or --webhook: {0}")]
+    Telemetry(String),
     /// The client could not be set up.
     #[error(transparent)]
     Client(#[from] replay::ClientError),
@@ -211,7 +221,7 @@ impl Help for RunError {
             Self::Start(_) => Some("is a limit on processes in force (ulimit -u)?".into()),
             Self::Middleware { source, .. } | Self::GuardCommand { source, .. } => Some(advice(source).into()),
             Self::Client(error) => error.help(),
-            Self::Capture(_) => None,
+            Self::Capture(_) | Self::Telemetry(_) => None,
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::report::{
     CaptureStats, MaxGap, RecordingSummary, Reporter, RunTotals, Summary, TargetTotals, UnreportedSheds,
 };
 use crate::serve::Server;
+use crate::telemetry::TelemetryStage;
 
 /// Time that the runtime gets to end what it still does when all has ended.
 const SHUTDOWN: Duration = Duration::from_millis(100);
@@ -54,12 +55,14 @@ pub(super) struct RunningRun {
     pub(super) guards: Vec<Task<()>>,
     pub(super) workers: Workers,
     pub(super) counts: Option<Arc<ExternalCounts>>,
+    /// What tells other systems.
+    pub(super) telemetry: TelemetryStage,
 }
 
 impl RunningRun {
     /// Waits for all of it, in the order in which requests go.
     pub(super) fn end(self) -> Result<Summary, RunError> {
-        let Self { context, server, observer, threads, targets, watcher, guards, workers, counts } = self;
+        let Self { context, server, observer, threads, targets, watcher, guards, workers, counts, telemetry } = self;
         let RunContext { runtime, protection, .. } = context;
         let mut warnings = Vec::new();
         let (mut capture, unheard) = joined(threads.capture, "capture", &mut warnings).unwrap_or_default();
@@ -73,6 +76,7 @@ impl RunningRun {
         let recorded = threads.recording.and_then(|thread| joined(thread, "recording", &mut warnings));
         let reporter = joined(threads.report, "report", &mut warnings);
         joined(threads.comparison, "comparison", &mut warnings);
+        let telemetry = telemetry.finish();
         runtime.shutdown_timeout(SHUTDOWN);
         if !context.live && context.halt.is_set() {
             warnings.push(stopped_early(context.started.clock.elapsed()));
@@ -86,6 +90,7 @@ impl RunningRun {
             keys: chain.keys,
             unheard,
             recording: recorded.map(|recorded| RecordingSummary::new(&recorded, unrecorded)),
+            telemetry,
             middleware: counts.map(|counts| counts.so_far()),
             redaction: chain.unreadable,
             max_gap: chain.shortened_gaps.map(|(longest, shortened)| MaxGap::new(longest, shortened)),

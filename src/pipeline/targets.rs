@@ -17,11 +17,14 @@ use super::queues::TARGET_QUEUE;
 use super::reference_traffic::{self, ReferenceSender};
 use super::retention::RetainingClient;
 use super::run::{Run, RunError};
+use super::spans::TargetSpans;
+use crate::middleware::secret_names::SecretNames;
 use crate::replay::{
     self, AnyClient, BeforeSend, Client, Deliveries, Delivery, Destination, Job, TargetId, TargetLimits, TargetLinks,
     run_target,
 };
 use crate::report::{self, ReportEvent, TargetTotals};
+use crate::telemetry::SpanSender;
 
 /// The targets of a run.
 pub(super) struct TargetStage {
@@ -45,6 +48,9 @@ pub(super) struct RunningTarget {
 struct TargetStarter<'a> {
     context: &'a RunContext,
     facts: &'a mpsc::Sender<ReportEvent>,
+    /// Takes a span of each delivery to a target.
+    spans: Option<&'a SpanSender>,
+    secrets: SecretNames,
 }
 
 impl TargetStage {
@@ -55,9 +61,11 @@ impl TargetStage {
         run: &mut Run,
         facts: &mpsc::Sender<ReportEvent>,
         responses: Option<&ResponseSender>,
+        spans: Option<&SpanSender>,
     ) -> Result<Self, RunError> {
+        let secrets = run.middleware.secret_names();
         let (settings, reference) = (std::mem::take(&mut run.targets), std::mem::take(&mut run.reference));
-        let starter = TargetStarter { context, facts };
+        let starter = TargetStarter { context, facts, spans, secrets };
         let bytes = context.memory.targets / settings.len().max(1);
         let (mut dispatchers, mut probes, mut running) = (Vec::new(), Vec::new(), Vec::new());
         for (index, settings) in settings.into_iter().enumerate() {
@@ -110,7 +118,12 @@ impl TargetStarter<'_> {
         };
         let gate = destination.target().and_then(|target| self.context.protection.gate(target));
         let dispatcher = TargetDispatcher::new(job_sender, Budget::new(bytes), Arc::clone(&client), gate);
-        let queue = TargetQueue { destination, jobs, limits, links };
+        let spans = self.spans.filter(|_| destination.target().is_some()).map(|to| TargetSpans {
+            target: settings.target.to_string().into(),
+            secrets: self.secrets.clone(),
+            to: to.clone(),
+        });
+        let queue = TargetQueue { destination, jobs, limits, links, spans };
         let sending = match responses {
             Some(responses) => {
                 let client = NotifyingClient { client: Arc::clone(&client), responses: responses.clone() };
@@ -130,12 +143,13 @@ impl TargetStarter<'_> {
 
     /// Sends what comes out of `queue`, and has the guards see how each delivery ended.
     fn spawn<C: Client + 'static>(&self, queue: TargetQueue, client: Arc<C>) -> JoinHandle<replay::QueueStats> {
-        let TargetQueue { destination, jobs, limits, links } = queue;
+        let TargetQueue { destination, jobs, limits, links, spans } = queue;
         let carry = self.context.carry.clone();
         let client = Arc::new(RetainingClient {
             client,
             retention: self.context.retention.clone(),
             carry: carry.clone().map(|carry| (carry, destination)),
+            spans,
         });
         let stopped = self.context.stops.targets.clone();
         let protection = self.context.protection.clone();
@@ -173,7 +187,7 @@ impl TargetStarter<'_> {
         let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
         let budget = Budget::new(reference_traffic::CHECK_BYTES);
         let (client, retention) = (Arc::clone(&target.client), self.context.retention.clone());
-        let client = RetainingClient { client, retention, carry: None };
+        let client = RetainingClient { client, retention, carry: None, spans: None };
         let (stopped, facts) = (self.context.stops.targets.clone(), self.facts.clone());
         let limits = reference_traffic::CHECK_LIMITS;
         let sending =
@@ -189,6 +203,7 @@ struct TargetQueue {
     jobs: mpsc::Receiver<Job>,
     limits: TargetLimits,
     links: TargetLinks,
+    spans: Option<TargetSpans>,
 }
 
 impl RunningTarget {

@@ -2,6 +2,8 @@
 
 use crate::capture::Input;
 
+use super::har::begins_archive;
+
 /// Bytes of the first line that suffice to recognize its kind.
 const ENOUGH: usize = 64 * 1024;
 
@@ -14,6 +16,8 @@ pub(super) enum RecordingKind {
     WithoutMessages,
     /// With a line of `--results`.
     AsResults,
+    /// With the object of an archive (HAR).
+    AsArchive,
     /// With an object over several lines, as `--summary` writes it.
     AsSummary,
     /// Otherwise.
@@ -22,6 +26,9 @@ pub(super) enum RecordingKind {
 
 /// Returns the kind of lines that the input begins with, if it begins with lines of JSON.
 pub(super) fn kind_of(input: &mut Input) -> std::io::Result<RecordingKind> {
+    if is_archive(input)? {
+        return Ok(RecordingKind::AsArchive);
+    }
     if input.available().first() != Some(&b'{') {
         return Ok(RecordingKind::Otherwise);
     }
@@ -47,4 +54,15 @@ pub(super) fn kind_of(input: &mut Input) -> std::io::Result<RecordingKind> {
         (false, false, true) if line.len() < ENOUGH => RecordingKind::WithoutMessages,
         _ => RecordingKind::AsLines,
     })
+}
+
+/// Returns whether the input begins as an archive does, however many bytes come at once.
+fn is_archive(input: &mut Input) -> std::io::Result<bool> {
+    loop {
+        match begins_archive(input.available()) {
+            Some(begins) => return Ok(begins),
+            None if input.available().len() > ENOUGH || !input.more()? => return Ok(false),
+            None => {}
+        }
+    }
 }

@@ -2,8 +2,8 @@
 //!
 //! Into [`Recorder`] go the [`Event`]s of the capture engine, or its frames, and files come of them: `.gor` (GoReplay's
 //! format), JSON lines (one exchange a line, as `inspect --json --full` prints it) or captures. Out of a
-//! [`RecordingSource`] come the events of such files again. Nothing is captured, sent or reported here, and there is no
-//! clock and no thread: time comes with the events, and with each [`Recorder::tick`].
+//! [`RecordingSource`] come the events of such files again, and those of HTTP archives (HAR). Nothing is captured, sent
+//! or reported here, and there is no clock and no thread: time comes with the events, and with each [`Recorder::tick`].
 //!
 //! Access logs are read, too, as far as they know a request (`access_log`).
 //!
@@ -21,6 +21,7 @@ mod event_codec;
 pub(crate) mod exchange_join;
 mod framing;
 mod gor;
+mod har;
 mod input;
 mod jsonl_read;
 pub mod jsonl_write;
@@ -43,9 +44,10 @@ mod unsupported;
 pub use access_log::{AccessLogFormat, AccessLogFormatError, ReadLog};
 pub use exchange_join::{ExchangeJoin, JoinedExchange};
 pub(crate) use gor::GorWriter;
+pub use har::HarWriter;
 pub use input::RecordingInput;
 pub use output::RecordingOutput;
-pub use record::{OutputPath, OutputPathError, RecordError, Recorded, Recorder, Rotation};
+pub use record::{DashcamSettings, OutputPath, OutputPathError, RecordError, Recorded, Recorder, Rotation};
 pub use session::{Admission, AdmissionWait, StoreSession};
 pub use source::RecordingSource;
 pub use store::{open_input, open_output};
@@ -119,6 +121,12 @@ pub enum RecordingReadError {
     /// A format of access logs that cannot be read.
     #[error("--format: {0}")]
     Format(#[from] AccessLogFormatError),
+    /// An archive that lists nothing.
+    #[error("{file} is an HTTP archive (HAR) without `log.entries`: there are no requests in it")]
+    NoEntries {
+        /// The file.
+        file: String,
+    },
     /// Frames and events cannot be merged: one connection could be in both.
     #[error("{capture} is a capture and {journal} is a recording of requests: read them one after the other")]
     Mixed {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::{RecordError, Recorded, Recorder};
+use super::record::{DashcamSettings, RecordError, Recorded, Recorder};
 use super::session::StoreSession;
 use crate::capture::Frame;
 use crate::exchange::{Event, Timestamp};
@@ -47,6 +47,26 @@ pub trait RecordingOutput: Send {
 
     /// Takes the notices for people: each failure once, and its end.
     fn take_notices(&mut self) -> Vec<String>;
+
+    /// What it keeps, where it is a dashcam.
+    fn dashcam(&self) -> Option<DashcamSettings> {
+        None
+    }
+
+    /// Has a dashcam write out what it keeps, and what follows; `reason` is said with it.
+    fn save(&mut self, reason: &str) {
+        let _ = reason;
+    }
+
+    /// Returns whether there is work for [`RecordingOutput::tick`], besides what comes.
+    fn has_work(&self) -> bool {
+        false
+    }
+
+    /// Takes the news for people: of saves that begin and end.
+    fn take_news(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Returns the totals so far without what is still on its way: they never decrease.
     fn stored(&self) -> Recorded;
@@ -95,6 +115,22 @@ impl RecordingOutput for Recorder {
 
     fn take_notices(&mut self) -> Vec<String> {
         Self::take_notices(self)
+    }
+
+    fn dashcam(&self) -> Option<DashcamSettings> {
+        Self::dashcam(self)
+    }
+
+    fn save(&mut self, reason: &str) {
+        Self::save(self, reason);
+    }
+
+    fn has_work(&self) -> bool {
+        Self::has_work(self)
+    }
+
+    fn take_news(&mut self) -> Vec<String> {
+        Self::take_news(self)
     }
 
     fn stored(&self) -> Recorded {

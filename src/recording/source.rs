@@ -10,12 +10,13 @@ use super::access_log::{self, AccessLogFormat, LogReader, ReadLog};
 use super::connection_ids::ConnectionIds;
 use super::exchange_join::JoinedExchange;
 use super::gor::{GorReader, RecordPairing, is_gor};
+use super::har::{HarExchange, HarReader};
 use super::jsonl_read::{self, JsonlReader};
 use super::kind::{RecordingKind, kind_of};
 use super::reorder::{RecordReorder, ReorderEntry};
 use super::{EventSource, RecordingReadError};
 
-/// Recordings, several merged by time: `.gor` or JSON lines, plain, gzip or zstd.
+/// Recordings, several merged by time: `.gor`, JSON lines or HAR, plain, gzip or zstd.
 ///
 /// Ids are those of the lines where there is one file of lines; else connections are numbered as they turn up. Each
 /// exchange has its end, at the latest at the end of the last file.
@@ -39,6 +40,7 @@ pub(super) enum FormatReader {
     Gor(Box<GorReader>),
     Lines(Box<JsonlReader>),
     Log(Box<LogReader>),
+    Har(Box<HarReader>),
 }
 
 /// Kind of a file that was opened.
@@ -69,6 +71,13 @@ impl FormatReader {
             RecordingKind::AsLines => {
                 Ok(OpenedRecording::Journal(Self::Lines(Box::new(JsonlReader::new(opened, memory)))))
             }
+            RecordingKind::AsArchive => {
+                let name = opened.name.clone();
+                match HarReader::new(opened, memory).map_err(failed)? {
+                    Some(reader) => Ok(OpenedRecording::Journal(Self::Har(Box::new(reader)))),
+                    None => Err(RecordingReadError::NoEntries { file: name }),
+                }
+            }
             RecordingKind::WithoutMessages => Err(RecordingReadError::WithoutMessages { file: opened.name }),
             RecordingKind::AsResults => Err(RecordingReadError::Results { file: opened.name }),
             RecordingKind::AsSummary => Err(RecordingReadError::Summary { file: opened.name }),
@@ -88,6 +97,7 @@ impl FormatReader {
             Self::Gor(reader) => reader.advance(),
             Self::Lines(reader) => reader.advance(),
             Self::Log(reader) => reader.advance(),
+            Self::Har(reader) => reader.advance(),
         }
     }
 
@@ -96,6 +106,7 @@ impl FormatReader {
             Self::Gor(reader) => reader.at(),
             Self::Lines(reader) => reader.at(),
             Self::Log(reader) => reader.at(),
+            Self::Har(reader) => reader.at(),
         }
     }
 
@@ -104,6 +115,7 @@ impl FormatReader {
             Self::Gor(reader) => reader.warnings(),
             Self::Lines(reader) => reader.warnings(),
             Self::Log(reader) => reader.warnings(),
+            Self::Har(reader) => reader.warnings(),
         }
     }
 
@@ -112,6 +124,7 @@ impl FormatReader {
             Self::Gor(reader) => reader.unread(),
             Self::Lines(reader) => reader.unread(),
             Self::Log(reader) => reader.unread(),
+            Self::Har(reader) => reader.unread(),
         }
     }
 
@@ -120,6 +133,7 @@ impl FormatReader {
             Self::Gor(reader) => reader.progress(),
             Self::Lines(reader) => reader.progress(),
             Self::Log(reader) => reader.progress(),
+            Self::Har(reader) => reader.progress(),
         }
     }
 }
@@ -177,6 +191,7 @@ impl RecordingSource {
                 FormatReader::Gor(_) => {}
                 FormatReader::Lines(reader) => reader.set_interests(interests),
                 FormatReader::Log(reader) => reader.set_interests(interests),
+                FormatReader::Har(reader) => reader.set_interests(interests),
             }
         }
     }
@@ -247,6 +262,15 @@ impl RecordingSource {
                     exchange.request.id =
                         if connection.is_empty() { numbers.lone() } else { numbers.exchange(&connection) };
                     ahead.push(entry(exchange));
+                }
+                reader.advance();
+            }
+            Some(FormatReader::Har(reader)) => {
+                if let Some(HarExchange { mut exchange, connection }) = reader.take() {
+                    exchange.request.id = numbers.exchange(connection.as_bytes());
+                    if self.ports.is_empty() || self.ports.contains(&exchange.request.server.port()) {
+                        ahead.push(entry(exchange));
+                    }
                 }
                 reader.advance();
             }

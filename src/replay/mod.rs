@@ -29,6 +29,7 @@ pub mod http;
 #[cfg(test)]
 pub(crate) mod memory;
 mod outgoing;
+mod outside;
 pub mod pace;
 mod production_ends;
 mod proxy;
@@ -56,6 +57,7 @@ pub use error::ClientError;
 pub use guard::{Guard, GuardState};
 pub use http::HttpClient;
 pub(crate) use outgoing::outgoing_head;
+pub(crate) use outside::outside_client;
 pub(crate) use pace::ShortenedGaps;
 pub use pace::{Pace, PaceError, Schedule};
 pub use production_ends::{ProductionEnd, ProductionEndWait, ProductionEnds};

@@ -19,6 +19,7 @@ mod traffic;
 mod trials;
 
 mod container;
+mod dashcam;
 mod disk;
 mod doctor;
 mod dry_run;
@@ -84,6 +85,8 @@ fn main() -> ExitCode {
         ("a full disk is told and counted, stops nobody, and is taken again", lacks, disk::full),
         ("a limit on file sizes is told and counted as a full disk is", lacks, disk::limited),
         ("a full disk under results is told at once", lacks, disk::results),
+        ("a dashcam writes what was before and what follows when it is signaled", lacks, dashcam::signaled),
+        ("a dashcam saves frames when production is unwell, and on a word", lacks, dashcam::asked),
         ("a dry run listens, and sends and writes nothing", lacks, dry_run::listens),
         ("a dry run tries its outputs, and leaves nothing", lacks, dry_run::tries_outputs),
         ("what a run hears nothing of it says, and ends with code 2", lacks, dry_run::silence),

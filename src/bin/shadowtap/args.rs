@@ -186,7 +186,7 @@ pub(crate) struct FiltersCheck {
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// Control a run: show its status, change its sample, pause, resume or stop it.
+/// Control a run: show its status, change its sample, pause, resume or stop it; save what a dashcam keeps.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -197,7 +197,7 @@ Examples:
 
 Exit codes: 0 done; 2 no such run, several runs, or the run refused.")]
 pub(crate) struct ControlArguments {
-    /// sample SHARE, pause, resume, stop or status
+    /// sample SHARE, pause, resume, stop, save or status
     #[arg(required = true, value_name = "WORD", num_args = 1..)]
     pub(crate) word: Vec<String>,
     /// Socket of the run [default: that of the only run of this user]

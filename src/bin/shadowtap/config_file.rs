@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -21,6 +21,51 @@ const FILES: &str = "files";
 /// Where the flags of the file stand, for mistakes that are found later.
 static PLACES: OnceLock<Vec<(String, String)>> = OnceLock::new();
 
+/// Mistakes in the file, until those in its values are known too.
+static MISTAKES: Mutex<Option<ConfigMistakes>> = Mutex::new(None);
+
+/// The words that the file came to when it was last read.
+static WORDS: Mutex<Vec<OsString>> = Mutex::new(Vec::new());
+
+/// Returns the words that the file came to when it was last read.
+pub(crate) fn last_words() -> Vec<OsString> {
+    WORDS.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Keeps the file's mistakes for [`with_mistakes`].
+pub(crate) fn keep_mistakes(mistakes: ConfigMistakes) {
+    *MISTAKES.lock().unwrap_or_else(PoisonError::into_inner) = Some(mistakes);
+}
+
+/// Returns whether the file has mistakes that were not told yet.
+pub(crate) fn has_mistakes() -> bool {
+    MISTAKES.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
+/// Takes the file's mistakes, which are told once.
+pub(crate) fn take_mistakes() -> Option<ConfigMistakes> {
+    MISTAKES.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// A configuration, or every mistake: those of the file, and those of what was typed.
+pub(crate) fn with_mistakes<T>(checked: impl FnOnce() -> Result<T, ConfigMistakes>) -> Result<T, ConfigMistakes> {
+    let mistakes = take_mistakes();
+    match (mistakes, checked()) {
+        (None, checked) => checked,
+        (Some(mistakes), Ok(_)) => Err(mistakes),
+        (Some(mut mistakes), Err(others)) => {
+            // What the file was to give is not missing besides.
+            let names = mistakes.all().iter().map(|mistake| mistake.message.clone()).collect::<Vec<_>>();
+            let is_told =
+                |flag: &str| names.iter().any(|told| told.starts_with(&format!("{}: ", flag.trim_start_matches('-'))));
+            for other in others.all().iter().filter(|other| !is_told(&other.flag)) {
+                mistakes.add(other.flag.clone(), &other.message);
+            }
+            Err(mistakes)
+        }
+    }
+}
+
 /// Returns the place of a flag in the file, with a colon; nothing where it is of the command line.
 pub(crate) fn place_of(flag: &str) -> String {
     let first = flag.split(' ').next().unwrap_or_default();
@@ -29,6 +74,7 @@ pub(crate) fn place_of(flag: &str) -> String {
 }
 
 /// Reads the file that `matches` name; returns the words for what was not given otherwise.
+/// Its mistakes are kept, unless it cannot be read at all.
 pub(crate) fn flags(matches: &ArgMatches, command: &Command) -> anyhow::Result<Vec<OsString>> {
     let Some(path) = matches.get_one::<std::path::PathBuf>("config") else { return Ok(Vec::new()) };
     let mut mistakes = ConfigMistakes::default();
@@ -40,7 +86,11 @@ pub(crate) fn flags(matches: &ArgMatches, command: &Command) -> anyhow::Result<V
         }
     };
     let read = words(&text, path, matches, command, &mut mistakes);
-    if mistakes.is_empty() { Ok(read) } else { Err(mistakes.into()) }
+    if !mistakes.is_empty() {
+        keep_mistakes(mistakes);
+    }
+    WORDS.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&read);
+    Ok(read)
 }
 
 fn words(

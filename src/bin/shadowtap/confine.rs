@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use shadowtap::config::{Output, Outputs, RunConfig};
-use shadowtap::pipeline::Feed;
+use shadowtap::pipeline::{Feed, Run};
 use shadowtap::recording::RecordingOutput;
 use shadowtap::sandbox::{self, Needs};
 use shadowtap::serve::control::Socket;
+use shadowtap::telemetry::Endpoint;
 use shadowtap::{middleware, replay};
 
 use crate::output::print_news;
@@ -14,19 +15,24 @@ use crate::output::print_news;
 /// Largest chain file that is looked through for the names of others.
 const MAX_CHAIN_FILE: u64 = 4 << 20;
 
-/// Gives up what the run does not use, and prints the limits. With `no_sandbox`, only hides the memory of the process.
+/// Gives up what the run does not use, and prints the limits. `file` is its configuration, which is read again. With `no_sandbox`, only hides the memory of the process.
 /// Must be called while there is one thread.
-pub(crate) fn enter(config: &RunConfig, socket: Option<&Socket>, no_sandbox: bool) -> anyhow::Result<()> {
+pub(crate) fn enter(
+    config: &RunConfig,
+    file: Option<&Path>,
+    socket: Option<&Socket>,
+    no_sandbox: bool,
+) -> anyhow::Result<()> {
     sandbox::hide_memory();
     if no_sandbox {
         print_news("sandbox: none (--no-sandbox)");
         return Ok(());
     }
-    print_news(&sandbox::enter(&needs(config, socket))?.to_string());
+    print_news(&sandbox::enter(&needs(config, file, socket))?.to_string());
     Ok(())
 }
 
-fn needs(config: &RunConfig, socket: Option<&Socket>) -> Needs {
+fn needs(config: &RunConfig, file: Option<&Path>, socket: Option<&Socket>) -> Needs {
     let run = &config.run;
     let everybody = || run.targets.iter().chain(&run.reference.baseline);
     let trust = everybody().map(|target| &target.trust);
@@ -36,12 +42,16 @@ fn needs(config: &RunConfig, socket: Option<&Socket>) -> Needs {
     let commands = commands.chain(run.middleware.programs());
     Needs {
         reads: run.capture.files.iter().chain(shown).chain(&config.stores.reads).cloned().collect(),
-        rereads: rereads(&run.middleware),
+        rereads: rereads(&run.middleware).into_iter().chain(file.map(Path::to_owned)).collect(),
         writes: writes(&config.outputs, run.recorder.as_deref(), socket),
         programs: commands
             .map(|command| [std::slice::from_ref(&command.program), command.arguments.as_slice()].concat())
             .collect(),
-        ports: everybody().flat_map(ports).chain(config.stores.ports.iter().copied()).collect(),
+        ports: everybody()
+            .flat_map(ports)
+            .chain(config.stores.ports.iter().copied())
+            .chain(telemetry_ports(run))
+            .collect(),
         // A replay that root started goes on as root: it may read files that only root can.
         keeps_root: matches!(run.feed, Feed::Files(_)),
     }
@@ -68,6 +78,11 @@ fn rereads(middleware: &middleware::ChainSettings) -> Vec<PathBuf> {
 
 fn ports(target: &replay::SendSettings) -> impl Iterator<Item = u16> {
     target.target.connect_to().port().into_iter().chain(target.proxy.as_ref().map(replay::ProxyUrl::port))
+}
+
+/// Ports of other systems that are told of the run.
+fn telemetry_ports(run: &Run) -> impl Iterator<Item = u16> {
+    [&run.telemetry.traces, &run.telemetry.webhook].into_iter().flatten().map(Endpoint::port)
 }
 
 /// A file in the folder whose name does not change with time.

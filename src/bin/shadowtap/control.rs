@@ -82,6 +82,9 @@ fn words(state: &RunState) -> String {
     for (is_so, what) in [(state.paused, ", paused"), (state.stopping, ", about to end")] {
         text.push_str(if is_so { what } else { "" });
     }
+    if let Some(saves) = state.saves {
+        write!(text, ", saves asked for: {saves}").ok();
+    }
     text.push('\n');
     for target in &state.targets {
         let name = sanitize::line(&target.target);
@@ -149,6 +152,7 @@ mod tests {
                 },
                 TargetState { target: "http://other".to_owned(), ..TargetState::default() },
             ],
+            saves: None,
         };
         assert_eq!(
             words(&state),

@@ -52,6 +52,9 @@ pub(crate) fn open(socket: Option<&Socket>, control: &Control) -> anyhow::Result
 
 /// Does what was said, and says how the run stands then.
 fn steer(control: &Control, word: ControlCommand) -> String {
+    if word == ControlCommand::Save && !control.can_save() {
+        return "{\"error\":\"this run keeps nothing to save: start it with record --keep 10m\"}".to_owned();
+    }
     control.obey(word);
     serde_json::to_string(&control.state()).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }

@@ -73,7 +73,7 @@ fn findings(config: DoctorConfig, quiet: bool) -> anyhow::Result<Vec<Finding>> {
             if !quiet {
                 print_news(&format!("listening for {} s", time.as_secs()));
             }
-            let _stop = Stop::listen(&config.run.capture.halt, HangUp::End)?;
+            let _stop = Stop::listen(&config.run.capture.halt, HangUp::End, None)?;
             let heard = doctor::listen(config.run, time)?;
             rate = heard.rate();
             findings.extend(live.scope.map(|scope| doctor::traffic(&heard, &scope, everywhere)).unwrap_or_default());

@@ -27,7 +27,7 @@ pub(crate) fn run(config: RunConfig, scope: Option<&CaptureScope>, allow_empty: 
         let time = units::duration(u64::try_from(listen.as_micros()).unwrap_or(u64::MAX));
         print_news(&format!("listening for {time} (--duration)"));
     }
-    let _stop = Stop::listen(&run.capture.halt, HangUp::End)?;
+    let _stop = Stop::listen(&run.capture.halt, HangUp::End, None)?;
     let DryRun { tally, capture } = pipeline::dry_run(run, listen)?;
     for unread in &capture.unread {
         print_line(&format!("error: {unread}; what follows is about what was read"));

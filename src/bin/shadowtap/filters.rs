@@ -34,7 +34,8 @@ fn check(args: &FiltersCheck) -> anyhow::Result<ExitCode> {
 fn verdict(path: &Path) -> (String, bool) {
     let mut told = String::new();
     let shown = path.display();
-    let file = match ChainFile::read(path, &Environment::for_checks()) {
+    let environment = Environment { needs_seeds: true, ..Environment::for_checks() };
+    let file = match ChainFile::read(path, &environment) {
         Ok(file) => file,
         Err(mistakes) => {
             for mistake in &mistakes {
@@ -85,6 +86,16 @@ mod tests {
         let case = "[[test]]\nrequest = \"GET /a\"\noutcome = \"filtered: n\"\n";
         check(&format!("{LINK}{case}"), "@: 1 link, 1 test passed\n", true);
         check(LINK, "@: 1 link, no tests\n", true);
+    }
+
+    #[test]
+    fn pairs_have_to_be_there_where_secrets_need_not() {
+        let text = "[[link]]\ncarry = \"a\"\nfrom = { set-cookie = \"a\" }\nseed = \"none.csv\"\n";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.toml");
+        std::fs::write(&path, text).unwrap();
+        let (told, is_well) = verdict(&path);
+        assert!(told.contains(":4:8: cannot read ") && told.contains("No such file") && !is_well, "{told}");
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub(crate) fn stay(stay: Option<Stay>, ended: anyhow::Result<ExitCode>) -> anyho
     }
     let code = *code;
     print_line("gor: the input has ended, and GoReplay would stay. Ctrl-C ends this; so does --exit-after");
-    let stop = Stop::listen(&Halt::default(), HangUp::of_replay())?;
+    let stop = Stop::listen(&Halt::default(), HangUp::of_replay(), None)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     runtime.block_on(async {
         match left {

@@ -16,7 +16,7 @@ use shadowtap::inspect::routes::RouteStats;
 use shadowtap::middleware::Selection;
 use shadowtap::pipeline;
 use shadowtap::recording::jsonl_write::JsonLine;
-use shadowtap::recording::{ExchangeJoin, JoinedExchange};
+use shadowtap::recording::{ExchangeJoin, HarWriter, JoinedExchange};
 use shadowtap::report::render::text;
 use shadowtap::report::{Listing, RoutePatterns, Started, StatusChoice, Summary};
 
@@ -26,16 +26,18 @@ use crate::{gates, terminal};
 
 /// Runs the command.
 pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
-    let InspectConfig { capture, source, select, status, view, summary: output, mode, routes, warnings } =
+    let InspectConfig { capture, source, select, status, view, summary: output, har, mode, routes, warnings } =
         config::inspect(typed)?;
     for warning in &warnings {
         print_line(&format!("warning: {warning}"));
     }
     let started = Started::now();
-    let stop = Stop::listen(&capture.halt, HangUp::Default)?;
+    let stop = Stop::listen(&capture.halt, HangUp::Default, None)?;
     let reads_bodies = !select.files.is_empty();
     let mut ledger = InspectLedger::choosing(Selection::new(&select));
-    let shown = RefCell::new(InspectFilter::new(view, status, select.seed, routes));
+    let archive =
+        har.as_ref().filter(|_| view == InspectView::Archive).map(|har| output::writer(har, mode)).transpose()?;
+    let shown = RefCell::new(InspectFilter::new(view, status, select.seed, routes, archive));
     let mut take = |mut event| {
         if let Event::Request(request) = &mut event
             && reads_bodies
@@ -56,7 +58,8 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
     if let Some(output) = &output {
         write_summary(output, mode, &summary)?;
     }
-    written.context("cannot write to standard output")?;
+    let place = har.as_ref().map_or_else(|| "standard output".to_owned(), output::place);
+    written.with_context(|| format!("cannot write to {place}"))?;
     if matches!(view, InspectView::Lines | InspectView::Stats { json: false } | InspectView::Forecast { json: false }) {
         let width = terminal::or_default(terminal::width_of_stderr());
         print_line(text::footer(&summary, count, width, terminal::color_on_stderr()).trim_end());
@@ -79,7 +82,7 @@ fn interests(view: InspectView, reads_bodies: bool) -> BodyPolicies {
             both(BodyPolicy::Count)
         }
         InspectView::JsonLines { full: false } => both(BodyPolicy::Hash),
-        InspectView::JsonLines { full: true } => both(BodyPolicy::Keep),
+        InspectView::JsonLines { full: true } | InspectView::Archive => both(BodyPolicy::Keep),
     };
     if reads_bodies { BodyPolicies { request_body: BodyPolicy::Keep, ..wanted } } else { wanted }
 }
@@ -102,9 +105,19 @@ struct Statuses {
 enum InspectWork {
     Nothing,
     Lines(Listing),
-    JsonLines { full: bool },
-    Stats { routes: Box<RouteStats>, json: bool },
-    Forecast { forecast: Box<Forecast>, json: bool },
+    JsonLines {
+        full: bool,
+    },
+    /// An archive; `None` once it could not be written.
+    Archive(Option<HarWriter<Box<dyn Write + Send>>>),
+    Stats {
+        routes: Box<RouteStats>,
+        json: bool,
+    },
+    Forecast {
+        forecast: Box<Forecast>,
+        json: bool,
+    },
 }
 
 /// Standard output, until it fails.
@@ -114,7 +127,13 @@ struct InspectOutput {
 }
 
 impl InspectFilter {
-    fn new(view: InspectView, status: Option<StatusChoice>, seed: u64, patterns: Arc<RoutePatterns>) -> Self {
+    fn new(
+        view: InspectView,
+        status: Option<StatusChoice>,
+        seed: u64,
+        patterns: Arc<RoutePatterns>,
+        archive: Option<Box<dyn Write + Send>>,
+    ) -> Self {
         let is_json = matches!(
             view,
             InspectView::JsonLines { .. } | InspectView::Stats { json: true } | InspectView::Forecast { json: true }
@@ -124,6 +143,7 @@ impl InspectFilter {
             InspectView::Nothing => InspectWork::Nothing,
             InspectView::Lines => InspectWork::Lines(listing(&mut out)),
             InspectView::JsonLines { full } => InspectWork::JsonLines { full },
+            InspectView::Archive => InspectWork::Archive(archive.and_then(|to| out.kept(HarWriter::new(to)))),
             InspectView::Stats { json } => InspectWork::Stats { routes: Box::new(RouteStats::new(patterns)), json },
             InspectView::Forecast { json } => InspectWork::Forecast { forecast: Box::new(Forecast::new(seed)), json },
         };
@@ -149,6 +169,9 @@ impl InspectFilter {
         let (width, color) = (terminal::width_of_stdout(), terminal::color_on_stdout());
         match work {
             InspectWork::Nothing | InspectWork::Lines(_) | InspectWork::JsonLines { .. } => {}
+            InspectWork::Archive(archive) => {
+                out.kept(archive.map_or(Ok(()), |archive| archive.finish().map(drop)));
+            }
             InspectWork::Stats { routes, json: true } => routes.rows().iter().for_each(|row| out.json(row)),
             InspectWork::Stats { routes, json: false } => out.text(&text::routes(&routes, width, color)),
             InspectWork::Forecast { forecast, json } => {
@@ -175,6 +198,11 @@ impl InspectWork {
         match self {
             Self::Lines(listing) => out.text(&format!("{}\n", listing.line(exchange))),
             Self::JsonLines { full } => out.json(&JsonLine::new(exchange, *full)),
+            Self::Archive(archive) => {
+                if let Some(archive) = archive {
+                    out.kept(archive.exchange(exchange));
+                }
+            }
             Self::Stats { routes, .. } => routes.take(exchange),
             Self::Nothing | Self::Forecast { .. } => {}
         }
@@ -182,6 +210,19 @@ impl InspectWork {
 }
 
 impl InspectOutput {
+    /// The value, or `None` after its error was kept: the first one counts.
+    fn kept<T>(&mut self, done: io::Result<T>) -> Option<T> {
+        match done {
+            Ok(value) => Some(value),
+            Err(error) => {
+                if self.written.is_ok() {
+                    self.written = Err(error);
+                }
+                None
+            }
+        }
+    }
+
     /// Writes out what is held back.
     fn flush(&mut self) {
         if self.written.is_ok() {

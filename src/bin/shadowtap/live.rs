@@ -1,5 +1,6 @@
 //! `shadowtap shadow` and `shadowtap record`: open the interfaces, drop privileges, run, report.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use shadowtap::capture::privileges;
@@ -14,20 +15,24 @@ use crate::reload::Reload;
 use crate::run::{self, Prepared};
 use crate::signals::HangUp;
 use crate::startup::{self, startup_line};
-use crate::{confine, control_output, dry_run, output, waiting};
+use crate::{config_file, confine, control_output, dry_run, output, results, waiting};
 
 /// What the command line says besides the run itself.
 struct LiveFlags {
     sandbox: typed::Sandbox,
     dry_run: typed::DryRun,
     empty: typed::Empty,
+    config: Option<PathBuf>,
 }
 
 /// Runs `shadow`.
 pub(crate) fn shadow(typed: typed::Shadow) -> anyhow::Result<ExitCode> {
-    waiting::for_interfaces(&typed.live);
-    let config = config::shadow(&typed)?;
-    let flags = LiveFlags { sandbox: typed.sandbox, dry_run: typed.dry_run, empty: typed.empty };
+    if !config_file::has_mistakes() {
+        waiting::for_interfaces(&typed.live);
+    }
+    let config = config_file::with_mistakes(|| config::shadow(&typed))?;
+    let flags =
+        LiveFlags { sandbox: typed.sandbox, dry_run: typed.dry_run, empty: typed.empty, config: typed.file.config };
     let run = &config.run;
     let doing = if flags.dry_run.dry_run { "dry run, would send" } else { "shadowing" };
     let first = startup_line(doing, &run.middleware, run.ramp.as_ref(), &run.targets);
@@ -36,13 +41,26 @@ pub(crate) fn shadow(typed: typed::Shadow) -> anyhow::Result<ExitCode> {
 
 /// Runs `record`.
 pub(crate) fn record(typed: typed::Record) -> anyhow::Result<ExitCode> {
-    waiting::for_interfaces(&typed.live);
-    let config = config::record(&typed)?;
-    let flags = LiveFlags { sandbox: typed.sandbox, dry_run: typed.dry_run, empty: typed.empty };
+    if !config_file::has_mistakes() {
+        waiting::for_interfaces(&typed.live);
+    }
+    let config = config_file::with_mistakes(|| config::record(&typed))?;
+    let flags =
+        LiveFlags { sandbox: typed.sandbox, dry_run: typed.dry_run, empty: typed.empty, config: typed.file.config };
     let share = config.run.middleware.sample;
     let target = config.run.recorder.as_ref().map(|recorder| recorder.name()).unwrap_or_default();
     let doing = if flags.dry_run.dry_run { "dry run, would record" } else { "recording" };
-    let first = format!("{doing} {share} to {target}; nothing is sent");
+    let dashcam = config.run.recorder.as_ref().and_then(|recorder| recorder.dashcam());
+    let first = match dashcam {
+        Some(settings) => {
+            let (keep, size) = (settings.keep.as_secs(), settings.size >> 20);
+            format!(
+                "keeping {share} of the last {keep} s, in {size} MiB at most; SIGUSR1 or shadowtap control save writes them \
+                 to {target}; nothing is sent"
+            )
+        }
+        None => format!("{doing} {share} to {target}; nothing is sent"),
+    };
     run_live(config, ProgressKind::Record, &first, &flags)
 }
 
@@ -62,13 +80,14 @@ fn run_live(mut config: RunConfig, kind: ProgressKind, first: &str, flags: &Live
         recorder.preflight(Started::now().at)?;
     }
     if is_dry {
-        confine::enter(&config, None, no_sandbox)?;
+        confine::enter(&config, None, None, no_sandbox)?;
         return dry_run::run(config, scope.as_ref(), allow_empty);
     }
-    let results = output::results(&config.outputs)?;
-    let (reload, reloads) = Reload::new(&config.run.middleware, &config.run.targets);
+    let results = results::open(&config.outputs)?;
+    let has_file = flags.config.is_some();
+    let (mut reload, reloads) = Reload::new(&config.run.middleware, &config.run.targets, has_file, &config.run.control);
     config.run.reloads = reloads;
-    confine::enter(&config, socket.as_ref(), no_sandbox)?;
+    confine::enter(&config, flags.config.as_deref(), socket.as_ref(), no_sandbox)?;
     reload.try_out();
     let files = config.run.reopen.clone();
     let hang_up = HangUp::Call(Box::new(move || {

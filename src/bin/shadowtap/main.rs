@@ -5,7 +5,6 @@ mod config_file;
 mod confine;
 mod control;
 mod control_output;
-mod csv_results;
 mod demo;
 mod doctor;
 mod dry_run;
@@ -15,6 +14,7 @@ mod gates;
 mod gor;
 mod inspect;
 mod interfaces;
+mod journal;
 mod live;
 mod manuals;
 mod meant;
@@ -24,6 +24,7 @@ mod progress;
 mod reload;
 mod replay;
 mod report;
+mod results;
 mod run;
 mod signals;
 mod startup;
@@ -54,7 +55,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Default log filter. The certificate verifier is off, since it logs a line for each connection: failures are counted
 /// by reason instead. So is the client of stores: what fails there is told once, by what the run needed it for.
-const LOGGED: &str = "warn,rustls_platform_verifier=off,async_nats=off";
+const LOGGED: &str = "warn,shadowtap::news=info,rustls_platform_verifier=off,async_nats=off";
 
 /// Exit code of a run that did what it should, and of which something was demanded that did not hold.
 const GATE_FAILED: u8 = 1;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         command => (command, None),
     };
     notify::open();
+    journal::open();
     let format = command.log_format().and_then(|typed| LogFormat::parse(typed).ok()).unwrap_or_default();
     output::log_as(format);
     output::be_quiet(command.is_quiet());

@@ -19,8 +19,7 @@ use shadowtap::report::render::{html, junit, markdown};
 use shadowtap::report::{Started, Summary};
 use shadowtap::sanitize::{self, Kind};
 
-use crate::csv_results::CsvResults;
-use crate::{signals, terminal};
+use crate::{journal, results, signals, terminal};
 
 /// Format of lines on standard error. Set once, before the first line.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
@@ -39,6 +38,7 @@ const PIPE_LOOK: Duration = Duration::from_millis(100);
 /// Refuses outputs that would not be written in the end, such as links that somebody put in their place: before the run,
 /// not after it. The same of what the system does not let this user write.
 pub(crate) fn check(outputs: &Outputs) -> anyhow::Result<()> {
+    results::check(outputs)?;
     paths(outputs).try_for_each(|path| files::check(path).with_context(|| format!("cannot write {}", path.display())))
 }
 
@@ -81,46 +81,6 @@ fn open_pipe(path: &Path) -> anyhow::Result<File> {
             print_line(&format!("waiting until somebody reads {} (Ctrl-C gives up)", path.display()));
         }
         thread::sleep(PIPE_LOOK);
-    }
-}
-
-/// Opens where each ended delivery is written, where that was asked for.
-pub(crate) fn results(outputs: &Outputs) -> anyhow::Result<Option<Box<dyn Write + Send>>> {
-    let Some(output) = &outputs.results else { return Ok(None) };
-    let to = writer(output, outputs.mode)?;
-    let results = ResultsOutput { to, place: place(output), is_told: false };
-    Ok(Some(if ends_with(output, "csv") { Box::new(CsvResults::new(results)?) } else { Box::new(results) }))
-}
-
-/// Results on their way to a file: the first write that fails is told at once, since the run goes on without them.
-struct ResultsOutput {
-    to: Box<dyn Write + Send>,
-    place: String,
-    is_told: bool,
-}
-
-impl ResultsOutput {
-    fn noticed<T>(&mut self, done: io::Result<T>) -> io::Result<T> {
-        done.inspect_err(|error| {
-            if !std::mem::replace(&mut self.is_told, true) {
-                print_line(&format!(
-                    "warning: cannot write results to {}: {error}; the run goes on without them, and ends with code 2",
-                    self.place
-                ));
-            }
-        })
-    }
-}
-
-impl Write for ResultsOutput {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let done = self.to.write(bytes);
-        self.noticed(done)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let done = self.to.flush();
-        self.noticed(done)
     }
 }
 
@@ -203,7 +163,7 @@ pub(crate) fn write_text(output: &Output, mode: FileMode, page: &str) -> anyhow:
         .with_context(|| format!("cannot write the report to {}", place(output)))
 }
 
-fn place(output: &Output) -> String {
+pub(crate) fn place(output: &Output) -> String {
     match output {
         Output::Stdout => "standard output".to_owned(),
         Output::File(path) => path.display().to_string(),
@@ -226,7 +186,9 @@ pub(crate) fn print_line(text: &str) {
     if is_json() {
         return tell_object(text, Map::new());
     }
-    print_to_stderr(&format!("{text}\n")).ok();
+    if !journal::send(text, &Map::new()) {
+        print_to_stderr(&format!("{text}\n")).ok();
+    }
 }
 
 /// Says whether only warnings and results are printed from now on.
@@ -244,11 +206,13 @@ pub(crate) fn print_news(text: &str) {
 
 /// The same as [`print_line`]; where lines are JSON it has this `value` under `key`, too.
 pub(crate) fn print_with(text: &str, key: &str, value: &impl Serialize) {
-    if !is_json() {
-        return print_line(text);
+    let more = || Map::from_iter([(key.to_owned(), serde_json::to_value(value).unwrap_or_default())]);
+    if is_json() {
+        return tell_object(text, more());
     }
-    let value = serde_json::to_value(value).unwrap_or_default();
-    tell_object(text, Map::from_iter([(key.to_owned(), value)]));
+    if !journal::send(text, &more()) {
+        print_line(text);
+    }
 }
 
 fn tell_object(text: &str, more: Map<String, Value>) {

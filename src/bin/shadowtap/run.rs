@@ -17,7 +17,7 @@ use shadowtap::serve::control::Socket;
 
 use crate::output::{is_json, print, print_line, print_to_stderr, print_with, write_junit, write_page, write_summary};
 use crate::progress::{ProgressKind, ProgressWatch};
-use crate::signals::{HangUp, Stop};
+use crate::signals::{HangUp, Save, Stop};
 use crate::{control_output, gates, notify, terminal, warnings};
 
 /// What was made for a run before it begins.
@@ -41,7 +41,11 @@ pub(crate) fn run(config: RunConfig, prepared: Prepared) -> anyhow::Result<ExitC
     run.results = results;
     run.command_line = masking::command_line(std::env::args());
     let recording = run.recorder.as_ref().is_some_and(|recorder| recorder.is_standard_output());
-    let stop = Stop::listen(&run.capture.halt, hang_up)?;
+    let save = run.recorder.as_ref().and_then(|recorder| recorder.dashcam()).map(|_| {
+        let control = run.control.clone();
+        Box::new(move || control.save("SIGUSR1")) as Save
+    });
+    let stop = Stop::listen(&run.capture.halt, hang_up, save)?;
     announce_server(run.server.as_ref());
     let progress = Arc::new(Progress::default());
     let watch = ProgressWatch::begin(&progress, &run.observer, kind, quiet, scope);

@@ -23,6 +23,9 @@ pub(crate) fn received() -> u32 {
     RECEIVED.load(Ordering::Relaxed)
 }
 
+/// Effect of SIGUSR1 on a dashcam.
+pub(crate) type Save = Box<dyn FnMut() + Send>;
+
 /// Effect of SIGHUP.
 pub(crate) enum HangUp {
     /// It calls this.
@@ -70,14 +73,14 @@ pub(crate) struct Stop {
 impl Stop {
     /// Listens from now on, on a thread of its own: signals have to be heard whatever the run is waiting for. The first
     /// one sets `asked`.
-    pub(crate) fn listen(asked: &Halt, hang_up: HangUp) -> anyhow::Result<Self> {
+    pub(crate) fn listen(asked: &Halt, hang_up: HangUp, save: Option<Save>) -> anyhow::Result<Self> {
         let asked = asked.clone();
         let (tell, told) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
         let runtime = runtime.context(DEAF)?;
         let signals = {
             let _context = runtime.enter();
-            Signals::new(hang_up).context(DEAF)?
+            Signals::new(hang_up, save).context(DEAF)?
         };
         let flag = asked.clone();
         let listener = std::thread::Builder::new().name("signals".to_owned());
@@ -103,16 +106,18 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hup: Option<(Signal, HangUp)>,
+    save: Option<(Signal, Save)>,
 }
 
 impl Signals {
-    fn new(hang_up: HangUp) -> io::Result<Self> {
+    fn new(hang_up: HangUp, save: Option<Save>) -> io::Result<Self> {
         let hup = match hang_up {
             HangUp::Default => None,
             hang_up => Some((signal(SignalKind::hangup())?, hang_up)),
         };
+        let save = save.map(|save| Ok::<_, io::Error>((signal(SignalKind::user_defined1())?, save))).transpose()?;
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, hup })
+        Ok(Self { interrupt, terminate, hup, save })
     }
 
     async fn heed(mut self, asked: &Halt, tell: oneshot::Sender<()>) {
@@ -130,6 +135,7 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
             () = hung_up(&mut self.hup) => {}
+            () = saved(&mut self.save) => {}
         }
     }
 }
@@ -142,6 +148,16 @@ async fn hung_up(hup: &mut Option<(Signal, HangUp)>) {
                 HangUp::Call(call) => call(),
                 HangUp::End | HangUp::Default => return,
             }
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// For ever pending: calls what SIGUSR1 calls.
+async fn saved(save: &mut Option<(Signal, Save)>) {
+    if let Some((signal, save)) = save {
+        while signal.recv().await.is_some() {
+            save();
         }
     }
     std::future::pending::<()>().await;

@@ -100,13 +100,21 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, UsageE
             words.splice(2..2, flags);
         }
     }
-    let mut matches = command.try_get_matches_from_mut(words)?;
+    let mut matches = command.try_get_matches_from_mut(words).map_err(told_first)?;
     if let Some((name, of_command)) = configured.and_then(|name| Some((name, command.find_subcommand(name)?)))
         && let Some(matches) = matches.subcommand_matches(name)
     {
         environment::keep_taken(matches, of_command);
     }
     Ok(Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?)
+}
+
+/// The mistakes of the configuration file where it has any: what is missing on the command line may stand there.
+fn told_first(error: clap::Error) -> UsageError {
+    match config_file::take_mistakes().filter(|_| error.use_stderr()) {
+        Some(mistakes) => UsageError::File(mistakes.into()),
+        None => error.into(),
+    }
 }
 
 /// Returns whether a configuration file is named on the command line or in the environment.

@@ -28,9 +28,14 @@ impl<S: Subscriber> Layer<S> for WarningLines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut text = EventText::default();
         event.record(&mut text);
-        let level = if *event.metadata().level() == Level::ERROR { "error" } else { "warning" };
-        let line = format!("{level}: {}{}", text.message, text.fields);
-        if !lock(&CAME).is_first(&line) {
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error: ",
+            Level::WARN => "warning: ",
+            // News, of which each is another one.
+            _ => "",
+        };
+        let line = format!("{level}{}{}", text.message, text.fields);
+        if !level.is_empty() && !lock(&CAME).is_first(&line) {
             return;
         }
         let bar = lock(&BAR).clone();

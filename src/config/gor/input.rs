@@ -90,6 +90,7 @@ fn raw(words: &Words, mistakes: &mut ConfigMistakes, notes: &mut Vec<String>) ->
     if limits.windows(2).any(|pair| matches!(pair, [one, other] if one != other)) {
         mistakes.add("--input-raw", "one run has one limit: give all addresses the same, or each a run of its own");
     }
+    one_limit_a_second("--input-raw", &limits, mistakes);
     let taken = taken(limits.first().copied().flatten(), notes);
     let mut ports: Vec<&str> = Vec::new();
     for port in addresses.iter().flat_map(|at| at.ports.split(',')).filter(|port| !port.is_empty()) {
@@ -209,6 +210,7 @@ fn files(words: &Words, mistakes: &mut ConfigMistakes, notes: &mut Vec<String>) 
     if limits.windows(2).any(|pair| matches!(pair, [one, other] if one != other)) {
         mistakes.add("--input-file", "one run has one speed: give all files the same limit, or each a run of its own");
     }
+    one_limit_a_second("--input-file", &limits, mistakes);
     let mut flags = Vec::new();
     match limits.first().copied().flatten() {
         Some(Limit::Percent(0)) => flags.extend(["--speed".to_owned(), "max".to_owned()]),
@@ -248,6 +250,20 @@ fn matching(path: &str) -> Result<Vec<String>, String> {
         })
         .collect();
     names.and_then(|names| if names.is_empty() { Err(format!("{path} matches no file")) } else { Ok(names) })
+}
+
+/// Refuses a limit a second behind several inputs: each has its own in GoReplay, and a run has one for all.
+fn one_limit_a_second(flag: &str, limits: &[Option<Limit>], mistakes: &mut ConfigMistakes) {
+    if let [Some(Limit::PerSecond(number)), _, ..] = limits
+        && limits.windows(2).all(|pair| matches!(pair, [one, other] if one == other))
+    {
+        let why = format!(
+            "|{number} limits each of them by itself, and one run has one limit for all: give each a run of its own, or \
+             leave it out and write --limit {}/s",
+            number.saturating_mul(limits.len() as u64)
+        );
+        mistakes.add(flag, why);
+    }
 }
 
 /// The flags for a limit behind an input.
@@ -362,6 +378,8 @@ mod tests {
             (&["--input-raw", ":80", "--input-file", "x"], "are two runs"),
             (&["--input-raw", "eth0:80", "--input-raw", "lo:81"], "two runs"),
             (&["--input-raw", ":80", "--input-raw", ":81|10%"], "one limit"),
+            (&["--input-raw", ":80|10", "--input-raw", ":81|10"], "--input-raw: |10 limits each of them by itself"),
+            (&["--input-file", "x|10", "--input-file", "y|10"], "write --limit 20/s"),
             (&["--input-raw", "k8s://pod/x:80"], "pods are not looked up"),
             (&["--input-file", "s3://b/x.gor"], "fetch it first"),
             (&["--input-file", "/none/*.gor"], "matches no file"),

@@ -98,8 +98,10 @@ pub(super) fn sending(words: &Words, targets: &[HttpOutput], mistakes: &mut Conf
         let timeout = values::written(timeout);
         flags.extend(["--timeout".to_owned(), timeout.clone(), "--max-time".to_owned(), timeout]);
     }
-    if let Some(workers) = words.get("output-http-workers").filter(|workers| *workers != "0") {
-        flags.extend(["--max-in-flight".to_owned(), workers.to_owned()]);
+    if let Some(workers) = words.get("output-http-workers") {
+        let number = values::number_of(workers).ok_or_else(|| format!("`{workers}` is no number of workers"));
+        let number = mistakes.keep("--output-http-workers", number).filter(|number| *number > 0);
+        flags.extend(number.into_iter().flat_map(|number| ["--max-in-flight".to_owned(), number.to_string()]));
     }
     if words.is_on("output-http-skip-verify") && targets.iter().any(|target| target.url.starts_with("https")) {
         flags.push("--insecure".to_owned());
@@ -163,7 +165,7 @@ fn rotation(
     notes: &mut Vec<String>,
 ) {
     let count = words.get("output-file-queue-limit").unwrap_or(QUEUE_LIMIT);
-    let count = count.parse::<u64>().map_err(|_| format!("`{count}` is no number of records"));
+    let count = values::number_of(count).ok_or_else(|| format!("`{count}` is no number of records"));
     let count = mistakes.keep("--output-file-queue-limit", count).unwrap_or_default();
     let size = words.get("output-file-size-limit").unwrap_or(SIZE_LIMIT);
     let size = mistakes.keep("--output-file-size-limit", values::size(size)).unwrap_or_default();

@@ -24,6 +24,21 @@ pub(super) fn limited(typed: &str) -> Result<(&str, Option<Limit>), String> {
     Ok((address, Some(if percent.is_some() { Limit::Percent(number) } else { Limit::PerSecond(number) })))
 }
 
+/// A whole number in Go's form: `42`, `0x2a`, `0b101010`, `0o52`, `052`, `1_000`.
+pub(super) fn number_of(typed: &str) -> Option<u64> {
+    let typed = typed.strip_prefix('+').unwrap_or(typed);
+    let lower = typed.to_ascii_lowercase();
+    let radixes = [("0x", 16), ("0b", 2), ("0o", 8)];
+    let prefixed = radixes.iter().find_map(|(prefix, radix)| Some((lower.strip_prefix(prefix)?, *radix)));
+    let is_octal = lower.len() > 1 && lower.starts_with('0');
+    let (digits, radix) = prefixed.unwrap_or((&lower, if is_octal { 8 } else { 10 }));
+    // Lines stand between digits, or behind the prefix.
+    let is_apart = !digits.contains("__") && !digits.ends_with('_') && (prefixed.is_some() || !digits.starts_with('_'));
+    let plain = digits.replace('_', "");
+    let is_plain = plain.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (is_apart && is_plain).then(|| u64::from_str_radix(&plain, radix).ok()).flatten()
+}
+
 /// A length of time in Go's form: `1h30m`, `500ms`, `0`.
 pub(super) fn duration(typed: &str) -> Result<Duration, String> {
     const UNITS: [(&str, f64); 7] =
@@ -83,6 +98,25 @@ mod tests {
         assert_eq!(limited(":80|10"), Ok((":80", Some(Limit::PerSecond(10)))));
         assert_eq!(limited("x.gor"), Ok(("x.gor", None)));
         assert!(limited("x|0.5%").unwrap_err().contains("takes this for 0; shadowtap takes any share"));
+    }
+
+    #[test]
+    fn numbers_are_those_of_go() {
+        for (typed, expected) in [
+            ("42", 42),
+            ("0x2A", 42),
+            ("0b101010", 42),
+            ("0o52", 42),
+            ("052", 42),
+            ("1_000", 1000),
+            ("0x_2a", 42),
+            ("0", 0),
+        ] {
+            assert_eq!(number_of(typed), Some(expected), "{typed}");
+        }
+        for typed in ["", "x", "0x", "4_", "_4", "1__0", "-1", "08", "0b2", "0x+1", "1.5"] {
+            assert_eq!(number_of(typed), None, "{typed}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use output::{Mode, Report, Routes};
 pub use protection::Protection;
 pub use range::Range;
 pub use requests::{Middleware, Select, Writes};
-pub use running::{ConfigFile, Control, DryRun, Ending, Recording, Running, Sandbox};
+pub use running::{ConfigFile, Control, Dashcam, DryRun, Ending, Recording, Running, Sandbox};
 pub use sending::{Pace, Send};
 pub use store::Store;
 
@@ -117,6 +117,7 @@ Examples:
   sudo shadowtap record -p 80 -o peak.gor.zst --duration 1h
   sudo shadowtap record -p 80 -o '%d/%H.gor.gz' --remove-header Authorization
   sudo shadowtap record -p 80 -o frames.pcap.zst --rotate-size 1G
+  sudo shadowtap record -p 80 -o incident.pcap.zst --keep 10m --save-if 'production.5xx>2%/30s'
 
 Exit codes: 0 done; 2 a flag is wrong, a right is missing, a file cannot be written, the recording is incomplete, or
 nothing was recorded (see --allow-empty).")
@@ -131,6 +132,9 @@ pub struct Record {
     /// Access to a recording in a store.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub store: Store,
+    /// The last minutes alone.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub dashcam: Dashcam,
     /// Selection of requests.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub select: Select,
@@ -314,6 +318,9 @@ pub struct Inspect {
     /// List only exchanges with these statuses, such as 404,5xx; none is for no response. The summary counts all
     #[cfg_attr(feature = "cli", arg(long, value_name = "STATUSES", help_heading = "Output"))]
     pub status: Option<String>,
+    /// Write the exchanges to FILE as an HTTP archive (HAR), for the developer tools of a browser. - is standard output
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE", help_heading = "Output"))]
+    pub har: Option<PathBuf>,
     /// Print a table by route: requests, statuses, latency, bytes
     #[cfg_attr(feature = "cli", arg(long, help_heading = "Output"))]
     pub stats: bool,

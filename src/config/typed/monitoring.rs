@@ -16,6 +16,13 @@ pub struct Monitoring {
     /// Require the token in FILE for metrics and probes (Authorization: Bearer TOKEN)
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub metrics_token: Option<PathBuf>,
+    /// Send a span of each delivery to this OpenTelemetry collector, such as `http://collector:4318`: OTLP over HTTP, as
+    /// JSON. It links production's span where the request has a traceparent
+    #[cfg_attr(feature = "cli", arg(long, value_name = "URL"))]
+    pub otlp: Option<String>,
+    /// Post JSON to this address when a guard trips, and when it recovers. Its path is not shown anywhere
+    #[cfg_attr(feature = "cli", arg(long, value_name = "URL"))]
+    pub webhook: Option<String>,
     /// Format of lines on standard error: text or json [default: text]
     #[cfg_attr(feature = "cli", arg(long, value_name = "FORMAT"))]
     pub log_format: Option<String>,

@@ -11,7 +11,7 @@ pub struct Report {
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub summary: Option<PathBuf>,
     /// Write one line of JSON for each ended request to FILE, or to standard output with -; a row of a table to a name
-    /// that ends in .csv
+    /// that ends in .csv or .parquet. .gz or .zst after it compresses
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub results: Option<PathBuf>,
     /// Overwrite the file of --results if it has something in it, and files of --summary and --report that shadowtap did

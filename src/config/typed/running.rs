@@ -28,6 +28,26 @@ pub struct Recording {
     pub append: bool,
 }
 
+/// Dashcam: the last minutes of a recording, written out when it is asked for.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Recording"))]
+pub struct Dashcam {
+    /// Keep the last minutes in a ring of files beside the output, such as 10m, and write them to --output on SIGUSR1 or
+    /// `shadowtap control save`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TIME"))]
+    pub keep: Option<String>,
+    /// Largest size of the ring: past it less time is kept [default: 2G]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE"))]
+    pub keep_size: Option<String>,
+    /// Time after that which is written out too [default: 30s]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TIME"))]
+    pub then: Option<String>,
+    /// Write the last minutes out when this begins to hold of production's responses: 'production.5xx>2%/30s',
+    /// production.p99>1s/1m, production.errors. Several stand between commas
+    #[cfg_attr(feature = "cli", arg(long, value_name = "CONDITION", allow_hyphen_values = true))]
+    pub save_if: Option<String>,
+}
+
 /// Control socket of a run.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Running"))]

@@ -20,8 +20,10 @@ const JWT_KEYS: [&str; 8] = ["alg", "keep", "exp", "set", "kid", "key", "key-env
 /// `seed = "tokens.csv"`.
 pub(super) fn seeds(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Arc<Seeds>> {
     let path = reader.folder().join(reader.text(value)?);
-    let is_absent = reader.environment.secrets == SecretLookup::Placeholders && !path.exists();
-    let text = if is_absent { String::from("old,new\na,b\n") } else { reader.keep(value.span(), read(&path))? };
+    let environment = &reader.environment;
+    let is_needed = environment.needs_seeds || environment.secrets != SecretLookup::Placeholders;
+    let text =
+        if is_needed || path.exists() { reader.keep(value.span(), read(&path))? } else { "old,new\na,b\n".to_owned() };
     match Seeds::read(&text, &reader.environment.targets) {
         Ok(seeds) => Some(Arc::new(seeds)),
         Err(mistakes) => {
@@ -36,7 +38,7 @@ pub(super) fn seeds(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<
 /// The text of a file that nobody else may read.
 fn read(path: &Path) -> Result<String, String> {
     let shown = path.display();
-    let file = File::open(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let file = bounded::open(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
     of_few(&file, path, "sessions")?;
     let bytes = bounded::rest(file, "a file of pairs", MAX_SEED_BYTES);
     let bytes = bytes.map_err(|error| format!("cannot read {shown}: {}", causes(&error)))?;

@@ -70,13 +70,15 @@ pub struct Environment {
     pub targets: TargetNames,
     /// Budget of its expressions.
     pub expressions: PatternBudget,
+    /// A file of pairs that is not there is a mistake, even where secrets need not be there.
+    pub needs_seeds: bool,
 }
 
 impl Environment {
     /// For looking at a file on a machine that has neither its secrets nor its targets.
     #[must_use]
     pub fn for_checks() -> Self {
-        Self { secrets: SecretLookup::Placeholders, targets: TargetNames::Any, expressions: PatternBudget::default() }
+        Self { secrets: SecretLookup::Placeholders, targets: TargetNames::Any, ..Self::default() }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::middleware::carry_set::CarrySet;
 use crate::middleware::context::ResponseFilter;
 use crate::pipeline::carry::Carry;
 use crate::replay::ProductionEnd;
+use crate::replay::guard::Observation;
 use crate::report::{Production, ReportEvent, TargetSet};
 
 /// Facts about a request, kept until its response comes.
@@ -45,6 +46,9 @@ impl Pacer {
             self.record(Event::Damaged { of, why });
         }
         self.issued(of, asked.issues.as_ref(), None);
+        if why == Damage::NoResponse {
+            self.observed(|| Observation { failed: true, ..Observation::default() });
+        }
         self.channels.production_ends.note(of, ProductionEnd::Unknown { due: Instant::now() });
         self.report(ReportEvent::Production { of, production: Err(why) })
     }
@@ -68,6 +72,10 @@ impl Pacer {
         let kept =
             self.settings.retention.as_ref().map(|retention| Box::new(retention.production(&mut response, goes_on)));
         let production = Production::of(&response, asked.at, kept);
+        self.observed(|| {
+            let (status, service) = (Some(production.status), production.latency);
+            Observation { failed: production.status >= 500, status, service, ..Observation::default() }
+        });
         let is_recordable = self.settings.chains.all.filter_response(&asked.response_filters, &mut response);
         self.notice();
         if !is_recordable {
@@ -80,6 +88,14 @@ impl Pacer {
             self.record(Event::Response { of, response });
         }
         self.report(ReportEvent::Production { of, production: Ok(production) })
+    }
+
+    /// Shows a response of production to the conditions of a dashcam, where there are any.
+    fn observed(&mut self, sample: impl FnOnce() -> Observation) {
+        let Some(watch) = &mut self.settings.save_if else { return };
+        if let Some(reason) = watch.take(Instant::now(), sample()) {
+            self.settings.control.save(&reason);
+        }
     }
 
     /// Takes note of the values that production issued.

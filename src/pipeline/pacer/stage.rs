@@ -25,6 +25,7 @@ use crate::pipeline::recorder::EventSender;
 use crate::pipeline::reference_traffic::ReferenceSender;
 use crate::pipeline::retention::RetentionRules;
 use crate::pipeline::run::Run;
+use crate::replay::guard::ProductionWatch;
 use crate::replay::{ProductionEnds, ShortenedGaps};
 use crate::report::ReportEvent;
 
@@ -49,6 +50,8 @@ pub(in crate::pipeline) struct PacerSettings {
     pub(in crate::pipeline) carry: Option<Arc<Carry>>,
     /// What is left out of the targets of requests that are reported.
     pub(in crate::pipeline) secrets: SecretNames,
+    /// Has a dashcam write out what it keeps when production is so unwell, where there is one.
+    pub(in crate::pipeline) save_if: Option<ProductionWatch>,
     /// Number of requests to take before the run ends by itself.
     pub(in crate::pipeline) most: Option<u64>,
 }
@@ -113,6 +116,7 @@ impl Pacer {
             evidence: run.evidence,
             secrets: run.middleware.secret_names(),
             copies: LoopHeader::default().of_run(&run.middleware.run.id),
+            save_if: run.save_if.take().map(|conditions| ProductionWatch::new(&conditions, Instant::now())),
             most: run.most,
         };
         let channels = PacerChannels {

@@ -35,6 +35,7 @@ pub(super) fn pacer_of(
         control: Control::default(),
         timing,
         carry: None,
+        save_if: None,
         most: None,
     };
     let (sender, events) = crossbeam_channel::bounded(events);

@@ -4,8 +4,10 @@
 //! so, never over an existing file. Records are handed to the system within a second, so that they survive the process.
 //! A full disk is reported once, and tried again; records that could not be written meanwhile are counted.
 
+mod dashcam;
 mod encode;
 mod frames;
+mod keeping;
 mod output_path;
 mod sink;
 #[cfg(test)]
@@ -24,6 +26,9 @@ use crate::recording::unsupported::Unsupported;
 
 pub use output_path::{Compression, OutputPath, OutputPathError, RecordingFormat, RecordingFormatError};
 
+pub use dashcam::{DEFAULT_RING, DashcamSettings, Saved};
+
+use dashcam::Dashcam;
 use encode::{Encoded, Encoder};
 use sink::{Disk, FileSystemDisk, Sink};
 
@@ -110,6 +115,7 @@ fn advice(error: &std::io::Error) -> &'static str {
         }
         ErrorKind::ReadOnlyFilesystem => "give a place that is not mounted read-only with -o",
         ErrorKind::InvalidInput => "or give another place with -o",
+        ErrorKind::ResourceBusy => "end it, or give another name with -o",
         ErrorKind::NotADirectory => "a file stands where a directory has to be",
         ErrorKind::FileTooLarge => "a limit on file sizes is in force (ulimit -f): rotate with --rotate-size below it",
         _ => "look at the disk, or give another place with -o",
@@ -146,6 +152,8 @@ pub struct Recorded {
     pub given_up: u64,
     /// Files whose end could not be written, such as that of a compressed stream: what is in them can be read.
     pub unfinished: u64,
+    /// What a dashcam wrote out; the rest is then about its ring.
+    pub saved: Option<Saved>,
 }
 
 /// Records, and what they amount to.
@@ -175,6 +183,8 @@ struct OpenFile {
     waiting: Amount,
     /// All of its records.
     records: u64,
+    /// What was flushed to it, its last time, and the bytes of it.
+    flushed: (Amount, Timestamp, u64),
     /// True once anything was flushed to it.
     proven: bool,
 }
@@ -202,7 +212,10 @@ pub struct Recorder {
     /// Records handed to the system.
     stored: Amount,
     done: Recorded,
+    /// Keeps the last minutes alone, where that was asked for.
+    dashcam: Option<Dashcam>,
     notices: Vec<String>,
+    news: Vec<String>,
 }
 
 impl Recorder {
@@ -241,14 +254,16 @@ impl Recorder {
             retry: None,
             stored: Amount::default(),
             done: Recorded::default(),
+            dashcam: None,
             notices: Vec::new(),
+            news: Vec::new(),
         }
     }
 
     /// Returns the output path.
     #[must_use]
-    pub const fn target(&self) -> &OutputPath {
-        &self.target
+    pub fn target(&self) -> &OutputPath {
+        self.dashcam.as_ref().map_or(&self.target, |dashcam| &dashcam.output)
     }
 
     /// Tries whether a file can be made at this time, and leaves nothing behind: so that a mistake is told before the run
@@ -258,9 +273,20 @@ impl Recorder {
     ///
     /// Where it cannot be made, with the system's words.
     pub fn preflight(&mut self, now: Timestamp) -> Result<(), RecordError> {
-        let stem = self.target.stem(now);
-        let missing = self.disk.missing_folders(&self.target.file(&stem, 0));
-        let made = self.create(&stem, 0);
+        if let Some(dashcam) = &self.dashcam {
+            // The ring lies beside it, and is another run's or nobody's.
+            let ring = self.target.file(&self.target.stem(now), 0);
+            let taken = dashcam.try_folder(&mut *self.disk);
+            taken.map_err(|source| RecordError::Create { path: ring, source })?;
+        }
+        let target = self.target().clone();
+        let stem = target.stem(now);
+        let missing = self.disk.missing_folders(&target.file(&stem, 0));
+        let made = if self.dashcam.is_some() {
+            create(&mut *self.disk, &target, &stem, 0).map(|(path, sink, _)| (path, sink))
+        } else {
+            self.create(&stem, 0)
+        };
         if let Ok((path, _)) = &made
             && !self.is_kept()
         {
@@ -308,6 +334,7 @@ impl Recorder {
             self.close();
         }
         self.flush_if_due();
+        self.turn_ring();
     }
 
     /// Begins a new file with the next record: under the name itself, where that was moved away.
@@ -342,6 +369,7 @@ impl Recorder {
             bytes: amount.bytes,
             left_out: self.encoder.left_out(),
             given_up: self.encoder.given_up(),
+            saved: self.dashcam.as_ref().map(|dashcam| dashcam.saved.clone()),
             ..self.done.clone()
         }
     }
@@ -355,6 +383,7 @@ impl Recorder {
             self.store(encoded, ready);
         }
         self.close();
+        self.end_ring();
         self.recorded()
     }
 
@@ -385,11 +414,31 @@ impl Recorder {
     }
 
     fn open(&mut self, at: Timestamp) -> bool {
+        if let Some(dashcam) = &mut self.dashcam {
+            match dashcam.take_folder(&mut *self.disk) {
+                Ok(0) => {}
+                Ok(left) => {
+                    self.notice(format!("{left} files of a ring that an earlier run left behind were removed"));
+                }
+                Err(source) => {
+                    let path = self.target.file(&self.target.stem(at), 0);
+                    self.failed(&RecordError::Create { path, source });
+                    return false;
+                }
+            }
+        }
         let stem = self.stem.as_ref().map(|(_, stem)| stem.clone()).unwrap_or_default();
         match self.create(&stem, self.number) {
             Ok((path, sink)) => {
-                self.open =
-                    Some(OpenFile { path, sink, begun: at, waiting: Amount::default(), records: 0, proven: false });
+                self.open = Some(OpenFile {
+                    path,
+                    sink,
+                    begun: at,
+                    waiting: Amount::default(),
+                    records: 0,
+                    flushed: <_>::default(),
+                    proven: false,
+                });
                 self.flushed = at;
                 self.encoder.begin();
                 true
@@ -407,21 +456,9 @@ impl Recorder {
         if self.append {
             return self.append(stem);
         }
-        let numbered = self.target.around_number(stem).filter(|_| from == 0);
-        let from = numbered.map_or(from, |(before, after)| self.disk.next_number(&before, &after));
-        for number in from..=MAX_NUMBER {
-            let path = self.target.file(stem, number);
-            let made = self.disk.create(&path).and_then(|file| Sink::new(file, self.target.compression()));
-            match made {
-                Ok(sink) => {
-                    self.number = number + 1;
-                    return Ok((path, sink));
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(source) => return Err(RecordError::Create { path, source }),
-            }
-        }
-        Err(RecordError::Taken { path: self.target.file(stem, 0) })
+        let (path, sink, number) = create(&mut *self.disk, &self.target, stem, from)?;
+        self.number = number + 1;
+        Ok((path, sink))
     }
 
     /// Opens the file of that stem behind what is in it.
@@ -499,7 +536,10 @@ impl Recorder {
     /// Counts the waiting records as stored: they have reached the system.
     fn proven(&mut self) {
         let Some(open) = &mut self.open else { return };
-        self.stored += std::mem::take(&mut open.waiting);
+        let amount = std::mem::take(&mut open.waiting);
+        open.flushed.0 += amount;
+        (open.flushed.1, open.flushed.2) = (self.now, open.sink.stored());
+        self.stored += amount;
         if !std::mem::replace(&mut open.proven, true) {
             self.done.files += 1;
             self.done.last = Some(open.path.clone());
@@ -515,6 +555,7 @@ impl Recorder {
     fn close(&mut self) {
         self.flush();
         let Some(open) = self.open.take() else { return };
+        self.keep_segment(&open);
         if let Err(source) = open.sink.finish() {
             // What was flushed stands; only the end of the compressed stream is missing.
             self.done.unfinished += 1;
@@ -526,6 +567,8 @@ impl Recorder {
     /// what waited has reached it, so nothing is ever appended to it.
     fn give_up(&mut self, source: std::io::Error) {
         let Some(open) = self.open.take() else { return };
+        // What was flushed before stands.
+        self.keep_segment(&open);
         open.sink.abandon();
         self.done.lost_records += open.waiting.records;
         self.done.lost_bytes += open.waiting.bytes;
@@ -545,6 +588,13 @@ impl Recorder {
 
     /// Notes a failure: one notice until it is over.
     fn failed(&mut self, error: &RecordError) {
+        let freed = self.dashcam.as_mut().map_or(0, |dashcam| dashcam.make_room(&mut *self.disk));
+        if freed > 0 {
+            let error = say_with_help(error);
+            self.notice(format!("{error}. The oldest {freed} pieces of the ring made way"));
+            self.retry = Some(self.now);
+            return;
+        }
         if self.retry.is_none() {
             let seconds = RETRY_EVERY.as_secs();
             let error = say_with_help(error);
@@ -569,4 +619,27 @@ impl Recorder {
             self.notices.push(words);
         }
     }
+}
+
+/// Makes the first file of that stem whose name is free, from this number on; returns its number, too. Where the name has a
+/// place for the number, the first one goes behind those that are there: numbers of files that were removed do not come
+/// again.
+fn create(
+    disk: &mut dyn Disk,
+    target: &OutputPath,
+    stem: &str,
+    from: u32,
+) -> Result<(PathBuf, Sink, u32), RecordError> {
+    let numbered = target.around_number(stem).filter(|_| from == 0);
+    let from = numbered.map_or(from, |(before, after)| disk.next_number(&before, &after));
+    for number in from..=MAX_NUMBER {
+        let path = target.file(stem, number);
+        let made = disk.create(&path).and_then(|file| Sink::new(file, target.compression()));
+        match made {
+            Ok(sink) => return Ok((path, sink, number)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(RecordError::Create { path, source }),
+        }
+    }
+    Err(RecordError::Taken { path: target.file(stem, 0) })
 }

@@ -196,6 +196,11 @@ impl OutputPath {
         Ok(Self { stem: stem.to_owned(), format, compression, ending })
     }
 
+    /// A name with this stem, which is not compressed.
+    pub(super) fn in_ring(stem: String, format: RecordingFormat) -> Self {
+        Self { stem, format, compression: Compression::None, ending: format.ending().to_owned() }
+    }
+
     /// Returns whether it is standard output.
     #[must_use]
     pub fn is_standard_output(&self) -> bool {

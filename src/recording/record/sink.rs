@@ -1,9 +1,11 @@
 //! A file that is being written: buffered, compressed, counted.
 
-use std::io::{self, BufWriter, Write};
+use std::any::Any;
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::write::GzEncoder;
+use rustix::fs::FlockOperation;
 
 use super::output_path::Compression;
 use crate::files::{self, FileMode};
@@ -33,6 +35,26 @@ pub(super) trait Disk: Send {
 
     /// Removes a file that was made here; nobody minds where that fails.
     fn remove(&mut self, path: &Path);
+
+    /// Opens a file that was made here, to read it.
+    fn open(&mut self, path: &Path) -> io::Result<Box<dyn Read + Send>>;
+
+    /// Returns the files of a folder whose names end like this.
+    fn files(&self, folder: &Path, ending: &str) -> Vec<PathBuf> {
+        let _ = (folder, ending);
+        Vec::new()
+    }
+
+    /// Makes a folder, and keeps other processes out of it for as long as what is returned lives.
+    fn lock(&mut self, folder: &Path) -> io::Result<Box<dyn Any + Send>> {
+        let _ = folder;
+        Ok(Box::new(()))
+    }
+
+    /// Removes what [`Disk::lock`] made, and the folder where it is empty.
+    fn unlock(&mut self, folder: &Path) {
+        let _ = folder;
+    }
 
     /// Returns the folders that would have to be made for a file, the innermost first.
     fn missing_folders(&self, path: &Path) -> Vec<PathBuf> {
@@ -90,7 +112,49 @@ impl Disk for FileSystemDisk {
     fn remove(&mut self, path: &Path) {
         files::remove(path).ok();
     }
+
+    fn open(&mut self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(std::fs::File::open(path)?))
+    }
+
+    fn files(&self, folder: &Path, ending: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut files: Vec<_> = entries
+            .filter(|entry| {
+                let name = entry.file_name();
+                let number = name.to_str().and_then(|name| name.strip_suffix(ending));
+                number.is_some_and(|number| number.parse::<u32>().is_ok())
+            })
+            .map(|entry| entry.path())
+            .collect();
+        files.sort();
+        files
+    }
+
+    fn lock(&mut self, folder: &Path) -> io::Result<Box<dyn Any + Send>> {
+        let path = folder.join(LOCK);
+        let file = match files::create_new(&path, FileMode::default()) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                std::fs::File::options().read(true).write(true).open(&path)?
+            }
+            Err(error) => return Err(error),
+        };
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let why = format!("another run keeps its ring in {}", folder.display());
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+        }
+        Ok(Box::new(file))
+    }
+
+    fn unlock(&mut self, folder: &Path) {
+        files::remove(&folder.join(LOCK)).ok();
+        self.remove_folder(folder);
+    }
 }
+
+/// Name of the file that is locked in the folder of a ring.
+const LOCK: &str = "lock";
 
 #[expect(clippy::disallowed_methods, reason = "records are for programs, as they were on the wire")]
 fn standard_output() -> io::Stdout {

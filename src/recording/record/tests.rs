@@ -19,6 +19,8 @@ struct MemoryDiskState {
     full: bool,
     /// As with `ulimit -f`: bytes that a file may have.
     limit: Option<usize>,
+    /// A file that takes nothing.
+    broken: Option<PathBuf>,
 }
 
 struct InMemory(MemoryDisk, PathBuf);
@@ -26,7 +28,7 @@ struct InMemory(MemoryDisk, PathBuf);
 impl Write for InMemory {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.0.0.lock().unwrap();
-        if state.full {
+        if state.full || state.broken.as_ref() == Some(&self.1) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let limit = state.limit.unwrap_or(usize::MAX);
@@ -58,6 +60,11 @@ impl Disk for MemoryDisk {
 
     fn remove(&mut self, path: &Path) {
         self.0.lock().unwrap().files.remove(path);
+    }
+
+    fn open(&mut self, path: &Path) -> io::Result<Box<dyn io::Read + Send>> {
+        let found = self.0.lock().unwrap().files.get(path).cloned();
+        Ok(Box::new(io::Cursor::new(found.ok_or(io::ErrorKind::NotFound)?)))
     }
 }
 
@@ -405,4 +412,111 @@ fn appending_goes_on_in_the_file_and_nothing_of_it_is_lost() {
         assert_eq!(text.matches("GET /a HTTP/1.1").count(), 3, "{name}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+/// A dashcam that keeps a minute.
+fn dashcam(disk: &MemoryDisk, name: &str, size: u64) -> Recorder {
+    let settings = DashcamSettings { keep: Duration::from_secs(60), size, then: Duration::from_secs(10) };
+    disk.recorder(name, Rotation::default()).keeping(settings)
+}
+
+/// Requests of these seconds, a second each, and the ticks between them.
+fn drive(recorder: &mut Recorder, seconds: std::ops::Range<u64>) {
+    for second in seconds {
+        recorder.event(asked(u32::try_from(second).unwrap(), second));
+        recorder.tick(at(second));
+    }
+}
+
+fn saved_seconds(bytes: &[u8]) -> Vec<u64> {
+    let text = std::str::from_utf8(bytes).unwrap();
+    let metas = text.lines().filter(|line| line.starts_with("1 "));
+    let nanos = metas.map(|line| line.split(' ').nth(2).unwrap().parse::<u64>().unwrap());
+    nanos.map(|nanos| nanos / 1_000_000_000 - 1_795_291_200).collect()
+}
+
+#[test]
+fn a_dashcam_writes_the_last_minute_and_what_follows_and_leaves_nothing_else() {
+    let disk = MemoryDisk::default();
+    let mut recorder = dashcam(&disk, "d/inc.gor", 1 << 20);
+    drive(&mut recorder, 0..200);
+    assert!(disk.names().iter().all(|name| name.starts_with("d/.inc.gor.ring/")), "{:?}", disk.names());
+    assert!(disk.names().len() <= 23, "what is older goes: {:?}", disk.names());
+    recorder.save("SIGUSR1");
+    recorder.save("SIGUSR1");
+    drive(&mut recorder, 200..230);
+    let saved = saved_seconds(&disk.bytes("d/inc.gor"));
+    assert!(saved[0] <= 140 && saved[0] >= 135, "{saved:?}");
+    assert_eq!(saved, (saved[0]..210).collect::<Vec<_>>(), "each once, in order, up to ten seconds after");
+    let totals = recorder.finish();
+    assert_eq!(disk.names(), ["d/inc.gor"], "the ring is gone");
+    let kept = totals.saved.unwrap();
+    assert_eq!((kept.count, kept.failed, kept.records), (1, 0, saved.len() as u64));
+    assert_eq!((totals.records, totals.lost_records), (230, 0));
+    let told = recorder.take_news().join("\n");
+    assert!(told.contains("saving to d/inc.gor, with the next 10 s") && told.contains("goes on for another"), "{told}");
+    assert!(told.contains(&format!("saved {} requests to d/inc.gor", saved.len())), "{told}");
+}
+
+#[test]
+fn a_save_that_goes_on_is_ended_with_the_run_and_a_second_has_another_name() {
+    let disk = MemoryDisk::default();
+    let mut recorder = dashcam(&disk, "inc.gor", 1 << 20);
+    drive(&mut recorder, 0..20);
+    recorder.save("a");
+    drive(&mut recorder, 20..40);
+    recorder.save("b");
+    drive(&mut recorder, 40..45);
+    let kept = recorder.finish().saved.unwrap();
+    assert_eq!(disk.names(), ["inc.1.gor", "inc.gor"]);
+    assert_eq!(saved_seconds(&disk.bytes("inc.gor")), (0..30).collect::<Vec<_>>());
+    assert_eq!(saved_seconds(&disk.bytes("inc.1.gor")), (0..45).collect::<Vec<_>>(), "what one save wants another may");
+    assert_eq!((kept.count, kept.records), (2, 75));
+}
+
+#[test]
+fn a_ring_is_bounded_in_bytes_and_gives_way_on_a_full_disk() {
+    let disk = MemoryDisk::default();
+    let mut recorder = dashcam(&disk, "inc.gor", 4096);
+    drive(&mut recorder, 0..59);
+    let held: usize = disk.names().iter().map(|name| disk.bytes(name).len()).sum();
+    assert!(held <= 4096 + 512, "{held}");
+    disk.fill(true);
+    drive(&mut recorder, 59..70);
+    assert!(disk.names().len() < 3, "the oldest made way: {:?}", disk.names());
+    disk.fill(false);
+    drive(&mut recorder, 80..90);
+    recorder.save("x");
+    let totals = recorder.finish();
+    let saved = saved_seconds(&disk.bytes("inc.gor"));
+    assert_eq!(saved[saved.len() - 10..], (80..90).collect::<Vec<_>>());
+    assert!(totals.lost_records > 0 && recorder.take_notices().iter().any(|told| told.contains("made way")));
+}
+
+#[test]
+fn a_save_that_cannot_be_written_is_told_and_the_ring_goes_on() {
+    let disk = MemoryDisk::default();
+    let mut recorder = dashcam(&disk, "inc.gor", 1 << 20);
+    drive(&mut recorder, 0..30);
+    disk.0.lock().unwrap().broken = Some("inc.gor".into());
+    recorder.save("a");
+    drive(&mut recorder, 30..45);
+    assert!(recorder.take_notices().iter().any(|told| told.contains("inc.gor could not be written")));
+    recorder.save("b");
+    let kept = recorder.finish().saved.unwrap();
+    assert_eq!((kept.count, kept.failed), (1, 1), "{:?}", recorder.take_notices());
+    assert_eq!(saved_seconds(&disk.bytes("inc.1.gor")).len(), 45);
+}
+
+#[test]
+fn a_capture_that_is_saved_has_one_header() {
+    let disk = MemoryDisk::default();
+    let mut recorder = dashcam(&disk, "inc.pcap", 1 << 20);
+    for second in 0..20 {
+        recorder.frame(&frame(second, LinkType(1)));
+        recorder.tick(at(second));
+    }
+    recorder.save("x");
+    assert_eq!(recorder.finish().saved.unwrap().records, 20);
+    assert_eq!(disk.bytes("inc.pcap").len(), 24 + 20 * (16 + 5));
 }

@@ -42,6 +42,13 @@ pub struct GuardCondition {
 pub enum Measure {
     /// A status of 5xx, or no response at all.
     Errors,
+    /// A status from the first to the last of these.
+    Status {
+        /// The first.
+        from: u16,
+        /// The last: the same for one status, 599 for `5xx`.
+        to: u16,
+    },
     /// A response whose service time is longer, or that did not come in time.
     Slower {
         /// Than this.
@@ -75,23 +82,26 @@ impl GuardCondition {
     fn is_bad(&self, sample: Observation) -> bool {
         match self.measure {
             Measure::Errors => sample.failed,
+            Measure::Status { from, to } => sample.status.is_some_and(|status| (from..=to).contains(&status)),
             Measure::Slower { than, .. } => sample.late || sample.service.is_some_and(|service| service > than),
         }
     }
 
     /// Returns whether the sample is relevant to this condition.
     const fn counts(&self, sample: Observation) -> bool {
-        matches!(self.measure, Measure::Errors) || sample.late || sample.service.is_some()
+        !matches!(self.measure, Measure::Slower { .. }) || sample.late || sample.service.is_some()
     }
 
     /// Describes `bad` deliveries of `samples`, in words for people.
     fn words(&self, samples: u64, bad: u64) -> String {
         let share = Share(bad as f64 / samples.max(1) as f64).rounded();
         let window = format_time(self.window);
+        let than = if self.at_limit { "at least" } else { "more than" };
         match self.measure {
-            Measure::Errors => {
-                let than = if self.at_limit { "at least" } else { "more than" };
-                format!("errors {share} of {samples} in {window}, {than} {}", Share(self.limit))
+            Measure::Errors => format!("errors {share} of {samples} in {window}, {than} {}", Share(self.limit)),
+            Measure::Status { from, to } => {
+                let status = format_statuses(from, to);
+                format!("{status} {share} of {samples} in {window}, {than} {}", Share(self.limit))
             }
             Measure::Slower { than, percentile } => {
                 format!("p{percentile} above {}: {share} of {samples} in {window} took longer", format_time(than))
@@ -102,12 +112,13 @@ impl GuardCondition {
 
 /// Parses the measure and its limit.
 fn measure<'a>(subject: SpecPart<'a>, limit: SpecPart<'a>) -> Result<(Measure, f64), (SpecPart<'a>, String)> {
-    if subject.text == "errors" {
+    let shares = if subject.text == "errors" { Some(Measure::Errors) } else { statuses(subject.text) };
+    if let Some(measure) = shares {
         let share: Share = limit
             .text
             .parse()
             .map_err(|_| (limit, format!("`{}` is no share: a number from 0 to 100 and a percent sign", limit.text)))?;
-        return Ok((Measure::Errors, share.0));
+        return Ok((measure, share.0));
     }
     let percentile =
         subject.after("p").filter(|digits| digits.text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'_')));
@@ -117,10 +128,27 @@ fn measure<'a>(subject: SpecPart<'a>, limit: SpecPart<'a>) -> Result<(Measure, f
         text => text.replace('_', ".").parse().ok(),
     });
     let Some(percentile) = percentile.filter(|percentile| (1.0..100.0).contains(percentile)) else {
-        return Err((subject, format!("`{}` is neither errors nor a percentile such as p99", subject.text)));
+        return Err((
+            subject,
+            format!("`{}` is neither errors nor a percentile such as p99, nor a status such as 5xx", subject.text),
+        ));
     };
     let than = time(limit).map_err(|why| (limit, why))?;
     Ok((Measure::Slower { than, percentile }, 1.0 - percentile / 100.0))
+}
+
+/// A class of statuses, or one: `5xx`, `503`.
+fn statuses(typed: &str) -> Option<Measure> {
+    if let Some(class) = typed.strip_suffix("xx") {
+        let class = class.parse::<u16>().ok().filter(|class| class.to_string() == typed.trim_end_matches('x'))?;
+        return (1..=5).contains(&class).then_some(Measure::Status { from: class * 100, to: class * 100 + 99 });
+    }
+    let status = typed.parse::<u16>().ok().filter(|status| (100..=599).contains(status) && typed.len() == 3)?;
+    Some(Measure::Status { from: status, to: status })
+}
+
+fn format_statuses(from: u16, to: u16) -> String {
+    if from == to { from.to_string() } else { format!("{}xx", from / 100) }
 }
 
 /// As typed.
@@ -129,6 +157,7 @@ impl fmt::Display for GuardCondition {
         let sign = if self.at_limit { ">=" } else { ">" };
         match self.measure {
             Measure::Errors => write!(f, "errors{sign}{}", Share(self.limit))?,
+            Measure::Status { from, to } => write!(f, "{}{sign}{}", format_statuses(from, to), Share(self.limit))?,
             Measure::Slower { than, percentile } => write!(f, "p{percentile}{sign}{}", format_time(than))?,
         }
         write!(f, "/{}", format_time(self.window))

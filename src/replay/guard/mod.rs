@@ -9,6 +9,7 @@
 
 mod admission;
 mod condition;
+mod production;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ use tokio::time::Instant;
 
 pub(crate) use admission::{AdmissionControl, GuardHandle};
 pub use condition::{GuardCondition, Measure};
+pub use production::ProductionConditions;
+pub(crate) use production::ProductionWatch;
 pub use settings::{GuardAction, GuardActionError, GuardSettings};
 
 use super::Delivery;
@@ -76,6 +79,8 @@ pub struct Observation {
     pub service: Option<Duration>,
     /// Time since it was sent, where that is known: a request sent before a change says nothing about the change.
     pub age: Option<Duration>,
+    /// The status of its response, where there was one.
+    pub status: Option<u16>,
 }
 
 impl Observation {
@@ -85,14 +90,19 @@ impl Observation {
         let status = delivery.answer.as_ref().map(|answer| answer.status);
         let age = delivery.answer.as_ref().map(|answer| now.saturating_duration_since(answer.written));
         match delivery.outcome {
-            Outcome::Sent => {
-                Some(Self { failed: status.is_some_and(|s| s >= 500), late: false, service: delivery.service, age })
-            }
+            Outcome::Sent => Some(Self {
+                failed: status.is_some_and(|s| s >= 500),
+                late: false,
+                service: delivery.service,
+                age,
+                status,
+            }),
             Outcome::Failed(kind) => Some(Self {
                 failed: true,
                 late: matches!(kind, FailureKind::Timeout | FailureKind::ConnectTimeout),
                 service: delivery.service,
                 age,
+                status,
             }),
             _ => None,
         }
@@ -168,6 +178,14 @@ impl Guard {
             trips: 0,
             reason: None,
         }
+    }
+
+    /// Goes by other conditions from now on, and does something else past them. What it lets in stays as it is.
+    pub(crate) fn adopt(&mut self, settings: &GuardSettings, at: Instant) {
+        self.windows = settings.conditions.iter().map(|condition| SlidingWindow::new(*condition, at)).collect();
+        self.action = settings.action;
+        self.base = settings.longest().unwrap_or(self.base);
+        (self.hold_time, self.well_since) = (self.base, None);
     }
 
     /// Takes notice of how a delivery ended, unless it was sent before the last change.

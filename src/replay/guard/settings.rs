@@ -132,6 +132,9 @@ mod tests {
         for typed in ["p99_9>1.5s/1m", "p999>1.5s/1m"] {
             assert_eq!(typed.parse::<GuardSettings>().unwrap().to_string(), "p99.9>1.5s/1m");
         }
+        for typed in ["5xx>2%/30s,503>=1%/1m", "429>0%/10s"] {
+            assert_eq!(typed.parse::<GuardSettings>().unwrap().to_string(), typed);
+        }
         let spaced: GuardSettings = " errors > 5% / 10s , p99 > 800ms / 30s ".parse().unwrap();
         assert_eq!(spaced.to_string(), "errors>5%/10s,p99>800ms/30s");
         assert_eq!(GuardSettings::of_shadow().to_string(), TOTAL);
@@ -153,6 +156,9 @@ mod tests {
         refused("errors>5%/10", 11, "`10` is no length of time");
         refused("errors>5%/10s,p99>800/30s", 19, "`800` is no length of time");
         refused("errors>5%/10s,p101>1s/30s", 15, "`p101` is neither errors nor a percentile");
+        refused("6xx>1%/30s", 1, "nor a status such as 5xx");
+        refused("+5xx>1%/30s", 1, "nor a status such as 5xx");
+        refused("5xx>1/30s", 5, "is no share");
         refused("errors>5%/10s, mean>1s/30s", 16, "`mean` is neither");
         refused("errors>5%/10s,", 15, "has no `>`");
         refused("errors>101%/10s", 8, "`101%` is no share");

@@ -4,10 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-const OK: Observation = Observation { failed: false, late: false, service: Some(Duration::from_millis(10)), age: None };
-const SLOW: Observation = Observation { failed: false, late: false, service: Some(Duration::from_secs(2)), age: None };
-const FAILED: Observation = Observation { failed: true, late: false, service: None, age: None };
-const LATE: Observation = Observation { failed: true, late: true, service: None, age: None };
+const OK: Observation =
+    Observation { failed: false, late: false, service: Some(Duration::from_millis(10)), age: None, status: None };
+const SLOW: Observation =
+    Observation { failed: false, late: false, service: Some(Duration::from_secs(2)), age: None, status: None };
+const FAILED: Observation = Observation { failed: true, late: false, service: None, age: None, status: None };
+const LATE: Observation = Observation { failed: true, late: true, service: None, age: None, status: None };
 
 /// Time between two looks.
 const TICK: Duration = Duration::from_millis(100);

@@ -28,6 +28,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+pub(super) use self::setup::install_crypto;
+
 use self::connections::HttpConnStats;
 use self::failure::Stage;
 use super::{

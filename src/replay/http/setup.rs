@@ -40,7 +40,7 @@ pub(super) fn client(settings: &SendSettings, ledger: &HttpConnStats) -> Result<
 }
 
 /// Names the cryptography that rustls uses in this process, unless the program has already chosen another.
-pub(super) fn install_crypto() {
+pub(in crate::replay) fn install_crypto() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         if rustls::crypto::ring::default_provider().install_default().is_err() {

@@ -16,6 +16,7 @@ use crate::report::schema::request::RunRequest;
 use crate::report::schema::spoe::SpoeSummary;
 use crate::report::schema::summary::{Frames, MaxGap, RampEnd, SCHEMA, Streams, Summary, Tcp};
 use crate::report::schema::target;
+use crate::report::schema::telemetry::TelemetrySummary;
 
 use super::histogram::LatencyHistogram;
 use super::request_text::RequestText;
@@ -166,6 +167,8 @@ pub struct RunTotals {
     pub recording: Option<RecordingSummary>,
     /// Of middleware in processes outside, where there was any.
     pub middleware: Option<MiddlewareCounts>,
+    /// Of what was sent to other systems on the way, where anything was to be.
+    pub telemetry: Option<TelemetrySummary>,
     /// Bodies that were to be redacted and could not be looked into.
     pub redaction: UnreadableCounts,
     /// Changes of the share during the run.

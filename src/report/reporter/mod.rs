@@ -29,6 +29,7 @@ use super::schema::middleware::MiddlewareCounts;
 use super::schema::reference::{Baseline, SelfChecks};
 use super::schema::request::RunRequest;
 use super::schema::summary::Summary;
+use super::schema::telemetry::TelemetrySummary;
 use super::schema::verdict::Verdict;
 use super::threshold::{ThresholdWatch, Thresholds};
 
@@ -336,6 +337,7 @@ impl Reporter {
             max_gap: totals.max_gap,
             recording: totals.recording,
             middleware,
+            telemetry: totals.telemetry,
             redaction: (redaction.total() > 0).then_some(redaction),
             timeline,
             curves,
@@ -362,6 +364,7 @@ impl Reporter {
         let mut warnings = std::mem::take(&mut totals.engine.warnings);
         warnings.extend(self.results.trouble());
         warnings.extend(self.unheard(totals.unheard));
+        warnings.extend(totals.telemetry.iter().flat_map(TelemetrySummary::remarks));
         warnings.extend(totals.middleware.iter().flat_map(MiddlewareCounts::remarks));
         warnings.extend(totals.steps.remark());
         warnings.extend(self.comparer.unmet_rules());

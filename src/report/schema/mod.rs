@@ -17,5 +17,6 @@ pub mod spoe;
 pub mod steps;
 pub mod summary;
 pub mod target;
+pub mod telemetry;
 pub mod timeline;
 pub mod verdict;

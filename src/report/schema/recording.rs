@@ -41,6 +41,27 @@ pub struct RecordingSummary {
     /// Files whose end could not be written: what is in them can be read.
     #[serde(default)]
     pub unfinished: u64,
+    /// What a dashcam wrote out; the rest is then about its ring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved: Option<SavedSummary>,
+}
+
+/// What a dashcam wrote out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SavedSummary {
+    /// Saves, a file each.
+    pub count: u64,
+    /// Saves, or pieces of them, that could not be written.
+    pub failed: u64,
+    /// Records in the files.
+    pub records: u64,
+    /// Whole requests in them; `None` where frames are recorded.
+    pub requests: Option<u64>,
+    /// Bytes of the records, before compression.
+    pub bytes: u64,
+    /// The files, up to 64.
+    pub files: Vec<String>,
 }
 
 impl RecordingSummary {
@@ -64,12 +85,27 @@ impl RecordingSummary {
             left_out: recorded.left_out.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect(),
             given_up: recorded.given_up,
             unfinished: recorded.unfinished,
+            saved: recorded.saved.as_ref().map(|saved| SavedSummary {
+                count: saved.count,
+                failed: saved.failed,
+                records: saved.records,
+                requests: recorded.requests.map(|_| saved.requests),
+                bytes: saved.bytes,
+                files: saved.files.iter().map(|path| path.display().to_string()).collect(),
+            }),
         }
     }
 
     /// Its file, or how many there are, for people.
     #[must_use]
     pub(crate) fn in_files(&self) -> String {
+        if let Some(saved) = &self.saved {
+            return match (saved.count, saved.files.first()) {
+                (0, _) => "a ring, of which nothing was saved".to_owned(),
+                (1, Some(only)) => format!("a ring, and saved to {only}"),
+                (count, _) => format!("a ring, and saved to {}", counted(count, "file")),
+            };
+        }
         match (self.files, &self.last) {
             (1, Some(only)) => only.clone(),
             (files, Some(last)) => format!("{}, the last of them {last}", counted(files, "file")),

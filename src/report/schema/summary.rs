@@ -25,6 +25,7 @@ use super::request::RunRequest;
 use super::spoe::SpoeSummary;
 use super::steps::RampStep;
 use super::target::TargetSummary;
+use super::telemetry::TelemetrySummary;
 use super::timeline::Timeline;
 use super::verdict::Verdict;
 
@@ -96,6 +97,9 @@ pub struct Summary {
     /// Counts of external processes, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub middleware: Option<MiddlewareCounts>,
+    /// What was sent to other systems on the way, where anything was to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<TelemetrySummary>,
     /// Bodies that were to be redacted and could not be looked into, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redaction: Option<UnreadableCounts>,
@@ -376,7 +380,8 @@ impl Summary {
     pub fn recording_failed(&self) -> bool {
         self.recording.as_ref().is_some_and(|recording| {
             let is_lost = |place| recording.lost.get(place).is_some_and(|lost| *lost > 0);
-            let to_disk = is_lost(DISK) || is_lost(STORE) || recording.unfinished > 0;
+            let unsaved = recording.saved.as_ref().is_some_and(|saved| saved.failed > 0);
+            let to_disk = is_lost(DISK) || is_lost(STORE) || recording.unfinished > 0 || unsaved;
             to_disk || (recording.records == 0 && sum(&recording.lost) > 0)
         })
     }

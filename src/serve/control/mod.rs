@@ -1,7 +1,7 @@
 //! The control of a run over a Unix socket: commands come in, a line each; a line of JSON responds to each.
 //!
 //! ```text
-//! sample 25% | pause | resume | stop | status   ->   {"share":0.25,"paused":false,...}  or  {"error":"..."}
+//! sample 25% | pause | resume | stop | save | status   ->   {"share":0.25,"paused":false,...}  or  {"error":"..."}
 //! ```
 //!
 //! The run executes the commands; here they are only parsed, and accepted only from those who may send them: the user
@@ -38,6 +38,8 @@ pub enum ControlCommand {
     Resume,
     /// End in order.
     Stop,
+    /// Write out what a dashcam keeps.
+    Save,
     /// Say how it stands.
     Status,
 }
@@ -50,7 +52,7 @@ pub(crate) type ControlRequest = Arc<dyn Fn(ControlCommand) -> String + Send + S
 #[non_exhaustive]
 pub enum ControlCommandError {
     /// There is no such word.
-    #[error("`{said}` is not understood; say sample 25%, pause, resume, stop or status")]
+    #[error("`{said}` is not understood; say sample 25%, pause, resume, stop, save or status")]
     Unknown {
         /// Text of the command.
         said: String,
@@ -74,6 +76,7 @@ impl FromStr for ControlCommand {
             (Some("pause"), None, None) => Ok(Self::Pause),
             (Some("resume"), None, None) => Ok(Self::Resume),
             (Some("stop"), None, None) => Ok(Self::Stop),
+            (Some("save"), None, None) => Ok(Self::Save),
             (Some("status"), None, None) => Ok(Self::Status),
             _ => Err(ControlCommandError::Unknown { said: said.trim().to_owned() }),
         }
@@ -88,6 +91,7 @@ impl fmt::Display for ControlCommand {
             Self::Pause => f.write_str("pause"),
             Self::Resume => f.write_str("resume"),
             Self::Stop => f.write_str("stop"),
+            Self::Save => f.write_str("save"),
             Self::Status => f.write_str("status"),
         }
     }
@@ -99,7 +103,7 @@ mod tests {
 
     #[test]
     fn words_are_understood_and_said_alike() {
-        for said in ["sample 25%", "sample 0%", "pause", "resume", "stop", "status"] {
+        for said in ["sample 25%", "sample 0%", "pause", "resume", "stop", "save", "status"] {
             assert_eq!(said.parse::<ControlCommand>().unwrap().to_string(), said);
         }
         assert_eq!("  sample   0.5% \r".parse(), Ok(ControlCommand::Sample(Share(0.005))));
@@ -109,7 +113,7 @@ mod tests {
     fn what_is_not_understood_is_answered_with_what_is() {
         for said in ["", "halt", "pause now", "sample 1% 2%", "STATUS"] {
             let error = said.parse::<ControlCommand>().unwrap_err().to_string();
-            assert!(error.contains("say sample 25%, pause, resume, stop or status"), "{said}: {error}");
+            assert!(error.contains("say sample 25%, pause, resume, stop, save or status"), "{said}: {error}");
         }
         assert_eq!("sample".parse::<ControlCommand>(), Err(ControlCommandError::NoShare));
         assert!("sample 25".parse::<ControlCommand>().unwrap_err().to_string().contains("no percent sign"));

@@ -62,7 +62,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
         }
     }
     let halt = Halt::default();
-    let stop = Stop::listen(&halt, HangUp::Default)?;
+    let stop = Stop::listen(&halt, HangUp::Default, None)?;
     let mut summary = Summary::default();
     let agrees = run(&mut output::text(), |plan| {
         let DemoPlan { capture, middleware, replay, results } = plan;
