@@ -207,10 +207,10 @@ impl RecordingSource {
         self.ports = ports;
     }
 
-    /// Returns whether every file holds the server's address: `.gor` and access logs do not.
+    /// Returns whether every file holds the port of the server: `.gor` and access logs do not.
     #[must_use]
     pub(super) fn knows_ports(&self) -> bool {
-        self.readers.iter().all(|reader| matches!(reader, FormatReader::Lines(_)))
+        self.readers.iter().all(|reader| matches!(reader, FormatReader::Lines(_) | FormatReader::Har(_)))
     }
 
     /// What was read of access logs; `None` where there are none.
