@@ -19,10 +19,12 @@ pub(crate) struct Cli {
 
 /// Returns the version, with the commit where the build was told it (`SHADOWTAP_COMMIT`), and the features.
 fn version() -> String {
-    let allocator = if cfg!(feature = "jemalloc") { "jemalloc" } else { "none" };
+    let features = [("jemalloc", cfg!(feature = "jemalloc")), ("parquet", cfg!(feature = "parquet"))];
+    let features: Vec<&str> = features.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
+    let features = if features.is_empty() { "none".to_owned() } else { features.join(", ") };
     let commit = option_env!("SHADOWTAP_COMMIT").filter(|commit| !commit.is_empty());
     let commit = commit.map(|commit| format!("commit {commit}, ")).unwrap_or_default();
-    format!("{} ({commit}features: {allocator})", env!("CARGO_PKG_VERSION"))
+    format!("{} ({commit}features: {features})", env!("CARGO_PKG_VERSION"))
 }
 
 #[derive(Debug, Subcommand)]
