@@ -64,7 +64,6 @@ impl Folder {
     }
 
     /// Sets the permissions of an entry, in a directory that nobody else may write to.
-    #[cfg(not(target_os = "linux"))]
     pub(crate) fn allow_entry(&self, name: &OsStr, mode: Mode) -> io::Result<()> {
         Ok(rustix::fs::chmodat(&self.fd, name, mode, AtFlags::empty())?)
     }

@@ -3,10 +3,14 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use rustix::fs::Mode;
+
+use crate::files::{self, Folder, is_open_to_others};
 
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +110,8 @@ impl SpoeListener {
 impl Drop for SpoeListener {
     fn drop(&mut self) {
         if let (SpoeAddress::Unix(path), SpoeSocket::Unix(_)) = (&self.address, &self.socket) {
-            std::fs::remove_file(path).ok();
+            // Where that is not allowed any more, the next run replaces it.
+            files::remove(path).ok();
         }
     }
 }
@@ -115,10 +120,14 @@ impl Drop for SpoeListener {
 fn unix(path: &Path) -> io::Result<UnixListener> {
     let is_socket = path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_socket());
     if is_socket && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-        std::fs::remove_file(path)?;
+        files::remove(path)?;
     }
     let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    let (folder, name) = Folder::of(path, None)?;
+    // Elsewhere somebody could put another file in its place.
+    if folder.is_trusted() && !is_open_to_others(&folder.stat()?) {
+        folder.allow_entry(name, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP)?;
+    }
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
