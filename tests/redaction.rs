@@ -173,7 +173,7 @@ fn record(chains: &[&str], to: &Path) -> (Summary, Vec<u8>) {
         command: "record",
         feed: Feed::Live(Box::new(capture().source())),
         middleware: ChainSettings { allow_writes: true, files: files.collect(), ..ChainSettings::default() },
-        recorder: Some(Recorder::new(OutputPath::new(to).unwrap(), Rotation::default())),
+        recorder: Some(Box::new(Recorder::new(OutputPath::new(to).unwrap(), Rotation::default()))),
         ..Run::of_files(Box::new(capture::MemorySource::new()))
     };
     // Asked to end before it has begun: what is captured by then is recorded all the same.
