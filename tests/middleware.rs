@@ -459,7 +459,7 @@ for line in lines():
         let file = folder.path().join(name);
         let mut case = Case::python("get-nano.pcap", "http://nowhere", script).timeout(Duration::from_secs(3));
         case.sending = None;
-        case.recorder = Some(Recorder::new(Recording::new(Path::new(&file)).unwrap(), Rotation::default()));
+        case.recorder = Some(Box::new(Recorder::new(Recording::new(Path::new(&file)).unwrap(), Rotation::default())));
         let summary = case.run().await;
         (summary, std::fs::read_to_string(file).unwrap())
     };

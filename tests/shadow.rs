@@ -53,7 +53,7 @@ async fn record(capture: &Capture, name: &str) -> (Summary, Vec<u8>) {
         command: "record",
         feed: Feed::Live(Box::new(capture.source())),
         middleware: middleware::ChainSettings { allow_writes: true, ..middleware::ChainSettings::default() },
-        recorder: Some(Recorder::new(OutputPath::new(&file).unwrap(), Rotation::default())),
+        recorder: Some(Box::new(Recorder::new(OutputPath::new(&file).unwrap(), Rotation::default()))),
         ..Run::of_files(Box::new(capture::MemorySource::new()))
     };
     let progress = Arc::new(Progress::default());
