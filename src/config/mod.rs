@@ -166,7 +166,9 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
     let ending = typed.ending.duration.as_deref();
     let duration = ending.and_then(|typed| mistakes.keep("--duration", check::long_time(typed)));
     let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
-    let source = store::open(&capture, &typed.store, &mut mistakes);
+    let sharing = store::Sharing::Shared { follow: typed.follow.follow };
+    let sharing = if typed.dry_run.dry_run { store::Sharing::All } else { sharing };
+    let source = store::open(&capture, &typed.store, sharing, &mut mistakes);
     let (Some((source, stores)), true) = (source, mistakes.is_empty()) else { return Err(mistakes) };
     let run = Run {
         capture,
@@ -282,7 +284,7 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, ConfigMistakes> {
     let har = outputs::archive(typed.har.as_deref(), &capture, &mut mistakes);
     let mode = outputs::mode(typed.mode.mode.as_deref(), &mut mistakes);
     let routes = outputs::routes(typed.routes.routes.as_deref(), &mut mistakes);
-    let source = store::open(&capture, &typed.store, &mut mistakes).map(|(source, _)| source);
+    let source = store::open(&capture, &typed.store, store::Sharing::All, &mut mistakes).map(|(source, _)| source);
     if !typed.filters.is_empty() && matches!(view, InspectView::Forecast { .. }) {
         mistakes
             .add("--filters and --forecast", "contradict each other: the forecast counts connections, not requests");

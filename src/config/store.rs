@@ -22,6 +22,18 @@ pub struct StoreNeeds {
     pub reads: Vec<PathBuf>,
 }
 
+/// Who reads a recording in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// This command, all of it.
+    All,
+    /// Several replayers together; for as long as nodes record where they `follow`.
+    Shared {
+        /// Whether it has no end.
+        follow: bool,
+    },
+}
+
 /// The recording in a store of that name; `None` where it is a file, or a mistake.
 fn url(flag: &str, name: &Path, mistakes: &mut ConfigMistakes) -> Option<StoreUrl> {
     let typed = name.to_str().unwrap_or_default();
@@ -74,9 +86,13 @@ pub(super) fn recorder(
 pub(super) fn open(
     settings: &capture::Settings,
     typed: &typed::Store,
+    how: Sharing,
     mistakes: &mut ConfigMistakes,
 ) -> Option<(Origin, StoreNeeds)> {
     let Some(name) = settings.files.iter().find(|file| place::is_store(file)) else {
+        if matches!(how, Sharing::Shared { follow: true }) {
+            mistakes.add("--follow", "is for a recording on NATS that goes on, such as nats://10.0.0.5/evening");
+        }
         return check::open(settings, mistakes).map(|origin| (origin, StoreNeeds::default()));
     };
     if settings.files.len() > 1 {
@@ -94,7 +110,11 @@ pub(super) fn open(
         return None;
     }
     let needs = needs(&url, &access);
-    let reading = StoreReading { halt: settings.halt.clone(), follow: false, ports: settings.ports.clone() };
+    let (shared, follow) = match how {
+        Sharing::All => (false, false),
+        Sharing::Shared { follow } => (true, follow),
+    };
+    let reading = StoreReading { halt: settings.halt.clone(), follow, shared, ports: settings.ports.clone() };
     let opened = recording::open_input(url, access, reading);
     let opened = mistakes.keep("", opened.map_err(|error| help::say(&error)))?;
     Some((Origin::Events(opened), needs))

@@ -108,6 +108,10 @@ pub enum Shed {
     OpenFiles,
     /// This machine had no local port left for its connection.
     LocalPorts,
+    /// Another replayer has it now.
+    Moved,
+    /// Another replayer may have sent it before it was lost: since it may change something, it is not sent again.
+    Uncertain,
 }
 
 impl Shed {
@@ -124,6 +128,8 @@ impl Shed {
             Self::Middleware => "middleware",
             Self::OpenFiles => "open_files",
             Self::LocalPorts => "local_ports",
+            Self::Moved => "moved",
+            Self::Uncertain => "uncertain",
         }
     }
 }

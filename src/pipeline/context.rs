@@ -18,6 +18,7 @@ use super::run::{Feed, MemoryShares, Run, RunError, interests};
 use super::threads;
 use crate::capture::Halt;
 use crate::http1::BodyPolicies;
+use crate::recording::StoreSession;
 use crate::replay::{self, ProductionEnds};
 use crate::report::Started;
 
@@ -33,6 +34,8 @@ pub(super) struct RunContext {
     pub(super) retention: Option<RetentionRules>,
     /// Values that go from responses into later requests, where any do.
     pub(super) carry: Option<Arc<Carry>>,
+    /// The store that the recording is read from together with others, where it is.
+    pub(super) session: Option<Arc<dyn StoreSession>>,
     pub(super) control: Control,
     pub(super) protection: ProtectionController,
     /// How production's responses end, for targets whose responses do not.
@@ -85,6 +88,7 @@ impl RunContext {
             carry: carry.map(Arc::new),
             protection: ProtectionController::new(run, &control),
             control,
+            session: run.reading_session(),
             production_ends: Arc::default(),
             runtime,
             progress: Arc::clone(progress),

@@ -51,6 +51,7 @@ mod running;
 mod save_trigger;
 mod spans;
 mod stderr;
+mod store_ends;
 mod tap;
 mod targets;
 mod threads;

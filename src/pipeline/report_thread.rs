@@ -17,6 +17,7 @@ use super::observer::TargetProbe;
 use super::progress::Progress;
 use super::queues::FACT_QUEUE;
 use super::run::{MemoryShares, Run, RunError};
+use super::store_ends::StoreEnds;
 use super::threads::spawn;
 use crate::exchange::{Outcome, Shed};
 use crate::report::schema::request::RunRequest;
@@ -48,6 +49,8 @@ struct ReportThread {
     progress: Arc<Progress>,
     gauges: GaugeReader,
     comparisons: Comparisons,
+    /// Tells a store what became of each request, where the run shares one.
+    ends: Option<StoreEnds>,
 }
 
 /// Input that came first.
@@ -81,7 +84,9 @@ impl ReportStage {
     ) -> Result<(JoinHandle<Reporter>, JoinHandle<()>), RunError> {
         let Self { reporter, facts, comparisons, comparing } = self;
         let gauges = GaugeReader::new(context.started, &context.progress, &context.control, targets);
-        let thread = ReportThread { reporter, facts, progress: Arc::clone(&context.progress), gauges, comparisons };
+        let ends = context.session.clone().map(StoreEnds::new);
+        let thread =
+            ReportThread { reporter, facts, progress: Arc::clone(&context.progress), gauges, comparisons, ends };
         let comparing = spawn("comparison", move || comparing.run())?;
         Ok((spawn("report", move || thread.run())?, comparing))
     }
@@ -174,6 +179,9 @@ impl ReportThread {
         self.reporter.hurry(self.facts.len() > FACT_OVERLOAD);
         self.reporter.refresh_clock();
         for fact in batch.drain(..) {
+            if let Some(ends) = &mut self.ends {
+                ends.note(&fact);
+            }
             count_one(&mut self.reporter, fact, &self.progress);
             self.comparisons.begin(&mut self.reporter);
         }

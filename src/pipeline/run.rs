@@ -141,9 +141,14 @@ impl Run {
         }
     }
 
+    /// What the run is in the store that it reads from together with others, where it does.
+    pub(super) fn reading_session(&self) -> Option<Arc<dyn StoreSession>> {
+        if let Feed::Files(Origin::Events(input)) = &self.feed { input.session() } else { None }
+    }
+
     /// What the run is in the stores that it reads from and records to.
     pub(super) fn sessions(&self) -> Vec<Arc<dyn StoreSession>> {
-        let read = if let Feed::Files(Origin::Events(input)) = &self.feed { input.session() } else { None };
+        let read = self.reading_session();
         read.into_iter().chain(self.recorder.as_ref().and_then(|recorder| recorder.session())).collect()
     }
 
@@ -151,8 +156,9 @@ impl Run {
     /// of the first goes for all.
     pub(super) fn timing(&self, span: &KnownSpan) -> Timing {
         let (pace, max_gap) = self.pace();
-        match self.feed {
+        match &self.feed {
             Feed::Live(_) | Feed::Spoe(_) => Timing::Live,
+            Feed::Files(Origin::Events(input)) if input.is_followed() => Timing::Live,
             Feed::Files(_) => Timing::paced(pace, max_gap, Arc::clone(span)),
         }
     }

@@ -138,7 +138,8 @@ impl TargetStarter<'_> {
     /// What another queue shares with the run.
     fn links(&self) -> TargetLinks {
         let before_send = self.context.carry.clone().map(|carry| carry as Arc<dyn BeforeSend>);
-        TargetLinks { production: Arc::clone(&self.context.production_ends), before_send, ..TargetLinks::default() }
+        let (production, session) = (Arc::clone(&self.context.production_ends), self.context.session.clone());
+        TargetLinks { production, before_send, session, ..TargetLinks::default() }
     }
 
     /// Sends what comes out of `queue`, and has the guards see how each delivery ended.

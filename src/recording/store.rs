@@ -26,7 +26,7 @@ pub fn open_output(url: StoreUrl, access: StoreAccess, memory: usize) -> Result<
     }
 }
 
-/// Reads all of a recording that a store has, whoever else reads it.
+/// Reads all of a recording that a store has, whoever else reads it; or `shared`: each request by one of those who read it so.
 ///
 /// # Errors
 ///
@@ -38,6 +38,9 @@ pub fn open_input(
 ) -> Result<Box<dyn RecordingInput>, StoreError> {
     #[cfg(feature = "nats")]
     {
+        if reading.shared {
+            return Ok(Box::new(super::nats::SharedInput::open(url, access, reading)?));
+        }
         Ok(Box::new(super::nats::NatsInput::open(url, access, reading)?))
     }
     #[cfg(not(feature = "nats"))]

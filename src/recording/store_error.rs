@@ -65,6 +65,16 @@ pub enum StoreError {
         /// What is wrong.
         why: String,
     },
+    /// All of it was replayed.
+    #[error("all of {name} was replayed: its {requests} requests have ended in run {run}")]
+    Consumed {
+        /// The recording.
+        name: String,
+        /// The run.
+        run: String,
+        /// Its requests.
+        requests: u64,
+    },
     /// It was made with other settings.
     #[error(
         "the recording {name} has {has} partitions, not {asked}: that cannot change; leave partitions out of the URL"
@@ -97,6 +107,7 @@ impl Help for StoreError {
             Self::Unsupported { .. } => Some("build it with the feature nats".into()),
             Self::Connect { .. } => Some("is it running, and does a firewall let this host reach it?".into()),
             Self::Denied { .. } => Some("give a file with them: --nats-credentials FILE".into()),
+            Self::Consumed { .. } => Some("to replay it anew, write ?run=2 or another word behind its name".into()),
             Self::Missing { .. } => Some("is its name spelled right? `shadowtap record -o` makes one".into()),
             Self::Refused { why, .. } if why.contains("not enabled") || why.contains("no responders") => Some(
                 "JetStream has to be on: start it with nats-server -js, or jetstream {} in its configuration".into(),

@@ -9,6 +9,8 @@ pub struct StoreReading {
     pub halt: Halt,
     /// True where it goes on as long as nodes record.
     pub follow: bool,
+    /// True where each request is to go to one reader.
+    pub shared: bool,
     /// Ports of servers that count; every one where there is none.
     pub ports: Vec<u16>,
 }

@@ -27,7 +27,7 @@ pub use range::Range;
 pub use requests::{Middleware, Select, Writes};
 pub use running::{ConfigFile, Control, Dashcam, DryRun, Ending, Recording, Running, Sandbox};
 pub use sending::{Pace, Send};
-pub use store::Store;
+pub use store::{Follow, Store};
 
 /// Shadow live traffic: send each request to another stack as soon as it was captured.
 ///
@@ -190,6 +190,9 @@ pub struct Replay {
     /// Access to a recording in a store.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub store: Store,
+    /// Whether it goes on as long as nodes record.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub follow: Follow,
     /// Targets and client settings.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub send: Send,

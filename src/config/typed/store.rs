@@ -13,3 +13,12 @@ pub struct Store {
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub nats_ca: Option<PathBuf>,
 }
+
+/// Whether a replay goes on as long as nodes record.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Store"))]
+pub struct Follow {
+    /// Send each request of a recording on NATS as soon as it is there, and go on until the replay is stopped
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub follow: bool,
+}

@@ -56,6 +56,13 @@ impl Assembler {
         Self { is_cut, ..Self::default() }
     }
 
+    /// Goes on in a partition where its nodes stood.
+    pub(super) fn after(partition: u16, cursors: BTreeMap<u32, Cursor>, is_cut: bool) -> Self {
+        let feeds =
+            cursors.into_iter().map(|(node, cursor)| ((partition, node), NodeFeed { cursor, ..NodeFeed::default() }));
+        Self { feeds: feeds.collect(), expired: 0, is_cut }
+    }
+
     /// A message came; hands on the batches that are whole with it.
     pub(super) fn take(&mut self, message: FeedMessage, whole: &mut Vec<WholeBatch>) {
         let FeedMessage { partition, header, at, payload, .. } = message;
@@ -92,14 +99,26 @@ impl Assembler {
     /// Gives up what is missing: there is nothing more that it could be in.
     pub(super) fn give_up(&mut self, whole: &mut Vec<WholeBatch>) {
         for feed in self.feeds.values_mut() {
+            feed.pieces = None;
             self.expired += feed.hand_on(true, whole);
         }
     }
 
     /// Returns whether batches wait for one that is missing.
-    #[cfg(test)]
-    fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         self.feeds.values().any(|feed| !feed.waiting.is_empty())
+    }
+
+    /// Returns whether pieces of batches wait for others.
+    pub(super) fn has_pieces(&self) -> bool {
+        self.feeds.values().any(|feed| feed.pieces.is_some())
+    }
+
+    /// The first place in the store of what is not handed on.
+    pub(super) fn pending(&self) -> Option<u64> {
+        let pieces = self.feeds.values().filter_map(|feed| feed.pieces.as_ref()).map(|batch| batch.at);
+        let waiting = self.feeds.values().flat_map(|feed| feed.waiting.values()).map(|batch| batch.at);
+        pieces.chain(waiting).min()
     }
 }
 

@@ -126,7 +126,8 @@ async fn make(url: &StoreUrl, context: &jetstream::Context) -> Result<(), StoreE
         discard: stream::DiscardPolicy::New,
         allow_rollup: true,
         deny_delete: true,
-        allow_direct: true,
+        // Reads come from the leader: what a replica has may be old.
+        allow_direct: false,
         num_replicas: settings.replicas().into(),
         description: Some("who takes part in a recording of shadowtap".to_owned()),
         ..stream::Config::default()

@@ -15,7 +15,9 @@ mod node;
 mod output;
 mod publisher;
 mod runtime;
+mod share;
 mod transit;
 
 pub(super) use input::NatsInput;
 pub(super) use output::NatsOutput;
+pub(super) use share::SharedInput;

@@ -38,6 +38,21 @@ pub(super) fn node_summary(number: u32) -> String {
     format!("ns.{number}")
 }
 
+/// The key of a partition in a run.
+pub(super) fn run_partition(run: &str, partition: u16) -> String {
+    format!("r.{run}.p.{partition}")
+}
+
+/// The key of a member of a run.
+pub(super) fn run_member(run: &str, member: &str) -> String {
+    format!("r.{run}.m.{member}")
+}
+
+/// The key of what a member came to.
+pub(super) fn run_summary(run: &str, member: &str) -> String {
+    format!("r.{run}.s.{member}")
+}
+
 /// Facts about a batch, or a piece of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BatchHeader {

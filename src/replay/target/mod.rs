@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{BeforeSend, Client, Delivery, Destination, Job, ProductionEnds, TargetLimits};
 use crate::exchange::{Outcome, Shed};
+use crate::recording::StoreSession;
 use idle::IdleWorkers;
 pub use in_flight::InFlight;
 use prepared::{PreparedJob, SendPlace};
@@ -35,7 +36,7 @@ pub struct QueueStats {
 }
 
 /// What a target's queue shares with others of its run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct TargetLinks {
     /// How many requests it has in flight.
     pub in_flight: Arc<InFlight>,
@@ -43,6 +44,8 @@ pub struct TargetLinks {
     pub production: Arc<ProductionEnds>,
     /// What is done to requests before they are sent, where anything is.
     pub(crate) before_send: Option<Arc<dyn BeforeSend>>,
+    /// The store that is asked before a request goes out, where one is.
+    pub(crate) session: Option<Arc<dyn StoreSession>>,
 }
 
 impl From<Arc<InFlight>> for TargetLinks {

@@ -14,6 +14,7 @@ use super::prepared::{PreparedJob, SendPlace};
 use super::waits::{ReusableTimeout, StopWait, WatchedSend};
 use super::{Deliveries, TargetLinks, TargetQueue, report, stopped, unless_stopped};
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
+use crate::recording::Admission;
 use crate::replay::response_watch::ResponseWatch;
 use crate::replay::{
     Client, Delivery, Destination, Job, Prepared, Reason, ResponseProgress, SendError, TargetLimits, TargetResponse,
@@ -178,10 +179,25 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         if let Some(outcome) = ended {
             return self.unsent(&job, outcome);
         }
+        if let Some(outcome) = self.refused(&job, stop.clone()).await {
+            return self.unsent(&job, outcome);
+        }
         let PreparedJob { mut job, carry_wait, .. } = job;
         // The wait for values is no lag, and nothing that users would feel.
         job.due = job.due.map(|due| due + carry_wait.unwrap_or_default());
         Delivery { carry_wait, ..self.send(job, place, alarm, stopped).await }
+    }
+
+    /// Asks the store that the run shares with others, where there is one: how the request ended, where it may not go out.
+    async fn refused(&self, job: &PreparedJob, mut stop: watch::Receiver<bool>) -> Option<Outcome> {
+        let session = self.links.session.as_ref()?;
+        let (id, is_write) = (job.job.request.id, !is_safe(job.job.request.method()));
+        match unless_stopped(&mut stop, session.admit(id, is_write)).await {
+            Some(Admission::Send) => None,
+            Some(Admission::Uncertain) => Some(Outcome::Shed(Shed::Uncertain)),
+            Some(Admission::Moved) => Some(Outcome::Shed(Shed::Moved)),
+            None => Some(Outcome::Shed(Shed::Stopped)),
+        }
     }
 
     /// Waits for the request's turn; how it ended, where it may not be sent or has waited for too long.
@@ -256,6 +272,11 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         progress.step_aside();
         true
     }
+}
+
+/// Returns whether a method asks for no change.
+fn is_safe(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS")
 }
 
 /// Waits for what a request is to carry; false where the run is stopped first.

@@ -152,6 +152,8 @@ fn kept_by(rule: &str, restarted: bool) -> String {
 fn dropped_at(place: &str) -> &'static str {
     match place {
         "open_files" => "dropped: no file was left for a connection (raise the limit with ulimit -n)",
+        "moved" => "left to another replayer, which has their partition now",
+        "uncertain" => "not sent again after a replayer was lost that may have sent them",
         "local_ports" => "dropped: no local port was left for a connection (net.ipv4.ip_local_port_range)",
         "connections" => "dropped because no connection came free in time",
         "body_limit" => "dropped because their bodies are larger than what is kept",

@@ -1,0 +1,386 @@
+//! The thread that speaks with the store for a replayer: it takes its share of the partitions, says in time that it holds them
+//! and what became of their requests, and gives them back.
+
+mod telling;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream::kv;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use super::ledger::{PartitionLedger, PartitionRecord};
+use super::partitions::{Held, Partitions};
+use super::roster::{FoundPartition, MemberRecord, Roster};
+use crate::recording::access::StoreAccess;
+use crate::recording::nats::assemble::Assembler;
+use crate::recording::nats::connect::{Store, words};
+use crate::recording::nats::feed::{self, FeedItem};
+use crate::recording::nats::names;
+use crate::recording::nats::node;
+use crate::recording::place::StoreUrl;
+use crate::recording::store_error::StoreError;
+use telling::Told;
+
+/// Time between two looks at who holds what.
+const LOOK: Duration = Duration::from_millis(250);
+/// Time after which the store is told what became of requests.
+const TELL: Duration = Duration::from_millis(200);
+/// Time after which it is told that a partition is held, whatever became of it.
+const RENEW: Duration = Duration::from_millis(1500);
+/// Time between two signs of life of a member.
+const BEAT: Duration = Duration::from_secs(1);
+/// Time that an answer of the store may take.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Messages of a partition that are read ahead.
+const AHEAD: usize = 8;
+/// Partitions that are taken at once, so that several members that come together share them.
+const TAKEN_AT_ONCE: usize = 4;
+
+/// What the thread that reads has to know.
+pub(super) enum MemberCommand {
+    Open { partition: u16, tenure: u64, items: mpsc::Receiver<FeedItem>, assembler: Assembler },
+    Close { partition: u16 },
+    Remark(String),
+}
+
+/// What the thread works on.
+pub(super) struct Reading {
+    pub(super) url: StoreUrl,
+    pub(super) access: StoreAccess,
+    pub(super) follow: bool,
+    pub(super) partitions: Arc<Partitions>,
+    pub(super) ended: Arc<(Mutex<bool>, Condvar)>,
+    pub(super) to: mpsc::Sender<MemberCommand>,
+}
+
+/// Looks whether there is anything left of this run of the recording.
+pub(super) async fn look(store: &Store) -> Result<(), StoreError> {
+    let mut all = Vec::new();
+    for partition in 0..store.meta.partitions {
+        let value = store.keys.get(names::run_partition(&store.url.run, partition)).await;
+        let value = value.map_err(|error| crate::recording::nats::connect::refused(&store.url, "read", &error))?;
+        all.extend(value.and_then(|value| serde_json::from_slice::<PartitionRecord>(&value).ok()));
+    }
+    let ended: u64 = all.iter().map(|record| record.ended).sum();
+    if all.len() == usize::from(store.meta.partitions) && all.iter().all(|record| record.is_over) {
+        return Err(StoreError::Consumed { name: store.url.name.clone(), run: store.url.run.clone(), requests: ended });
+    }
+    Ok(())
+}
+
+/// Works until the run has ended.
+pub(super) async fn run(reading: Reading) {
+    let (ended, partitions) = (Arc::clone(&reading.ended), Arc::clone(&reading.partitions));
+    let known = match join(&reading).await {
+        Some(store) => Member::new(reading, store).work().await,
+        None => Err("this run never got there".to_owned()),
+    };
+    partitions.lock().concluded = Some(known);
+    *ended.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    ended.1.notify_all();
+}
+
+/// Connects, however long that takes; `None` where the run ends before.
+async fn join(reading: &Reading) -> Option<Store> {
+    let mut is_told = false;
+    loop {
+        match Store::open(&reading.url, &reading.access).await {
+            Ok(store) => return Some(store),
+            Err(error) if !std::mem::replace(&mut is_told, true) => {
+                reading.to.send(MemberCommand::Remark(format!("{error}. It is tried again"))).await.ok();
+            }
+            Err(_) => {}
+        }
+        if reading.partitions.lock().is_stopping {
+            return None;
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// A partition that is held, as far as only this thread has to know.
+struct Tenure {
+    number: u64,
+    revision: u64,
+    beat: u64,
+    told: Instant,
+    is_telling: bool,
+}
+
+struct Member {
+    reading: Reading,
+    store: Store,
+    id: String,
+    record: MemberRecord,
+    roster: Roster,
+    tenures: HashMap<u16, Tenure>,
+    tellings: FuturesUnordered<Told>,
+    next_tenure: u64,
+    /// The last places of partitions, once every node has ended.
+    ends: HashMap<u16, u64>,
+    is_told_of_lost_node: bool,
+    beat: Instant,
+}
+
+impl Member {
+    fn new(reading: Reading, store: Store) -> Self {
+        let began = jiff::Timestamp::now();
+        let id = format!("{}-{}", std::process::id(), began.as_nanosecond());
+        let record = MemberRecord { host: node::host(), began: began.to_string(), ..MemberRecord::default() };
+        Self {
+            roster: Roster::new(&reading.url.run, &id),
+            reading,
+            store,
+            id,
+            record,
+            tenures: HashMap::new(),
+            tellings: FuturesUnordered::new(),
+            next_tenure: 0,
+            ends: HashMap::new(),
+            is_told_of_lost_node: false,
+            beat: Instant::now(),
+        }
+    }
+
+    async fn work(mut self) -> Result<(), String> {
+        let partitions = Arc::clone(&self.reading.partitions);
+        self.beat(false).await.ok();
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut watch = self.watch().await;
+        while !partitions.lock().is_stopping {
+            tokio::select! {
+                Some((partition, tenure, telling)) = self.tellings.next() => self.told(partition, tenure, telling).await,
+                entry = next_of(&mut watch) => match entry {
+                    Some(entry) => self.roster.see(entry),
+                    None => watch = self.watch().await,
+                },
+                _ = ticks.tick() => self.look().await,
+                () = partitions.bell.notified() => {}
+            }
+            self.tell();
+        }
+        self.end().await
+    }
+
+    /// Watches what others write; all that stands there comes first.
+    async fn watch(&mut self) -> Option<kv::Watch> {
+        self.roster.is_deaf();
+        if let Ok(Ok(watch)) = timeout(ANSWER, self.store.keys.watch_with_history(">")).await {
+            return Some(watch);
+        }
+        sleep(LOOK).await;
+        None
+    }
+
+    async fn look(&mut self) {
+        if !self.store.is_connected() {
+            self.roster.is_deaf();
+            return;
+        }
+        if self.beat.elapsed() >= BEAT {
+            self.beat = Instant::now();
+            self.beat(false).await.ok();
+        }
+        self.finish_partitions().await;
+        let all = usize::from(self.store.meta.partitions);
+        let share = all.div_ceil(self.roster.members());
+        if self.tenures.len() > share {
+            self.leave(self.tenures.len() - share);
+        }
+        let mut missing = share.saturating_sub(self.tenures.len()).min(TAKEN_AT_ONCE);
+        // Each begins elsewhere, so that several seldom want the same one.
+        let from = usize::try_from(xxhash_rust::xxh3::xxh3_64(self.id.as_bytes()) % all as u64).unwrap_or_default();
+        for partition in (0..all).map(|number| u16::try_from((from + number) % all).unwrap_or_default()) {
+            if missing == 0 {
+                break;
+            }
+            missing -= usize::from(!self.tenures.contains_key(&partition) && self.take(partition).await);
+        }
+    }
+
+    /// Takes a partition that nobody holds, or whose holder is lost.
+    async fn take(&mut self, partition: u16) -> bool {
+        let FoundPartition { record: found, revision, is_lost } = self.roster.partition(partition);
+        if found.is_over || !(found.holder.is_empty() || is_lost) {
+            return false;
+        }
+        let mut ledger = PartitionLedger::of(&found);
+        if is_lost {
+            ledger.has_moved();
+        }
+        let key = names::run_partition(&self.reading.url.run, partition);
+        let (began, beat) = (Instant::now(), found.beat + 1);
+        let value = value(&ledger.record(&self.id, beat));
+        let Ok(Ok(revision)) = timeout(ANSWER, self.store.keys.update(&key, value.clone(), revision)).await else {
+            return false;
+        };
+        if is_lost {
+            let holder = &found.holder;
+            self.remark(format!("partition {partition} is taken from a replayer that is lost ({holder})")).await;
+        }
+        self.roster.note(key, revision, value);
+        self.open(partition, ledger, (revision, beat, began)).await;
+        true
+    }
+
+    /// Begins to read a partition that is held now.
+    async fn open(&mut self, partition: u16, ledger: PartitionLedger, (revision, beat, began): (u64, u64, Instant)) {
+        self.next_tenure += 1;
+        let tenure = self.next_tenure;
+        let (to, items) = mpsc::channel(AHEAD);
+        let subject = names::partition(&self.reading.url.name, partition);
+        let floor = ledger.floor();
+        let is_cut = match self.store.stream().await {
+            Ok(stream) => stream.cached_info().state.first_sequence > floor + 1,
+            Err(_) => true,
+        };
+        let assembler = Assembler::after(partition, ledger.cursors(), is_cut);
+        tokio::spawn(feed::run(self.store.clone(), subject, floor + 1, to));
+        self.tenures.insert(partition, Tenure { number: tenure, revision, beat, told: began, is_telling: false });
+        let held = Held {
+            tenure,
+            ledger,
+            sure: began,
+            writes: Vec::new(),
+            on_way: 0,
+            pending: None,
+            is_read: false,
+            is_changed: false,
+            is_leaving: false,
+        };
+        self.reading.partitions.lock().held.insert(partition, held);
+        self.reading.to.send(MemberCommand::Open { partition, tenure, items, assembler }).await.ok();
+    }
+
+    /// Lets go of some partitions, those with the least on its way first.
+    fn leave(&mut self, count: usize) {
+        let mut state = self.reading.partitions.lock();
+        let leaving = state.held.values().filter(|held| held.is_leaving).count();
+        let mut others: Vec<_> = state
+            .held
+            .iter()
+            .filter(|(_, held)| !held.is_leaving)
+            .map(|(number, held)| (held.on_way, *number))
+            .collect();
+        others.sort_unstable();
+        for (_, partition) in others.into_iter().take(count.saturating_sub(leaving)) {
+            if let Some(held) = state.held.get_mut(&partition) {
+                held.is_leaving = true;
+            }
+            self.reading.to.try_send(MemberCommand::Close { partition }).ok();
+        }
+    }
+
+    /// Finds out which partitions are over, once every node has ended.
+    async fn finish_partitions(&mut self) {
+        if self.reading.follow {
+            return;
+        }
+        let all = (0..self.store.meta.partitions).all(|partition| self.roster.partition(partition).record.is_over);
+        if all {
+            self.reading.partitions.lock().is_complete = true;
+            return;
+        }
+        if !self.have_nodes_ended().await {
+            self.ends.clear();
+            return;
+        }
+        for partition in self.tenures.keys().copied().collect::<Vec<_>>() {
+            if self.ends.contains_key(&partition) {
+                continue;
+            }
+            let Ok(stream) = self.store.stream().await else { return };
+            let subject = names::partition(&self.reading.url.name, partition);
+            let last = match stream.get_last_raw_message_by_subject(&subject).await {
+                Ok(message) => message.sequence,
+                // Nothing is left to read.
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => 0,
+                Err(_) => return,
+            };
+            self.ends.insert(partition, last);
+        }
+        let mut state = self.reading.partitions.lock();
+        for (partition, last) in &self.ends {
+            if let Some(held) = state.held.get_mut(partition) {
+                held.ledger.advance(held.pending);
+                let is_over = held.is_read && held.on_way == 0 && held.ledger.is_idle() && held.ledger.floor() >= *last;
+                held.ledger.is_over(is_over);
+                held.is_changed |= is_over;
+            }
+        }
+    }
+
+    /// Returns whether every node has ended, or is lost.
+    async fn have_nodes_ended(&mut self) -> bool {
+        let Some(lost) = self.roster.lost_nodes() else { return false };
+        if !lost.is_empty() && !std::mem::replace(&mut self.is_told_of_lost_node, true) {
+            let words = format!("nodes that did not say that they ended count as lost: {}", lost.join(", "));
+            self.remark(words).await;
+        }
+        true
+    }
+
+    async fn remark(&self, words: String) {
+        self.reading.to.send(MemberCommand::Remark(words)).await.ok();
+    }
+
+    async fn beat(&mut self, ended: bool) -> Result<(), String> {
+        self.record.beat += 1;
+        self.record.held = self.tenures.len();
+        self.record.ended = ended;
+        let value = serde_json::to_vec(&self.record).unwrap_or_default();
+        let key = names::run_member(&self.reading.url.run, &self.id);
+        let put = timeout(ANSWER, self.store.keys.put(key, value.into())).await;
+        put.map_err(|error| error.to_string())?.map(drop).map_err(|error| words(&error))
+    }
+
+    /// Gives back what is held, and says what the run came to.
+    async fn end(mut self) -> Result<(), String> {
+        while let Ok(Some((partition, number, telling))) = timeout(ANSWER, self.tellings.next()).await {
+            self.told(partition, number, telling).await;
+        }
+        let mut failed = None;
+        for (partition, tenure) in &self.tenures {
+            let record = {
+                let mut state = self.reading.partitions.lock();
+                let Some(held) = state.held.get_mut(partition) else { continue };
+                held.ledger.advance(held.pending);
+                held.ledger.record("", tenure.beat + 1)
+            };
+            let key = names::run_partition(&self.reading.url.run, *partition);
+            match timeout(ANSWER, self.store.keys.update(key, value(&record), tenure.revision)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => failed = Some(words(&error)),
+                Err(error) => failed = Some(error.to_string()),
+            }
+        }
+        let summary = self.reading.partitions.lock().summary.take();
+        if let Some(summary) = summary {
+            let packed = zstd::bulk::compress(&summary, 3).map_err(|error| error.to_string())?;
+            let key = names::run_summary(&self.reading.url.run, &self.id);
+            self.store.keys.put(key, packed.into()).await.map_err(|error| words(&error))?;
+        }
+        self.beat(true).await?;
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+fn value(record: &PartitionRecord) -> Bytes {
+    serde_json::to_vec(record).unwrap_or_default().into()
+}
+
+/// The next entry; `None` where there is nothing to watch any more.
+async fn next_of(watch: &mut Option<kv::Watch>) -> Option<kv::Entry> {
+    match watch {
+        Some(watch) => watch.next().await.and_then(Result::ok),
+        None => None,
+    }
+}

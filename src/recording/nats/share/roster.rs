@@ -1,0 +1,179 @@
+//! Who takes part in a recording, as far as it is written in the store: what was read there, and when it was seen to change.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_nats::jetstream::kv;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::ledger::PartitionRecord;
+use crate::recording::nats::names;
+use crate::recording::nats::node::NodeRecord;
+
+/// Time without a sign of life after which a partition is taken from its holder: longer than that one is sure of it.
+const LOST: Duration = Duration::from_secs(6);
+/// The same of a node, after which it counts as ended.
+const NODE_LOST: Duration = Duration::from_secs(20);
+
+/// What a replayer says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MemberRecord {
+    pub(super) host: String,
+    pub(super) began: String,
+    pub(super) beat: u64,
+    pub(super) held: usize,
+    pub(super) ended: bool,
+}
+
+/// A key of the store, and when it was seen to change.
+struct Seen {
+    revision: u64,
+    value: Bytes,
+    changed: Instant,
+}
+
+/// A partition as it stands in the store.
+pub(super) struct FoundPartition {
+    pub(super) record: PartitionRecord,
+    /// 0 where nobody has written it yet.
+    pub(super) revision: u64,
+    /// Its holder was not heard of for too long.
+    pub(super) is_lost: bool,
+}
+
+/// Everybody who was heard of.
+pub(super) struct Roster {
+    run: String,
+    /// This member.
+    id: String,
+    seen: BTreeMap<String, Seen>,
+    /// Since when the store can be heard.
+    heard: Instant,
+}
+
+impl Roster {
+    pub(super) fn new(run: &str, id: &str) -> Self {
+        Self { run: run.to_owned(), id: id.to_owned(), seen: BTreeMap::new(), heard: Instant::now() }
+    }
+
+    /// The store cannot be heard: what was seen says nothing about who is still there.
+    pub(super) fn is_deaf(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    /// A key stands in the store like this.
+    pub(super) fn see(&mut self, entry: kv::Entry) {
+        self.note(entry.key, entry.revision, entry.value);
+    }
+
+    pub(super) fn note(&mut self, key: String, revision: u64, value: Bytes) {
+        let changed = Instant::now();
+        let seen = self.seen.entry(key).or_insert_with(|| Seen { revision: 0, value: Bytes::new(), changed });
+        if revision > seen.revision {
+            *seen = Seen { revision, value, changed };
+        }
+    }
+
+    /// Returns whether a key was not written for so long, for all of which the store could be heard.
+    fn is_silent(&self, seen: &Seen, time: Duration) -> bool {
+        self.heard.elapsed() >= time && seen.changed.elapsed() >= time
+    }
+
+    fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a String, &'a Seen)> {
+        self.seen.range(prefix.to_owned()..).take_while(move |(key, _)| key.starts_with(prefix))
+    }
+
+    /// The number of members that are there, this one among them.
+    pub(super) fn members(&self) -> usize {
+        let prefix = names::run_member(&self.run, "");
+        let others = self.under(&prefix).filter(|(key, seen)| {
+            let record = serde_json::from_slice::<MemberRecord>(&seen.value).unwrap_or_default();
+            !key.ends_with(&self.id) && !record.ended && !self.is_silent(seen, LOST)
+        });
+        others.count() + 1
+    }
+
+    /// A partition, as it was seen last.
+    pub(super) fn partition(&self, partition: u16) -> FoundPartition {
+        let seen = self.seen.get(&names::run_partition(&self.run, partition));
+        let record =
+            seen.and_then(|seen| serde_json::from_slice::<PartitionRecord>(&seen.value).ok()).unwrap_or_default();
+        let is_held = !record.holder.is_empty() && record.holder != self.id;
+        FoundPartition {
+            revision: seen.map_or(0, |seen| seen.revision),
+            is_lost: is_held && seen.is_some_and(|seen| self.is_silent(seen, LOST)),
+            record,
+        }
+    }
+
+    /// The nodes that count as ended though they did not say so; `None` where one still records.
+    pub(super) fn lost_nodes(&self) -> Option<Vec<String>> {
+        let mut lost = Vec::new();
+        for (_, seen) in self.under("n.") {
+            let record = NodeRecord::read(&seen.value).unwrap_or_default();
+            if record.ended {
+                continue;
+            }
+            if !self.is_silent(seen, NODE_LOST) {
+                return None;
+            }
+            lost.push(format!("{} (since {})", record.host, record.began));
+        }
+        Some(lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roster() -> Roster {
+        Roster::new("1", "me")
+    }
+
+    fn node(ended: bool) -> Bytes {
+        serde_json::to_vec(&NodeRecord { host: "a".to_owned(), ended, ..NodeRecord::default() }).unwrap().into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_counts_until_it_ends_or_is_not_heard_of() {
+        let mut roster = roster();
+        let beat = |beat| Bytes::from(serde_json::to_vec(&MemberRecord { beat, ..MemberRecord::default() }).unwrap());
+        roster.note("r.1.m.other".to_owned(), 1, beat(1));
+        roster.note("r.2.m.of-another-run".to_owned(), 2, beat(1));
+        roster.note("r.1.m.me".to_owned(), 3, beat(1));
+        assert_eq!(roster.members(), 2);
+        tokio::time::advance(LOST).await;
+        assert_eq!(roster.members(), 1);
+        roster.note("r.1.m.other".to_owned(), 4, beat(2));
+        assert_eq!(roster.members(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_lost_while_the_store_cannot_be_heard() {
+        let mut roster = roster();
+        let held = PartitionRecord { holder: "other".to_owned(), ..PartitionRecord::default() };
+        roster.note("r.1.p.3".to_owned(), 7, serde_json::to_vec(&held).unwrap().into());
+        tokio::time::advance(LOST).await;
+        roster.is_deaf();
+        assert!(!roster.partition(3).is_lost);
+        tokio::time::advance(LOST).await;
+        assert!(roster.partition(3).is_lost && roster.partition(3).revision == 7);
+        assert_eq!((roster.partition(4).revision, roster.partition(4).is_lost), (0, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_recording_ends_with_the_last_node_or_once_that_is_lost() {
+        let mut roster = roster();
+        roster.note("n.0".to_owned(), 1, node(false));
+        roster.note("ns.0".to_owned(), 2, Bytes::new());
+        assert_eq!(roster.lost_nodes(), None);
+        roster.note("n.0".to_owned(), 3, node(true));
+        assert_eq!(roster.lost_nodes(), Some(Vec::new()));
+        roster.note("n.1".to_owned(), 4, node(false));
+        tokio::time::advance(NODE_LOST).await;
+        assert_eq!(roster.lost_nodes().unwrap().len(), 1);
+    }
+}

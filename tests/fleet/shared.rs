@@ -1,0 +1,129 @@
+//! Replayers that share a recording, and are lost.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use crate::origin::{Origin, ask};
+use crate::programs::{Ended, Tap, until};
+use crate::server::Nats;
+
+/// Requests that are recorded, over as many connections.
+const CONNECTIONS: usize = 32;
+const EACH: usize = 25;
+const ALL: u64 = (CONNECTIONS * EACH) as u64;
+
+/// A recording of all that was asked for.
+fn recorded(nats: &Nats, name: &str) -> (String, BTreeMap<String, u64>) {
+    let (production, url) = (Origin::start(), nats.url(name));
+    let port = production.port;
+    let node = Tap::start(&["record", "-i", "lo", "-p", &port.to_string(), "-o", &url, "--user", "root"]);
+    let clients: Vec<_> =
+        (0..CONNECTIONS).map(|n| thread::spawn(move || ask(port, &format!("c{n}"), EACH, 20))).collect();
+    for client in clients {
+        client.join().unwrap();
+    }
+    until("all to be captured", || node.said().contains(&format!("{ALL} recorded")));
+    let ended = node.end("INT");
+    assert_eq!((ended.code, ended.count("/recording/requests")), (Some(0), ALL), "{}", ended.said);
+    (url, production.seen())
+}
+
+/// Starts a replayer; `pace` says how fast.
+fn replayer(url: &str, to: &Origin, pace: &[&str]) -> Tap {
+    let target = to.url();
+    let arguments = [&["replay", url, "--to", &target, "--allow-writes", "--allow-empty"], pace].concat();
+    Tap::launch(&mut Tap::program(), &arguments)
+}
+
+fn sent(ended: &Ended) -> u64 {
+    ended.of_target("/ended/sent")
+}
+
+fn total(seen: &BTreeMap<String, u64>) -> u64 {
+    seen.values().sum()
+}
+
+/// No write came twice, and everything came that did not end as uncertain.
+#[track_caller]
+fn once(seen: &BTreeMap<String, u64>, expected: &BTreeMap<String, u64>, uncertain: u64) {
+    let twice: Vec<_> = seen.iter().filter(|(what, times)| what.starts_with("POST") && **times > 1).collect();
+    assert!(twice.is_empty(), "writes that came twice: {twice:?}");
+    let missing: Vec<_> = expected.keys().filter(|what| !seen.contains_key(*what)).collect();
+    assert!(missing.len() as u64 <= uncertain, "{uncertain} are uncertain, and these did not come: {missing:?}");
+    assert!(missing.iter().all(|what| what.starts_with("POST")), "reads that did not come: {missing:?}");
+}
+
+pub(crate) fn by_two() {
+    let (nats, staging) = (Nats::start(), Origin::start());
+    let (url, expected) = recorded(&nats, "shared");
+    let first = replayer(&url, &staging, &["--rate", "100/s"]);
+    until("the first to send", || total(&staging.seen()) > 50);
+    let second = replayer(&url, &staging, &["--rate", "100/s"]);
+    let ended = [first.ended(), second.ended()];
+    for ended in &ended {
+        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        assert!(sent(ended) > ALL / 8, "one had nothing to do: {}", ended.said);
+    }
+    assert_eq!(ended.iter().map(sent).sum::<u64>(), ALL);
+    assert_eq!(staging.seen(), expected, "each request once");
+    let again = replayer(&url, &staging, &["--speed", "max"]).ended();
+    assert!(again.code == Some(2) && again.said.contains("all of shared was replayed"), "{}", again.said);
+    let anew = replayer(&format!("{url}?run=2"), &staging, &["--speed", "max"]).ended();
+    assert_eq!((anew.code, sent(&anew)), (Some(0), ALL), "{}", anew.said);
+}
+
+pub(crate) fn one_is_killed() {
+    let (nats, staging) = (Nats::start(), Origin::slow(Duration::from_millis(20)));
+    let (url, expected) = recorded(&nats, "killed");
+    let first = replayer(&url, &staging, &["--rate", "60/s"]);
+    let second = replayer(&url, &staging, &["--rate", "60/s"]);
+    until("both to send", || total(&staging.seen()) > 200);
+    first.signal("KILL");
+    let ended = second.ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(ended.said.contains("taken from a replayer that is lost"), "{}", ended.said);
+    once(&staging.seen(), &expected, ended.of_target("/ended/shed/uncertain"));
+}
+
+pub(crate) fn one_stands_still() {
+    let (nats, staging) = (Nats::start(), Origin::slow(Duration::from_millis(5)));
+    let (url, expected) = recorded(&nats, "still");
+    let first = replayer(&url, &staging, &["--rate", "60/s"]);
+    let second = replayer(&url, &staging, &["--rate", "60/s"]);
+    until("both to send", || total(&staging.seen()) > 200);
+    first.signal("STOP");
+    until("the other to take over", || second.said().contains("taken from a replayer that is lost"));
+    first.signal("CONT");
+    let ended = [first.ended(), second.ended()];
+    let uncertain = ended.iter().map(|ended| ended.of_target("/ended/shed/uncertain")).sum();
+    once(&staging.seen(), &expected, uncertain);
+}
+
+pub(crate) fn store_is_killed() {
+    let (mut nats, staging) = (Nats::start(), Origin::start());
+    let (url, expected) = recorded(&nats, "store");
+    let first = replayer(&url, &staging, &["--rate", "60/s"]);
+    let second = replayer(&url, &staging, &["--rate", "60/s"]);
+    until("both to send", || total(&staging.seen()) > 200);
+    nats.kill();
+    thread::sleep(Duration::from_secs(2));
+    nats.start_again();
+    let ended = [first.ended(), second.ended()];
+    for ended in &ended {
+        assert_eq!(ended.code, Some(0), "{}", ended.said);
+    }
+    let uncertain = ended.iter().map(|ended| ended.of_target("/ended/shed/uncertain")).sum();
+    once(&staging.seen(), &expected, uncertain);
+}
+
+pub(crate) fn one_is_stopped() {
+    let (nats, staging) = (Nats::start(), Origin::start());
+    let (url, expected) = recorded(&nats, "stopped");
+    let first = replayer(&url, &staging, &["--rate", "100/s"]);
+    until("it to send", || total(&staging.seen()) > 100);
+    let before = first.end("INT");
+    let after = replayer(&url, &staging, &["--speed", "max"]).ended();
+    assert_eq!((after.code, sent(&before) + sent(&after)), (Some(0), ALL), "{}", after.said);
+    assert_eq!(staging.seen(), expected, "each request once");
+}
