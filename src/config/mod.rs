@@ -48,7 +48,7 @@ pub use monitoring::LogFormat;
 pub use outputs::may_overwrite;
 pub use reload::{ConfigChanges, RELOADABLE, changes_of_record, changes_of_shadow};
 pub use run::{LiveConfig, RunConfig, record, shadow};
-pub use store::StoreNeeds;
+pub use store::{StoreNeeds, fleet};
 
 use check::parsed;
 

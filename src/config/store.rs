@@ -48,6 +48,24 @@ fn access(typed: &typed::Store, mistakes: &mut ConfigMistakes) -> Option<StoreAc
     mistakes.keep("--nats-credentials", read.map_err(|error| help::say(&error)))
 }
 
+/// The recording in a store that a name stands for, and who connects; `None` where it stands for a file.
+///
+/// # Errors
+///
+/// Every mistake in it.
+pub fn fleet(name: &Path, typed: &typed::Store) -> Result<Option<(StoreUrl, StoreAccess)>, ConfigMistakes> {
+    if !place::is_store(name) {
+        return Ok(None);
+    }
+    let mut mistakes = ConfigMistakes::default();
+    let url = url("", name, &mut mistakes);
+    let access = access(typed, &mut mistakes);
+    match (url, access, mistakes.is_empty()) {
+        (Some(url), Some(access), true) => Ok(Some((url, access))),
+        _ => Err(mistakes),
+    }
+}
+
 /// What reaching this recording needs.
 fn needs(url: &StoreUrl, access: &StoreAccess) -> StoreNeeds {
     StoreNeeds { ports: url.ports().collect(), reads: access.ca().map(Path::to_owned).into_iter().collect() }

@@ -15,6 +15,7 @@
 #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "only clients of stores read what is in it"))]
 pub mod access;
 mod access_log;
+mod account;
 mod connection_ids;
 #[cfg(feature = "nats")]
 mod event_codec;
@@ -42,6 +43,7 @@ mod store_reading;
 mod unsupported;
 
 pub use access_log::{AccessLogFormat, AccessLogFormatError, ReadLog};
+pub use account::{FleetAccount, NodeAccount};
 pub use exchange_join::{ExchangeJoin, JoinedExchange};
 pub(crate) use gor::GorWriter;
 pub use har::HarWriter;
@@ -50,7 +52,7 @@ pub use output::RecordingOutput;
 pub use record::{DashcamSettings, OutputPath, OutputPathError, RecordError, Recorded, Recorder, Rotation};
 pub use session::{Admission, AdmissionWait, StoreSession};
 pub use source::RecordingSource;
-pub use store::{open_input, open_output};
+pub use store::{fleet_account, open_input, open_output};
 pub use store_error::StoreError;
 pub use store_reading::StoreReading;
 

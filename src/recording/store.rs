@@ -2,6 +2,7 @@
 //! one more scheme here.
 
 use super::access::StoreAccess;
+use super::account::FleetAccount;
 use super::input::RecordingInput;
 use super::output::RecordingOutput;
 use super::place::StoreUrl;
@@ -23,6 +24,23 @@ pub fn open_output(url: StoreUrl, access: StoreAccess, memory: usize) -> Result<
         let server = url.to_string();
         drop((url, access, memory));
         Err(StoreError::Unsupported { server })
+    }
+}
+
+/// Adds up what became of all requests of a recording: on its nodes, and in the run that the URL names.
+///
+/// # Errors
+///
+/// Where it is not there or cannot be read, or this build has no client for it.
+pub fn fleet_account(url: &StoreUrl, access: &StoreAccess) -> Result<FleetAccount, StoreError> {
+    #[cfg(feature = "nats")]
+    {
+        super::nats::account(url, access)
+    }
+    #[cfg(not(feature = "nats"))]
+    {
+        let _ = access;
+        Err(StoreError::Unsupported { server: url.to_string() })
     }
 }
 

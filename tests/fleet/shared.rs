@@ -36,6 +36,13 @@ fn replayer(url: &str, to: &Origin, pace: &[&str]) -> Tap {
     Tap::launch(&mut Tap::program(), &arguments)
 }
 
+/// What `report` says of the fleet.
+fn report(url: &str) -> String {
+    let output = Tap::program().args(["report", url]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 fn sent(ended: &Ended) -> u64 {
     ended.of_target("/ended/sent")
 }
@@ -67,6 +74,9 @@ pub(crate) fn by_two() {
     }
     assert_eq!(ended.iter().map(sent).sum::<u64>(), ALL);
     assert_eq!(staging.seen(), expected, "each request once");
+    let sums = report(&url);
+    assert!(sums.contains(&format!("{ALL} seen = 0 ended there + {ALL} published")), "{sums}");
+    assert!(sums.contains(&format!("{ALL} published = {ALL} ended + 0 waiting + 0 expired; 2 replayers")), "{sums}");
     let again = replayer(&url, &staging, &["--speed", "max"]).ended();
     assert!(again.code == Some(2) && again.said.contains("all of shared was replayed"), "{}", again.said);
     let anew = replayer(&format!("{url}?run=2"), &staging, &["--speed", "max"]).ended();
@@ -123,6 +133,9 @@ pub(crate) fn one_is_stopped() {
     let first = replayer(&url, &staging, &["--rate", "100/s"]);
     until("it to send", || total(&staging.seen()) > 100);
     let before = first.end("INT");
+    let sums = report(&url);
+    let (went, left) = (sent(&before), ALL - sent(&before));
+    assert!(sums.contains(&format!("{ALL} published = {went} ended + {left} waiting + 0 expired")), "{went}: {sums}");
     let after = replayer(&url, &staging, &["--speed", "max"]).ended();
     assert_eq!((after.code, sent(&before) + sent(&after)), (Some(0), ALL), "{}", after.said);
     assert_eq!(staging.seen(), expected, "each request once");

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use shadowtap::bounded;
 use shadowtap::config::{self, Output, typed};
 use shadowtap::files::FileMode;
+use shadowtap::recording;
 use shadowtap::report::collect::observe::{ObserveRule, ObserveRun};
 use shadowtap::report::collect::results::{ResultsEnd, TakenBackLines};
 use shadowtap::report::render::{html, text};
@@ -70,9 +71,16 @@ fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
             bail!("{flag}: {} {NEITHER}", args.file.display());
         }
     }
+    let fleet = config::fleet(&args.file, &args.store)?;
     let capture = typed::Capture { files: vec![args.file], ..typed::Capture::default() };
     let (routes, store) = (args.routes, args.store);
-    inspect::run(typed::Inspect { capture, store, stats: true, routes, ..typed::Inspect::default() })
+    let ended = inspect::run(typed::Inspect { capture, store, stats: true, routes, ..typed::Inspect::default() })?;
+    if let Some((url, access)) = fleet {
+        let account = recording::fleet_account(&url, &access)?;
+        let width = terminal::or_default(terminal::width_of_stdout());
+        print(&text::fleet(&account, width, terminal::color_on_stdout())).context("cannot write the report")?;
+    }
+    Ok(ended)
 }
 
 /// The page that is written, where one is.

@@ -20,4 +20,4 @@ mod transit;
 
 pub(super) use input::NatsInput;
 pub(super) use output::NatsOutput;
-pub(super) use share::SharedInput;
+pub(super) use share::{SharedInput, account};

@@ -35,6 +35,19 @@ pub(super) struct PartitionRecord {
     pub(super) moved: u64,
 }
 
+impl PartitionRecord {
+    /// How many requests of each node there were up to here.
+    pub(super) fn published(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.nodes.iter().map(|(node, _, requests)| (*node, *requests))
+    }
+
+    /// How many requests of the batch at this place have ended.
+    pub(super) fn done_at(&self, at: u64) -> u64 {
+        let done = self.open.iter().filter(|open| open.at == at).flat_map(|open| &open.done);
+        done.map(|(from, until)| u64::from(until.saturating_sub(*from))).sum()
+    }
+}
+
 /// A batch that was begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct OpenRecord {

@@ -5,6 +5,7 @@
 //! writes it at least every other second; one that was not written for longer is taken by others. Before a write goes out,
 //! the key says so. So a request goes out at most once if it may change something, and no member acts on what it has lost.
 
+mod account;
 mod input;
 mod ledger;
 mod member;
@@ -12,4 +13,5 @@ mod partitions;
 mod roster;
 mod session;
 
+pub(in crate::recording) use account::account;
 pub(in crate::recording) use input::SharedInput;

@@ -20,6 +20,7 @@ mod access_log;
 mod against;
 mod carry;
 mod dry_run;
+mod fleet;
 mod forecast;
 mod gates;
 mod matrix;
@@ -34,6 +35,7 @@ mod verdict;
 
 pub use against::against;
 pub use dry_run::{dry_run, passed};
+pub use fleet::fleet;
 pub use forecast::forecast;
 pub use observe::observed;
 pub use routes::routes;

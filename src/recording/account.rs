@@ -1,0 +1,47 @@
+//! What became of all requests of a recording in a store: on its nodes, and in a run that replays it.
+
+use serde::Serialize;
+
+/// A node, as far as it has given an account of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct NodeAccount {
+    /// Its number.
+    pub node: u32,
+    /// The name of its host.
+    pub host: String,
+    /// When it began, RFC 3339.
+    pub began: String,
+    /// It said that it ended.
+    pub ended: bool,
+    /// Requests that it saw; `None` where it did not say.
+    pub seen: Option<u64>,
+    /// Requests that ended there, by a filter or for want of room, and are not in the store.
+    pub ended_there: Option<u64>,
+    /// Requests that it stored.
+    pub published: u64,
+}
+
+/// All of a recording. `published` = `ended` + `waiting` + `expired`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FleetAccount {
+    /// Its nodes.
+    pub nodes: Vec<NodeAccount>,
+    /// Requests that nodes stored.
+    pub published: u64,
+    /// The run.
+    pub run: String,
+    /// Requests that have ended in it.
+    pub ended: u64,
+    /// Those among them of which nobody knows whether they were sent.
+    pub uncertain: u64,
+    /// Requests that have not ended, and are in the store.
+    pub waiting: u64,
+    /// Requests that are not in the store any more, and did not end.
+    pub expired: u64,
+    /// Replayers that took part.
+    pub replayers: usize,
+    /// Partitions that went from a replayer that was lost to another one.
+    pub moved: u64,
+}

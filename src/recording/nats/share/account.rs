@@ -1,0 +1,149 @@
+//! The sums of a recording: from what its nodes and replayers wrote, and the headers of what is left to replay.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use futures_util::StreamExt as _;
+use serde::Deserialize;
+
+use super::ledger::PartitionRecord;
+use crate::recording::access::StoreAccess;
+use crate::recording::account::{FleetAccount, NodeAccount};
+use crate::recording::nats::connect::{Store, refused};
+use crate::recording::nats::names::{self, BatchHeader, HEADER};
+use crate::recording::nats::{node, runtime};
+use crate::recording::place::StoreUrl;
+use crate::recording::store_error::StoreError;
+
+/// Headers that are asked for at once.
+const AT_ONCE: usize = 1000;
+/// Time without another one after which all were read.
+const QUIET: Duration = Duration::from_secs(1);
+/// Largest summary that is read.
+const MAX_SUMMARY: usize = 64 << 20;
+
+/// What is counted of a node's summary.
+#[derive(Default, Deserialize)]
+struct NodeSummary {
+    requests: NodeRequests,
+}
+
+#[derive(Default, Deserialize)]
+struct NodeRequests {
+    seen: u64,
+}
+
+/// Adds up what became of all requests of the recording at `url`, in its run.
+pub(in crate::recording) fn account(url: &StoreUrl, access: &StoreAccess) -> Result<FleetAccount, StoreError> {
+    let added = runtime::block_on(async { add_up(&Store::open(url, access).await?).await });
+    added.map_err(|error| StoreError::Connect { server: url.to_string(), why: error.to_string() })?
+}
+
+async fn add_up(store: &Store) -> Result<FleetAccount, StoreError> {
+    let failed = |error: &(dyn std::error::Error + 'static)| refused(&store.url, "read", error);
+    let run = store.url.run.clone();
+    let mut partitions = Vec::new();
+    for partition in 0..store.meta.partitions {
+        let value = store.keys.get(names::run_partition(&run, partition)).await.map_err(|error| failed(&error))?;
+        let record = value.and_then(|value| serde_json::from_slice::<PartitionRecord>(&value).ok());
+        partitions.push(record.unwrap_or_default());
+    }
+    // How far each node had come in each partition, as far as anybody wrote that.
+    let mut published = BTreeMap::new();
+    for (partition, record) in (0u16..).zip(&partitions) {
+        for (node, requests) in record.published() {
+            published.insert((partition, node), requests);
+        }
+    }
+    let waiting = waiting(store, &partitions, &mut published).await?;
+    let mut account = FleetAccount {
+        ended: partitions.iter().map(|record| record.ended).sum(),
+        uncertain: partitions.iter().map(|record| record.uncertain).sum(),
+        moved: partitions.iter().map(|record| record.moved).sum(),
+        waiting,
+        run,
+        replayers: replayers(store).await,
+        ..FleetAccount::default()
+    };
+    for (number, record) in node::all(store).await? {
+        let stored: u64 = published.iter().filter(|((_, node), _)| *node == number).map(|(_, requests)| requests).sum();
+        let published = record.published.max(stored);
+        let seen = summary(store, number).await.map(|summary| summary.requests.seen);
+        account.published += published;
+        account.nodes.push(NodeAccount {
+            node: number,
+            host: record.host,
+            began: record.began,
+            ended: record.ended,
+            seen,
+            ended_there: seen.map(|seen| seen.saturating_sub(published)),
+            published,
+        });
+    }
+    account.expired = account.published.saturating_sub(account.ended + account.waiting);
+    Ok(account)
+}
+
+/// Counts the requests in the store that have not ended.
+async fn waiting(
+    store: &Store,
+    partitions: &[PartitionRecord],
+    published: &mut BTreeMap<(u16, u32), u64>,
+) -> Result<u64, StoreError> {
+    let failed = |error: &(dyn std::error::Error + 'static)| refused(&store.url, "read", error);
+    let from = partitions.iter().map(|record| record.floor).min().unwrap_or_default() + 1;
+    let stream = store.stream().await?;
+    let config = pull::Config {
+        filter_subject: names::partitions(&store.url.name),
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
+        ack_policy: AckPolicy::None,
+        headers_only: true,
+        memory_storage: true,
+        num_replicas: 1,
+        ..pull::Config::default()
+    };
+    let consumer: PullConsumer = stream.create_consumer(config).await.map_err(|error| failed(&error))?;
+    let mut left = consumer.cached_info().num_pending;
+    let mut waiting = 0;
+    while left > 0 {
+        let batch = consumer.batch().max_messages(AT_ONCE).expires(QUIET).messages().await;
+        let mut batch = batch.map_err(|error| failed(&error))?;
+        let before = left;
+        while let Some(message) = batch.next().await {
+            let message = message.map_err(|error| failed(&*error))?;
+            left = left.saturating_sub(1);
+            let Ok(info) = message.info() else { continue };
+            let header = message.headers.as_ref().and_then(|headers| headers.get(HEADER));
+            let header = header.and_then(|header| BatchHeader::read(header.as_str()));
+            let partition = message.subject.rsplit('.').next().and_then(|word| word.parse::<u16>().ok());
+            let (Some(header), Some(partition)) = (header, partition) else { continue };
+            let record = partitions.get(usize::from(partition));
+            if header.piece > 0 || record.is_some_and(|record| info.stream_sequence <= record.floor) {
+                continue;
+            }
+            let done = record.map_or(0, |record| record.done_at(info.stream_sequence));
+            waiting += u64::from(header.requests).saturating_sub(done);
+            let so_far = published.entry((partition, header.node)).or_default();
+            *so_far = (*so_far).max(header.first + u64::from(header.requests));
+        }
+        if left == before {
+            break;
+        }
+    }
+    Ok(waiting)
+}
+
+/// What a node came to, where it has said so.
+async fn summary(store: &Store, node: u32) -> Option<NodeSummary> {
+    let packed = store.keys.get(names::node_summary(node)).await.ok()??;
+    let json = zstd::bulk::decompress(&packed, MAX_SUMMARY).ok()?;
+    serde_json::from_slice(&json).ok()
+}
+
+/// The number of replayers that took part in the run.
+async fn replayers(store: &Store) -> usize {
+    let prefix = names::run_member(&store.url.run, "");
+    let Ok(keys) = store.keys.keys().await else { return 0 };
+    keys.filter(|key| std::future::ready(key.as_ref().is_ok_and(|key| key.starts_with(&prefix)))).count().await
+}
