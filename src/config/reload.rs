@@ -73,5 +73,5 @@ fn changes(
     }
     // Who it is stays, and so does which share of whom a sample takes: the kernel may take it.
     let (run, dial, seed, sample_by) = (before.run.clone(), before.dial.clone(), before.seed, before.sample_by.clone());
-    Ok(ConfigChanges { middleware: ChainSettings { run, dial, seed, sample_by, ..settings }, guard })
+    Ok(ConfigChanges { middleware: ChainSettings { run, dial, sample_by, seed, ..settings }, guard })
 }

@@ -159,21 +159,15 @@ fn finish(
     let user = live::user(typed, &mut mistakes);
     let outputs = outputs::all(report, &capture, &mut mistakes);
     let patterns = outputs::routes(report.routes.routes.as_deref(), &mut mistakes);
-    let (recorder, stores) = match to.0.output.as_deref().filter(|output| place::is_store(output)) {
-        Some(output) => store::recorder(output, to.0, to.1, capture.max_memory.0, &mut mistakes).unzip(),
-        None => (recorder(to.0, dashcam, &middleware, outputs.mode, &mut mistakes, &mut warnings), None),
-    };
+    let (recorder, stores) =
+        recorded_to(to, dashcam, &middleware, (outputs.mode, capture.max_memory.0), &mut mistakes, &mut warnings);
     only_one_on_stdout(recorder.as_deref(), &outputs, &mut mistakes);
     unseen_frames(recorder.as_deref(), external.is_some(), &mut mistakes);
     let Monitoring { server, quiet, telemetry } = monitoring::monitoring(monitoring, &mut mistakes);
     let (most, duration) = limits(running, &mut mistakes);
     let mark = mark(running.mark.as_deref(), &mut mistakes).map(|mark| mark.of_run(&middleware.run.id));
     let control = Control::default();
-    if samples_in_kernel(&middleware, recorder.as_deref()) {
-        let first = protection.ramp.as_ref().map_or(middleware.sample, RampPlan::first);
-        control.dial().set(first);
-        settings.sample = Some(KernelSample::new(middleware.seed, control.dial().bits()));
-    }
+    settings.sample = kernel_sample(&middleware, protection.ramp.as_ref(), recorder.as_deref(), &control);
     let source = live::feed(typed, &settings, recorder.as_deref(), &mut mistakes, &mut warnings);
     let captured = source.as_ref().map(LiveFeed::interfaces).unwrap_or_default();
     let everybody: Vec<_> = targets.iter().chain(&reference.baseline).cloned().collect();
@@ -217,10 +211,40 @@ fn finish(
     })
 }
 
-/// Whether the kernel may leave out the connections that the flags' sample leaves out. A recording of frames has them all.
-fn samples_in_kernel(middleware: &middleware::ChainSettings, recorder: Option<&dyn RecordingOutput>) -> bool {
+/// Where is recorded to, with these rights for others and so much memory, and what the sandbox has to leave for it.
+fn recorded_to(
+    (typed, access): (&typed::Recording, &typed::Store),
+    dashcam: Option<DashcamSettings>,
+    middleware: &middleware::ChainSettings,
+    (mode, memory): (FileMode, usize),
+    mistakes: &mut ConfigMistakes,
+    warnings: &mut Vec<String>,
+) -> (Option<Box<dyn RecordingOutput>>, Option<StoreNeeds>) {
+    match typed.output.as_deref().filter(|output| place::is_store(output)) {
+        Some(_) if dashcam.is_some() => {
+            let why = "is for files: how long a store keeps a recording is in its URL, such as ?retention=10m";
+            mistakes.add("--keep", why);
+            (None, None)
+        }
+        Some(output) => store::recorder(output, typed, access, memory, mistakes).unzip(),
+        None => (recorder(typed, dashcam, middleware, mode, mistakes, warnings), None),
+    }
+}
+
+/// The sample of connections that the kernel takes, at the share that `control` sets: none where another key is sampled
+/// by, or where frames are recorded, which are recorded all.
+fn kernel_sample(
+    middleware: &middleware::ChainSettings,
+    ramp: Option<&RampPlan>,
+    recorder: Option<&dyn RecordingOutput>,
+    control: &Control,
+) -> Option<KernelSample> {
     let takes_frames = recorder.is_some_and(RecordingOutput::takes_frames);
-    middleware.sample_by == SampleKey::Connection && !takes_frames
+    if middleware.sample_by != SampleKey::Connection || takes_frames {
+        return None;
+    }
+    control.dial().set(ramp.map_or(middleware.sample, RampPlan::first));
+    Some(KernelSample::new(middleware.seed, control.dial().bits()))
 }
 
 /// Checks that a recording on standard output has it to itself.

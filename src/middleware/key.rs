@@ -189,9 +189,7 @@ impl KeyHasher {
         if id.pass == 1 {
             return u64::from(hash) << 32;
         }
-        let [a, b, c, d] = hash.to_le_bytes();
-        let [e, f, g, h] = id.pass.to_le_bytes();
-        self.hasher.hash(&[a, b, c, d, e, f, g, h])
+        self.hasher.hash(&[hash.to_le_bytes(), id.pass.to_le_bytes()].concat())
     }
 }
 

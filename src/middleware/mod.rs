@@ -242,7 +242,8 @@ pub(crate) mod testing {
     /// Request `id.1` from `10.0.0.1:5000` with this head.
     pub(crate) fn request(connection: u64, head: &str) -> Request {
         // Each has ends of its own.
-        let (block, port) = ((connection >> 14) as u8, 5_000 + (connection & 0x3fff) as u16);
+        let (block, port) =
+            (u8::try_from(connection >> 14 & 0xff).unwrap(), 5_000 + u16::try_from(connection & 0x3fff).unwrap());
         Request {
             id: ExchangeId::new(ConnectionId(connection), 1),
             client: ([10, 0, block, 1], port).into(),

@@ -84,7 +84,7 @@ mod tests {
     }
 
     fn passes(filter: &mut BpfFilter, link: LinkType, data: &[u8]) -> bool {
-        let frame = Frame { at: Timestamp::from_nanos(0), link, wire_len: data.len() as u32, data };
+        let frame = Frame { at: Timestamp::from_nanos(0), link, wire_len: u32::try_from(data.len()).unwrap(), data };
         filter.check(&frame) == BpfMatch::Match
     }
 
