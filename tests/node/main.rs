@@ -85,8 +85,6 @@ fn main() -> ExitCode {
         ("a full disk is told and counted, stops nobody, and is taken again", lacks, disk::full),
         ("a limit on file sizes is told and counted as a full disk is", lacks, disk::limited),
         ("a full disk under results is told at once", lacks, disk::results),
-        ("a dashcam writes what was before and what follows when it is signaled", lacks, dashcam::signaled),
-        ("a dashcam saves frames when production is unwell, and on a word", lacks, dashcam::asked),
         ("a dry run listens, and sends and writes nothing", lacks, dry_run::listens),
         ("a dry run tries its outputs, and leaves nothing", lacks, dry_run::tries_outputs),
         ("what a run hears nothing of it says, and ends with code 2", lacks, dry_run::silence),
@@ -101,8 +99,17 @@ fn main() -> ExitCode {
         ("the doctor says what is wrong, and what mends it", lacks, doctor::ill),
         ("only its user and root speak to a run, and nothing is left of its socket", root, planted::steered),
     ];
-    let all = net::trials(&trials).into_iter().chain(net::trials(&of_rights(lacks))).collect();
+    let others = net::trials(&of_rights(lacks)).into_iter().chain(net::trials(&of_dashcams(lacks)));
+    let all = net::trials(&trials).into_iter().chain(others).collect();
     libtest_mimic::run(&arguments, all).exit_code()
+}
+
+/// Trials of recordings that keep the last minutes alone.
+fn of_dashcams(lacks: Option<&'static str>) -> [Row<'static>; 2] {
+    [
+        ("a dashcam writes what was before and what follows when it is signaled", lacks, dashcam::signaled),
+        ("a dashcam saves frames when production is unwell, and on a word", lacks, dashcam::asked),
+    ]
 }
 
 /// Trials of who a run is, and of what it may.
