@@ -149,11 +149,17 @@ mod tests {
     #[test]
     fn what_is_large_comes_in_pieces_and_counts_with_the_last() {
         let mut buffers = Buffers::new(1);
-        let large: Vec<u8> = (0..3 << 20).map(|n: u32| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+        // What does not compress.
+        let mut state = 1_u64;
+        let mut byte = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        };
+        let large: Vec<u8> = (0..3 << 20).map(|_| byte()).collect();
         assert!(buffers.push(0, true, &large));
         let pieces = buffers.take(false).remove(0).pieces().unwrap();
         assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.payload.len() <= PIECE_BYTES));
-        assert_eq!(pieces.iter().map(|piece| piece.requests).collect::<Vec<_>>().iter().sum::<u32>(), 1);
+        assert_eq!(pieces.iter().map(|piece| piece.requests).sum::<u32>(), 1);
         let whole: Vec<u8> = pieces.iter().flat_map(|piece| piece.payload.to_vec()).collect();
         assert_eq!(zstd::bulk::decompress(&whole, large.len()).unwrap(), large);
     }
