@@ -18,7 +18,7 @@ use shadowtap::capture::{self, FileSource};
 use shadowtap::middleware::external::ExternalSettings;
 use shadowtap::middleware::{self, LoopHeader};
 use shadowtap::pipeline::{self, Progress, Run, RunError};
-use shadowtap::recording::{OutputPath as Recording, Recorder, Rotation};
+use shadowtap::recording::{OutputPath as Recording, Recorder, RecordingOutput, Rotation};
 use shadowtap::replay::{self, ConnectionMode, Pace};
 use shadowtap::report::MiddlewareCounts;
 use shadowtap::report::schema::counts::sum;
@@ -114,7 +114,7 @@ impl Case {
             external: Some(self.external),
             targets: self.sending.into_iter().collect(),
             mark: self.mark,
-            recorder: self.recorder,
+            recorder: self.recorder.map(|recorder| Box::new(recorder) as Box<dyn RecordingOutput>),
             ..Run::of_files(Box::new(source))
         };
         let stop_after = self.stop_after.unwrap_or(Duration::MAX);
@@ -459,7 +459,7 @@ for line in lines():
         let file = folder.path().join(name);
         let mut case = Case::python("get-nano.pcap", "http://nowhere", script).timeout(Duration::from_secs(3));
         case.sending = None;
-        case.recorder = Some(Box::new(Recorder::new(Recording::new(Path::new(&file)).unwrap(), Rotation::default())));
+        case.recorder = Some(Recorder::new(Recording::new(Path::new(&file)).unwrap(), Rotation::default()));
         let summary = case.run().await;
         (summary, std::fs::read_to_string(file).unwrap())
     };

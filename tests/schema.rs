@@ -280,8 +280,8 @@ fn rare() -> Value {
     held.paused = 1;
     summary["targets"] = json!({ "http://new": held });
     summary["recording"] = json!({ "files": 1, "last": null, "records": 1, "bytes": 1, "lost": {}, "left_out": {},
-        "given_up": 0, "requests": 1, "unfinished": 1, "saved": { "count": 1, "failed": 1, "records": 1,
-        "requests": 1, "bytes": 1, "files": ["a.gor"] } });
+        "given_up": 0, "requests": 1, "unfinished": 1, "requests_lost": 1, "stored_bytes": 1, "saved": { "count": 1,
+        "failed": 1, "records": 1, "requests": 1, "bytes": 1, "files": ["a.gor"] } });
     let counts = json!({ "endpoint": "", "sent": 1, "failed": 1, "dropped": 1 });
     summary["telemetry"] = json!({ "traces": counts, "webhook": counts });
     summary["redaction"] = json!({ "body_dropped": 1, "dropped": 1, "kept": 1 });
