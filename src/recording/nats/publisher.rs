@@ -97,7 +97,7 @@ async fn join(url: &StoreUrl, access: &StoreAccess, record: &NodeRecord, transit
 /// What is wrong, for people.
 fn why(error: &PublishError) -> String {
     match error.kind() {
-        PublishErrorKind::StreamNotFound => "the recording is not there any more: was it thrown away?".to_owned(),
+        PublishErrorKind::StreamNotFound => "the recording is not there any more (was it thrown away?)".to_owned(),
         _ => words(error),
     }
 }

@@ -47,6 +47,8 @@ struct PartitionQueue {
     events: VecDeque<(Event, Place)>,
     /// There is nothing more at the moment.
     is_caught_up: bool,
+    /// Why it cannot be read now, until that is told.
+    failed: Option<String>,
     /// Since when a batch, or a piece of one, is missing.
     missing: Option<Instant>,
     /// The last place that was read.
@@ -135,6 +137,7 @@ impl SharedInput {
                         assembler,
                         events: VecDeque::new(),
                         is_caught_up: false,
+                        failed: None,
                         missing: None,
                         through: 0,
                         expired: 0,
@@ -157,13 +160,20 @@ impl SharedInput {
 
     /// Takes what has come of each partition that has no event at hand.
     fn fetch(&mut self) {
-        let Self { queues, interests, partitions, trouble, reading, expired, .. } = self;
+        let Self { queues, interests, partitions, trouble, reading, expired, remarks, url, .. } = self;
         for (partition, queue) in queues.iter_mut() {
             let mut whole = Vec::new();
             while queue.events.is_empty() && queue.take(trouble, &mut whole) {
                 for batch in whole.drain(..) {
                     queue.decode(&batch, (*interests, reading.ports.as_slice()), partitions, trouble);
                 }
+            }
+            // It is the same of every partition.
+            if let Some(words) = queue.failed.take().map(|why| format!("cannot read {url} for now: {why}"))
+                && !remarks.contains(&words)
+            {
+                tracing::warn!("{words}. It is tried again");
+                remarks.push(words);
             }
             let so_far = queue.so_far();
             if queue.events.is_empty() && queue.told != Some(so_far) {
@@ -220,8 +230,10 @@ impl PartitionQueue {
             }
             Ok(FeedItem::CaughtUp) => self.is_caught_up = true,
             Ok(FeedItem::Foreign) => trouble.foreign += 1,
-            // The thread that speaks with the store says so.
-            Ok(FeedItem::Failed(_)) => self.is_caught_up = false,
+            Ok(FeedItem::Failed(why)) => {
+                self.is_caught_up = false;
+                self.failed = Some(why);
+            }
             Err(_) => {
                 let patience = match (self.assembler.waits(), self.assembler.has_pieces()) {
                     (true, _) => OVERTAKEN,
