@@ -62,15 +62,17 @@ pub(crate) fn equal() {
     ended.lost_nothing();
     let recorded = lines(&fs::read(file("some.jsonl")).unwrap());
     assert_eq!(set(targets(&recorded)), inspected(&file("all.pcap")));
-    let share = recorded.len() as f64 / logged.len() as f64;
-    assert!((0.15..0.45).contains(&share), "{} of {}", recorded.len(), logged.len());
+    // Of 120 connections whose ports are chance: five standard deviations to either side.
+    let inside = targets(&recorded).iter().filter(|target| target.starts_with("/one-")).count();
+    let all = logged.iter().filter(|logged| logged.target.starts_with("/one-")).count();
+    assert!((0.09..0.51).contains(&(inside as f64 / all as f64)), "{inside} of {all}");
     // The rest was not even seen, and the summary says so.
     assert_eq!(ended.count("/requests/ended/sampled_out"), 0);
     assert_eq!(ended.count("/requests/seen"), recorded.len() as u64);
     assert!((ended.summary["sample"]["kernel"].as_f64().unwrap() - 0.3).abs() < 1e-9, "{}", ended.summary["sample"]);
     assert!(whole.summary["sample"].get("kernel").is_none(), "{}", whole.summary["sample"]);
     let frames = |summary: &serde_json::Value| summary["frames"]["received"].as_f64().unwrap();
-    assert!(frames(&ended.summary) < 0.5 * frames(&whole.summary), "{} {}", ended.summary, whole.summary);
+    assert!(frames(&ended.summary) < 0.7 * frames(&whole.summary), "{} {}", ended.summary, whole.summary);
 }
 
 pub(crate) fn raised() {
@@ -94,6 +96,6 @@ pub(crate) fn raised() {
         (found, logged.iter().filter(|one| one.target.starts_with(name)).count())
     };
     let ((some, all_then), (all, every)) = (of("/some"), of("/all"));
-    assert!((all_then / 7..all_then / 2).contains(&some), "{some} of {all_then}");
+    assert!((all_then / 11..all_then / 2).contains(&some), "{some} of {all_then}");
     assert_eq!(all, every);
 }

@@ -19,7 +19,11 @@ pub(crate) struct Cli {
 
 /// Returns the version, with the commit where the build was told it (`SHADOWTAP_COMMIT`), and the features.
 fn version() -> String {
-    let features = [("jemalloc", cfg!(feature = "jemalloc")), ("parquet", cfg!(feature = "parquet"))];
+    let features = [
+        ("jemalloc", cfg!(feature = "jemalloc")),
+        ("nats", cfg!(feature = "nats")),
+        ("parquet", cfg!(feature = "parquet")),
+    ];
     let features: Vec<&str> = features.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
     let features = if features.is_empty() { "none".to_owned() } else { features.join(", ") };
     let commit = option_env!("SHADOWTAP_COMMIT").filter(|commit| !commit.is_empty());

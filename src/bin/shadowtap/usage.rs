@@ -48,7 +48,7 @@ const MATTER: [(&str, &[&str]); 5] = [
             "interface",
             "output",
             "rotate-size",
-            "rotate-every",
+            "keep",
             "sample",
             "filters",
             "remove-header",

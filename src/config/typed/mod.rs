@@ -116,8 +116,8 @@ Run this chain file on each request. Files run in the order given, before the ot
 Examples:
   sudo shadowtap record -p 80 -o peak.gor.zst --duration 1h
   sudo shadowtap record -p 80 -o '%d/%H.gor.gz' --remove-header Authorization
-  sudo shadowtap record -p 80 -o frames.pcap.zst --rotate-size 1G
   sudo shadowtap record -p 80 -o incident.pcap.zst --keep 10m --save-if 'production.5xx>2%/30s'
+  sudo shadowtap record -p 80 -o frames.pcap.zst --rotate-size 1G
 
 Exit codes: 0 done; 2 a flag is wrong, a right is missing, a file cannot be written, the recording is incomplete, or
 nothing was recorded (see --allow-empty).")

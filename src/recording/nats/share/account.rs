@@ -12,7 +12,8 @@ use crate::recording::access::StoreAccess;
 use crate::recording::account::{FleetAccount, NodeAccount};
 use crate::recording::nats::connect::{Store, refused};
 use crate::recording::nats::names::{self, BatchHeader, HEADER};
-use crate::recording::nats::{node, runtime};
+use crate::recording::nats::node;
+use crate::recording::nats::runtime;
 use crate::recording::place::StoreUrl;
 use crate::recording::store_error::StoreError;
 
