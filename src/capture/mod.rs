@@ -42,7 +42,7 @@ use crate::exchange::Timestamp;
 pub struct Settings {
     /// Capture files, merged by time; `-` is standard input.
     pub files: Vec<PathBuf>,
-    /// Format of files that are access logs, as `--format` takes it (see [`crate::recording::LogFormat`]).
+    /// Format of files that are access logs, as `--format` takes it (see [`crate::recording::AccessLogFormat`]).
     pub logs: Option<String>,
     /// A filter in libpcap's language.
     pub bpf: Option<String>,

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
     let nft = lacks.or_else(|| trials::missing(&["nft"]).into_iter().next());
     let unshare = lacks.or_else(|| trials::missing(&["unshare"]).into_iter().next());
-    let trials: [Row<'_>; 46] = [
+    let trials: [Row<'_>; 44] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -64,8 +64,6 @@ fn main() -> ExitCode {
         ("two shadows of one server leave out each other's requests", lacks, own::two),
         ("without a mark a loop is refused at start", lacks, own::refused),
         ("two servers that are alike are as fast as each other", lacks, own::alike),
-        ("a sample that the kernel takes is the one that is taken later", lacks, sample::equal),
-        ("a sample that the kernel takes follows a share that rises", lacks, sample::raised),
         ("what is translated on its way through the node counts once", nft, legs::translated),
         ("what nginx sends on to the same port elsewhere is left out", lacks, legs::nginx),
         ("what HAProxy sends on to the same port elsewhere is left out", haproxy, legs::haproxy),
@@ -99,14 +97,16 @@ fn main() -> ExitCode {
         ("the doctor says what is wrong, and what mends it", lacks, doctor::ill),
         ("only its user and root speak to a run, and nothing is left of its socket", root, planted::steered),
     ];
-    let others = net::trials(&of_rights(lacks)).into_iter().chain(net::trials(&of_dashcams(lacks)));
+    let others = net::trials(&of_rights(lacks)).into_iter().chain(net::trials(&of_samples_and_dashcams(lacks)));
     let all = net::trials(&trials).into_iter().chain(others).collect();
     libtest_mimic::run(&arguments, all).exit_code()
 }
 
-/// Trials of recordings that keep the last minutes alone.
-fn of_dashcams(lacks: Option<&'static str>) -> [Row<'static>; 2] {
+/// Trials of samples that the kernel takes, and of recordings that keep the last minutes alone.
+fn of_samples_and_dashcams(lacks: Option<&'static str>) -> [Row<'static>; 4] {
     [
+        ("a sample that the kernel takes is the one that is taken later", lacks, sample::equal),
+        ("a sample that the kernel takes follows a share that rises", lacks, sample::raised),
         ("a dashcam writes what was before and what follows when it is signaled", lacks, dashcam::signaled),
         ("a dashcam saves frames when production is unwell, and on a word", lacks, dashcam::asked),
     ]

@@ -24,7 +24,7 @@ const OTHER_TAGS: [u16; 5] = [0x8200, 0x9200, 0x9300, 0x8988, 0x8909];
 /// alone. Without ports and tunnels, the filter as typed is the whole expression.
 ///
 /// `sampled` is a condition on what is TCP at fixed offsets: what does not fulfil it is out
-/// ([`super::KernelSample::condition`]).
+/// ([`super::KernelSample`]).
 #[must_use]
 pub fn expression(
     typed: Option<&str>,
