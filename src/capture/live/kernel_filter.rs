@@ -72,7 +72,8 @@ impl KernelFilter {
     /// The share of connections that it lets through; `None` where it lets all through.
     pub(super) fn share(&self) -> Option<f64> {
         self.sample.as_ref()?;
-        self.limit.map(|limit| f64::from(limit) / (f64::from(u32::MAX) + 1.0))
+        // Decimals that are not of the limit but of its rounding are left out.
+        self.limit.map(|limit| (f64::from(limit) / (f64::from(u32::MAX) + 1.0) * 1e8).round() / 1e8)
     }
 }
 
@@ -104,6 +105,9 @@ mod tests {
         let (mut filter, bits) = sampled(0.25);
         assert!(set(&mut filter).contains(" < 1073741824"));
         assert_eq!((filter.is_outgrown(), filter.share()), (false, Some(0.25)));
+        let (mut tenth, _) = sampled(0.1);
+        set(&mut tenth);
+        assert_eq!(tenth.share(), Some(0.1));
         bits.store(0.1_f64.to_bits(), Ordering::Relaxed);
         assert!(!filter.is_outgrown());
         bits.store(0.5_f64.to_bits(), Ordering::Relaxed);
