@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::budget::Budget;
+use super::indexed_head::IndexedHead;
 use crate::content_coding::{self, DecodeError, MAX_CODINGS};
-use crate::exchange::Head;
 
 /// Reason why a body could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) enum Undecoded {
 
 /// The content behind all codings, `most` bytes at most.
 pub(super) fn decoded<'a>(
-    head: &Head,
+    head: &IndexedHead<'_>,
     body: &'a [u8],
     most: usize,
     budget: &Budget,
@@ -29,7 +29,7 @@ pub(super) fn decoded<'a>(
 
 /// The beginning of the content behind all codings of a body that has no end, `most` bytes at most.
 pub(super) fn decoded_beginning<'a>(
-    head: &Head,
+    head: &IndexedHead<'_>,
     body: &'a [u8],
     most: usize,
     budget: &Budget,
@@ -39,7 +39,7 @@ pub(super) fn decoded_beginning<'a>(
 
 /// Takes off each coding of a body in turn.
 fn each<'a>(
-    head: &Head,
+    head: &IndexedHead<'_>,
     body: &'a [u8],
     most: usize,
     take_off: impl Fn(&[u8], &[u8]) -> Result<Vec<u8>, Undecoded>,
@@ -76,6 +76,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+    use crate::exchange::Head;
 
     const TEXT: &[u8] = b"{\"a\":1,\"b\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}";
 
@@ -90,7 +91,7 @@ mod tests {
     }
 
     fn of(coding: &str, body: &[u8], memory: usize) -> Result<Vec<u8>, Undecoded> {
-        decoded(&head(coding), body, 1000, &Budget::new(memory)).map(Cow::into_owned)
+        decoded(&IndexedHead::new(&head(coding)), body, 1000, &Budget::new(memory)).map(Cow::into_owned)
     }
 
     #[track_caller]

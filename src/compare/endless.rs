@@ -7,9 +7,8 @@ use std::borrow::Cow;
 
 use super::budget::Budget;
 use super::decode;
-use super::{BodyVerdict, CompareRules, ComparedResponse, Effort, Unknown};
-use super::{as_a_whole, both, characters, documents, kind, may_be_read, text, tree, verdict};
-use crate::exchange::Head;
+use super::{BodyVerdict, CompareRules, Effort, IndexedResponse, Unknown};
+use super::{DeclaredBody, as_a_whole, both, characters, documents, kind, readable, text, tree, verdict};
 use crate::http1::{ContentKind, content};
 
 /// What is known of two bodies of which production's did not end.
@@ -22,12 +21,13 @@ pub struct EndlessBodies {
 }
 
 /// Compares the bodies of two responses.
-pub(super) fn compare(
+pub(super) fn compare<'a>(
     rules: &CompareRules,
-    (production, shadow): (&ComparedResponse<'_>, &ComparedResponse<'_>),
+    (production_side, shadow_side): (&IndexedResponse<'_, 'a>, &IndexedResponse<'_, 'a>),
     known: EndlessBodies,
     effort: Effort,
 ) -> BodyVerdict {
+    let (production, shadow) = (production_side.response, shadow_side.response);
     if production.status != shadow.status {
         return BodyVerdict::Unknown(Unknown::Damaged);
     }
@@ -42,23 +42,23 @@ pub(super) fn compare(
     if is_same(one, other, may_be_short) {
         return BodyVerdict::Same;
     }
-    if !(is_readable(rules, production) && is_readable(rules, shadow)) {
+    let (Some(one_kind), Some(other_kind)) = (kept_kind(rules, production_side), kept_kind(rules, shadow_side)) else {
         return BodyVerdict::Differs(vec![as_a_whole(production, shadow)]);
-    }
+    };
     match (known.unread, effort) {
         (Some(why), _) => BodyVerdict::Unknown(why),
         (None, Effort::Quick) => BodyVerdict::Unsettled,
         (None, Effort::Full) => {
             let whole = || BodyVerdict::Differs(vec![as_a_whole(production, shadow)]);
-            inside(rules, (production.head, one), (shadow.head, other), may_be_short).unwrap_or_else(whole)
+            let (one, other) = ((&production_side.head, one_kind, one), (&shadow_side.head, other_kind, other));
+            inside(rules, one, other, may_be_short).unwrap_or_else(whole)
         }
     }
 }
 
-/// Whether there is something to read in what was kept, however long the body was.
-fn is_readable(rules: &CompareRules, side: &ComparedResponse<'_>) -> bool {
-    let kept = side.body.map_or(0, <[u8]>::len) as u64;
-    may_be_read(rules, &ComparedResponse { body_len: kept, ..*side })
+/// Returns what was kept by its head, where there is something to read in it, however long the body was.
+fn kept_kind(rules: &CompareRules, side: &IndexedResponse<'_, '_>) -> Option<ContentKind> {
+    readable(rules, side, side.response.body.map_or(0, <[u8]>::len) as u64)
 }
 
 /// Whether the target's goes as far as production's, and is the same so far.
@@ -67,16 +67,16 @@ fn is_same(production: &[u8], shadow: &[u8], may_be_short: bool) -> bool {
 }
 
 /// Compares what two bodies say; `None` where they can only be compared as a whole.
-fn inside(
+fn inside<'a>(
     rules: &CompareRules,
-    one: (Option<&Head>, &[u8]),
-    other: (Option<&Head>, &[u8]),
+    one: DeclaredBody<'_, 'a>,
+    other: DeclaredBody<'_, 'a>,
     may_be_short: bool,
 ) -> Option<BodyVerdict> {
     let budget = Budget::new(rules.memory());
-    let (most, heads) = (rules.max_decoded(), (one.0?, other.0?));
+    let (most, heads) = (rules.max_decoded(), (one.0.as_ref()?, other.0.as_ref()?));
     let decoded = |head, body| decode::decoded_beginning(head, body, most, &budget);
-    let (production, shadow) = match both(decoded(heads.0, one.1), decoded(heads.1, other.1)) {
+    let (production, shadow) = match both(decoded(heads.0, one.2), decoded(heads.1, other.2)) {
         Ok(both) => both,
         Err(verdict) => return verdict,
     };
@@ -88,7 +88,7 @@ fn inside(
     if production == shadow {
         return Some(BodyVerdict::Same);
     }
-    if content::is_json_lines(heads.0) && content::is_json_lines(heads.1) {
+    if [heads.0, heads.1].iter().all(|head| content::is_json_lines(head.get("content-type"))) {
         if let (Some(one), Some(other)) = (tree::read(production, &budget), tree::read(shadow, &budget)) {
             return Some(verdict(documents(rules, &one, other, true)));
         }
@@ -96,7 +96,7 @@ fn inside(
             return Some(BodyVerdict::Unknown(why));
         }
     }
-    if kind(heads.0, production) == ContentKind::Other || kind(heads.1, shadow) == ContentKind::Other {
+    if kind(one.1, production) == ContentKind::Other || kind(other.1, shadow) == ContentKind::Other {
         return None;
     }
     let text_of = |head, body| characters(head, body, &budget);
@@ -132,6 +132,8 @@ fn to(bytes: &[u8], len: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::ComparedResponse;
+    use crate::exchange::Head;
 
     const SSE: &str = "text/event-stream";
 
@@ -147,7 +149,9 @@ mod tests {
             authorities: [b"", b""],
         };
         let known = EndlessBodies { may_be_short, unread: None };
-        match compare(&CompareRules::default(), (&side(production), &side(shadow)), known, Effort::Full) {
+        let (production, shadow) = (side(production), side(shadow));
+        let sides = (&IndexedResponse::new(&production), &IndexedResponse::new(&shadow));
+        match compare(&CompareRules::default(), sides, known, Effort::Full) {
             BodyVerdict::Same => Vec::new(),
             BodyVerdict::Differs(differences) => differences
                 .iter()

@@ -1,9 +1,10 @@
 //! The beginning of a body, for people: decoded, and without secrets.
 
 use super::budget::Budget;
+use super::indexed_head::IndexedHead;
 use super::path::cut_at;
 use super::tree::{self, TreeNode};
-use super::{ContentKind, characters, decode, kind, shown};
+use super::{ContentKind, characters, content, decode, kind, shown};
 use crate::exchange::Head;
 use crate::middleware::secret_names::SecretNames;
 
@@ -17,9 +18,9 @@ const MEMORY: usize = 8 << 20;
 /// Returns the beginning of a body; `None` where it is no text, or cannot be decoded within bounds.
 #[must_use]
 pub(crate) fn excerpt(head: &Head, body: &[u8], secrets: &SecretNames) -> Option<String> {
-    let budget = Budget::new(MEMORY);
+    let (head, budget) = (&IndexedHead::new(head), Budget::new(MEMORY));
     let content = secrets.text(decode::decoded(head, body, MAX_DECODED, &budget).ok()?);
-    let kind = kind(head, &content);
+    let kind = kind(content::of_value(head.get("content-type")), &content);
     if kind == ContentKind::Json || tree::may_be_json(&content) {
         if let Some(documents) = tree::read(&content, &budget) {
             let texts: Vec<String> = documents.iter().map(|document| json(document, secrets)).collect();

@@ -1,19 +1,17 @@
 //! Header lines that count, by their names. Several lines of one name are one list (RFC 9110, 5.3).
 
-use std::borrow::Cow;
-
 use arrayvec::ArrayVec;
 use serde_json::Value;
 
 use super::common::common_len;
+use super::indexed_head::{IndexedHead, MAX_LINES, NamedLine, NamedLines, is_same_name};
 use super::shown;
-use super::{CompareRules, ComparedResponse, Difference, DifferenceKind, DifferencePart, MAX_COMPARED_HEAD};
-use crate::exchange::{Head, HeaderLine, HeaderLines, wire_text};
+use super::{
+    CompareRules, ComparedResponse, Difference, DifferenceKind, DifferencePart, IndexedResponse, MAX_COMPARED_HEAD,
+};
+use crate::exchange::{Head, HeaderLines, wire_text};
 use crate::middleware::redact::MASK;
 use crate::middleware::secret_names::SecretNames;
-
-/// Most header lines compared per head. With more, the result notes that there may be more differences.
-const MAX_LINES: usize = 100;
 
 /// Most attributes of a cookie that are split; the rest counts as one.
 const MAX_ATTRIBUTES: usize = 32;
@@ -21,64 +19,34 @@ const MAX_ATTRIBUTES: usize = 32;
 /// Headers whose values are nobody's business, besides those whose name says so.
 const HIDDEN: [&str; 5] = ["cookie", "proxy-authorization", "set-cookie2", "x-api-key", "x-auth-token"];
 
-/// The lines of a head, indexed once: names are told apart by their keys.
-#[derive(Default)]
-struct NamedLines<'a> {
-    lines: ArrayVec<HeaderLine<'a>, MAX_LINES>,
-    keys: ArrayVec<u32, MAX_LINES>,
+/// Keys of names.
+type Keys = ArrayVec<u32, { 2 * MAX_LINES }>;
+
+/// The first line of each name with one of these keys.
+fn firsts<'l, 'a>(lines: &'l [NamedLine<'a>], keys: &'l Keys) -> impl Iterator<Item = &'l NamedLine<'a>> {
+    lines.iter().enumerate().filter_map(|(at, line)| {
+        let is_first = || !lines.iter().take(at).any(|before| before.has_name_of(line));
+        (keys.contains(&line.key) && is_first()).then_some(line)
+    })
 }
 
-impl<'a> NamedLines<'a> {
-    /// Takes the lines of `head` that are `wanted`; false where there are too many.
-    fn fill(&mut self, head: &'a Head, wanted: impl Fn(&[u8]) -> bool) -> bool {
-        self.lines.clear();
-        self.keys.clear();
-        let mut wanted = head.lines().filter(|line| wanted(line.name));
-        wanted.all(|line| self.keys.try_push(key(line.name)).is_ok() && self.lines.try_push(line).is_ok())
-    }
-
-    /// The lines, each with the key of its name.
-    fn iter(&self) -> impl Iterator<Item = (u32, &HeaderLine<'a>)> {
-        self.keys.iter().copied().zip(&self.lines)
-    }
-
-    /// The first line of each name with one of these keys.
-    fn firsts(&self, keys: &[u32]) -> impl Iterator<Item = (u32, &HeaderLine<'a>)> {
-        let wanted = self.iter().enumerate().filter(|(_, (key, _))| keys.contains(key));
-        wanted.filter_map(|(at, (key, line))| {
-            let is_first = !self.iter().take(at).any(|(other, before)| other == key && same_name(before, line));
-            is_first.then_some((key, line))
-        })
-    }
-
-    /// Keys of the names that may have other values in `other`: lines that stand in both, in the same order, are left out.
-    fn keys_that_differ(&self, other: &Self) -> ArrayVec<u32, { 2 * MAX_LINES }> {
-        let mut keys = ArrayVec::new();
-        let mut passed = 0;
-        for (key, line) in self.iter() {
-            let is_twin =
-                |(at, twin): (u32, &HeaderLine<'a>)| at == key && same_name(twin, line) && twin.value == line.value;
-            match other.iter().skip(passed).position(is_twin) {
-                Some(between) => {
-                    keys.extend(other.keys.iter().skip(passed).take(between).copied());
-                    passed += between + 1;
-                }
-                None => keys.push(key),
+/// Keys of the names that may have other values on the other side: lines that stand in both, in the same order, are left
+/// out.
+fn keys_that_differ(one: &[NamedLine<'_>], other: &[NamedLine<'_>]) -> Keys {
+    let mut keys = Keys::new();
+    let mut rest = other;
+    for line in one {
+        match rest.iter().position(|twin| twin.has_name_of(line) && twin.value == line.value) {
+            Some(between) => {
+                let (passed, after) = rest.split_at_checked(between + 1).unwrap_or((rest, &[]));
+                keys.extend(passed.iter().take(between).map(|line| line.key));
+                rest = after;
             }
+            None => keys.push(line.key),
         }
-        keys.extend(other.keys.iter().skip(passed).copied());
-        keys
     }
-}
-
-/// A number that is the same for names that differ in case alone, and for few others.
-fn key(name: &[u8]) -> u32 {
-    let letter = |letter: Option<&u8>| letter.map_or(0, |letter| u32::from(letter.to_ascii_lowercase()));
-    let middle = name.get(name.len() / 2);
-    (u32::try_from(name.len()).unwrap_or(u32::MAX) << 24)
-        | (letter(name.first()) << 16)
-        | (letter(middle) << 8)
-        | letter(name.last())
+    keys.extend(rest.iter().map(|line| line.key));
+    keys
 }
 
 /// Names of the header lines that are compared.
@@ -96,42 +64,61 @@ impl CountedNames<'_> {
 }
 
 /// Adds in what the header lines of two responses differ, to HEAD or to another method.
-pub(super) fn compare(
+pub(super) fn compare<'a>(
     rules: &CompareRules,
     to_head: bool,
-    (production, shadow): (&ComparedResponse<'_>, &ComparedResponse<'_>),
+    (production, shadow): (&IndexedResponse<'_, 'a>, &IndexedResponse<'_, 'a>),
     differences: &mut Vec<Difference>,
 ) {
-    let (Some(one), Some(other)) = (production.head, shadow.head) else { return };
-    if one.as_bytes().len().max(other.as_bytes().len()) > MAX_COMPARED_HEAD {
+    let (Some(one), Some(other)) = (&production.head, &shadow.head) else { return };
+    let (production, shadow) = (production.response, shadow.response);
+    if one.head().as_bytes().len().max(other.head().as_bytes().len()) > MAX_COMPARED_HEAD {
         differences.push(more());
         return;
     }
     // A response in chunks names no length.
-    let in_chunks = |head: &Head| head.get("transfer-encoding").is_some();
+    let in_chunks = |head: &IndexedHead<'_>| head.get("transfer-encoding").is_some();
     let length = to_head && rules.head_length() && !in_chunks(one) && !in_chunks(other);
     let names = CountedNames { rules, length };
-    if are_alike(names, one, other) {
+    if are_alike(names, one.head(), other.head()) {
         return;
     }
-    let (mut a, mut b) = (NamedLines::default(), NamedLines::default());
     // Mostly it is asked only of names that differ whether they count.
-    let all = !rules.looks_at_all_names() && a.fill(one, |_| true) && b.fill(other, |_| true);
+    let all = !rules.looks_at_all_names() && one.lines().is_whole() && other.lines().is_whole();
     let counts = |name: &[u8]| names.counts(name);
-    let fits = all || (a.fill(one, counts) && b.fill(other, counts));
-    if !fits {
-        differences.push(more());
-        return;
-    }
-    let keys = a.keys_that_differ(&b);
-    for (key, line) in a.firsts(&keys) {
-        if !same((&a, production), (&b, shadow), (key, line)) && (!all || counts(line.name)) {
-            differences.push(difference((key, line), &a, &b, rules.secrets()));
+    if all {
+        let sides = ((one.lines(), production), (other.lines(), shadow));
+        lines_that_differ(rules, sides, counts, differences);
+    } else {
+        let (one, other) = (NamedLines::of(one.head(), counts), NamedLines::of(other.head(), counts));
+        if one.is_whole() && other.is_whole() {
+            lines_that_differ(rules, ((&one, production), (&other, shadow)), |_| true, differences);
+        } else {
+            differences.push(more());
         }
     }
-    for (key, line) in b.firsts(&keys) {
-        if values(&a, (key, line)).next().is_none() && (!all || counts(line.name)) {
-            differences.push(difference((key, line), &a, &b, rules.secrets()));
+}
+
+/// The lines of a head that are compared, and its response.
+type Lines<'l, 'a> = (&'l NamedLines<'a>, &'l ComparedResponse<'a>);
+
+/// Adds the differences of the lines whose names count.
+fn lines_that_differ(
+    rules: &CompareRules,
+    ((one, production), (other, shadow)): (Lines<'_, '_>, Lines<'_, '_>),
+    counts: impl Fn(&[u8]) -> bool,
+    differences: &mut Vec<Difference>,
+) {
+    let (a, b) = (one.as_slice(), other.as_slice());
+    let keys = keys_that_differ(a, b);
+    for line in firsts(a, &keys) {
+        if !same((a, production), (b, shadow), line) && counts(line.name) {
+            differences.push(difference(line, a, b, rules.secrets()));
+        }
+    }
+    for line in firsts(b, &keys) {
+        if values(a, line).next().is_none() && counts(line.name) {
+            differences.push(difference(line, a, b, rules.secrets()));
         }
     }
 }
@@ -150,7 +137,7 @@ fn are_alike(names: CountedNames<'_>, one: &Head, other: &Head) -> bool {
         }
         match (HeaderLines::from(a, 0).next(), HeaderLines::from(b, 0).next()) {
             (None, None) => return true,
-            (Some(x), Some(y)) if same_name(&x, &y) && (x.value == y.value || !names.counts(x.name)) => {
+            (Some(x), Some(y)) if is_same_name(x.name, y.name) && (x.value == y.value || !names.counts(x.name)) => {
                 a = a.get(x.span().end..).unwrap_or_default();
                 b = b.get(y.span().end..).unwrap_or_default();
             }
@@ -165,48 +152,43 @@ fn after_line(head: &[u8]) -> &[u8] {
     head.get(end..).unwrap_or_default()
 }
 
-fn same_name(one: &HeaderLine<'_>, other: &HeaderLine<'_>) -> bool {
-    one.name.len() == other.name.len() && one.name.eq_ignore_ascii_case(other.name)
-}
-
 /// The values under the name of a line.
-fn values<'l, 'a>(
-    lines: &'l NamedLines<'a>,
-    (key, like): (u32, &'l HeaderLine<'a>),
-) -> impl Iterator<Item = &'a [u8]> + 'l {
-    let has_name = move |(other, line): &(u32, &HeaderLine<'a>)| *other == key && same_name(line, like);
-    lines.iter().filter(has_name).map(|(_, line)| line.value)
+fn values<'l, 'a>(lines: &'l [NamedLine<'a>], like: &'l NamedLine<'_>) -> impl Iterator<Item = &'a [u8]> + 'l {
+    lines.iter().filter(move |line| line.has_name_of(like)).map(|line| line.value)
 }
 
 /// Returns whether both sides have the same values under the name of `line`.
 fn same<'l, 'a>(
-    (a, production): (&'l NamedLines<'a>, &ComparedResponse<'_>),
-    (b, shadow): (&'l NamedLines<'a>, &ComparedResponse<'_>),
-    (key, line): (u32, &'l HeaderLine<'a>),
+    (a, production): (&'l [NamedLine<'a>], &ComparedResponse<'_>),
+    (b, shadow): (&'l [NamedLine<'a>], &ComparedResponse<'_>),
+    line: &NamedLine<'_>,
 ) -> bool {
-    let values = |lines: &'l NamedLines<'a>| values(lines, (key, line));
-    if values(a).eq(values(b)) {
+    if values(a, line).eq(values(b, line)) {
         return true;
     }
-    if values(b).next().is_none() {
+    if values(b, line).next().is_none() {
         return false;
     }
-    if line.is("set-cookie") {
-        return cookies(values(a)) == cookies(values(b));
+    let is = |name: &str| line.name.eq_ignore_ascii_case(name.as_bytes());
+    if is("set-cookie") {
+        return cookies(values(a, line)) == cookies(values(b, line));
     }
-    if line.is("location") || line.is("content-location") {
-        return values(a)
+    if is("location") || is("content-location") {
+        return values(a, line)
             .map(|value| local(value, production.authorities))
-            .eq(values(b).map(|value| local(value, shadow.authorities)));
+            .eq(values(b, line).map(|value| local(value, shadow.authorities)));
     }
     let (ordered, caseless) = list_form(line.name);
-    if let (Some(one), Some(other)) = (only(values(a)), only(values(b)))
+    if let (Some(one), Some(other)) = (only(values(a, line)), only(values(b, line)))
         && [one, other].iter().all(|value| memchr::memchr2(b',', b';', value).is_none())
     {
         // Neither is a list.
         return caseless && one.eq_ignore_ascii_case(other);
     }
-    canonical(values(a), ordered, caseless) == canonical(values(b), ordered, caseless)
+    if ordered {
+        return are_alike_in_order(values(a, line), values(b, line), caseless);
+    }
+    canonical(values(a, line), caseless) == canonical(values(b, line), caseless)
 }
 
 /// The value, where there is one.
@@ -231,21 +213,42 @@ fn list_form(name: &[u8]) -> (bool, bool) {
     (!(cache || names || accepts || others), cache || names || accepts || is("content-type"))
 }
 
-/// A list in one form, whatever the blanks about its commas and semicolons, and how many lines it had. Where the order does
-/// not count the elements are sorted, each once, and empty ones are none (RFC 9110, 5.6.1).
-fn canonical<'a>(values: impl Iterator<Item = &'a [u8]>, ordered: bool, caseless: bool) -> Vec<u8> {
+/// Returns whether two lists have the same elements in the same order, whatever the blanks about their commas and semicolons,
+/// and how many lines they had.
+fn are_alike_in_order<'a>(
+    one: impl Iterator<Item = &'a [u8]>,
+    other: impl Iterator<Item = &'a [u8]>,
+    caseless: bool,
+) -> bool {
+    let (mut one, mut other) = (parts(one), parts(other));
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return true,
+            (Some((begins, a)), Some((also, b)))
+                if begins == also && (a == b || (caseless && a.eq_ignore_ascii_case(b))) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// What stands between the commas and semicolons of a list, without blanks about it; true for what begins an element.
+fn parts<'a>(values: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = (bool, &'a [u8])> {
+    let elements = values.flat_map(|value| split(value, b','));
+    elements.flat_map(|element| split(element, b';').enumerate().map(|(at, part)| (at == 0, part.trim_ascii())))
+}
+
+/// A list whose order does not count in one form: its elements sorted, each once, and empty ones are none (RFC 9110, 5.6.1).
+fn canonical<'a>(values: impl Iterator<Item = &'a [u8]>, caseless: bool) -> Vec<Vec<u8>> {
     let mut items: Vec<Vec<u8>> = values.flat_map(|value| split(value, b',')).map(element).collect();
     if caseless {
         for item in &mut items {
             item.make_ascii_lowercase();
         }
     }
-    if !ordered {
-        items.retain(|item| item.iter().any(|byte| *byte != b';'));
-        items.sort_unstable();
-        items.dedup();
-    }
-    items.join(&b',')
+    items.retain(|item| item.iter().any(|byte| *byte != b';'));
+    items.sort_unstable();
+    items.dedup();
+    items
 }
 
 /// An element of a list without blanks about its semicolons.
@@ -328,25 +331,16 @@ fn cookie(value: &[u8]) -> String {
     format!("{name}={MASK}{}", attributes.concat())
 }
 
-fn difference<'l, 'a>(
-    (key, line): (u32, &'l HeaderLine<'a>),
-    a: &'l NamedLines<'a>,
-    b: &'l NamedLines<'a>,
-    secrets: &SecretNames,
-) -> Difference {
+fn difference(line: &NamedLine<'_>, a: &[NamedLine<'_>], b: &[NamedLine<'_>], secrets: &SecretNames) -> Difference {
     let name = wire_text(line.name).to_ascii_lowercase();
-    let shown = |lines| header_difference(&name, values(lines, (key, line)), secrets);
-    let (mut production, mut shadow) = (shown(a), shown(b));
-    let kind = match (&production, &shadow) {
-        (Some(_), None) => DifferenceKind::Missing,
-        (None, _) => DifferenceKind::Extra,
-        _ => DifferenceKind::Value,
-    };
-    let (production, shadow) = match (production.take(), shadow.take()) {
-        (Some(one), Some(other)) => shown::pair(&one, &other),
-        (one, other) => {
-            (one.map_or(Value::Null, |one| shown::one(&one)), other.map_or(Value::Null, |one| shown::one(&one)))
+    let shown = |lines| header_difference(&name, values(lines, line), secrets);
+    let (production, shadow, kind) = match (shown(a), shown(b)) {
+        (Some(one), Some(other)) => {
+            let (one, other) = shown::pair(&one, &other);
+            (one, other, DifferenceKind::Value)
         }
+        (Some(one), None) => (shown::one(&one), Value::Null, DifferenceKind::Missing),
+        (None, other) => (Value::Null, other.map_or(Value::Null, |other| shown::one(&other)), DifferenceKind::Extra),
     };
     let path = super::path::cut_at(&name, shown::MAX_SHOWN).to_owned();
     Difference { place: DifferencePart::Header, path, kind, production, shadow }
@@ -360,10 +354,16 @@ fn header_difference<'a>(name: &str, values: impl Iterator<Item = &'a [u8]>, sec
         return Some(cookies(values).join(", "));
     }
     let hidden = HIDDEN.contains(&name) || secrets.has_header(name);
-    let values: Vec<Cow<'_, str>> = values
-        .map(|value| if hidden { MASK.into() } else { Cow::Owned(wire_text(&secrets.target(value)).into_owned()) })
-        .collect();
-    Some(values.join(", "))
+    let mut shown = String::new();
+    for (at, value) in values.enumerate() {
+        shown.push_str(if at == 0 { "" } else { ", " });
+        if hidden {
+            shown.push_str(MASK);
+        } else {
+            shown.push_str(&wire_text(&secrets.target(value)));
+        }
+    }
+    Some(shown)
 }
 
 pub(super) fn more() -> Difference {

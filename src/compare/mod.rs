@@ -14,6 +14,7 @@ mod excerpt;
 mod findings;
 mod headers;
 mod ids;
+mod indexed_head;
 mod json;
 mod met;
 mod number;
@@ -35,6 +36,7 @@ use budget::Budget;
 use decode::Undecoded;
 pub use difference::{Difference, DifferenceKind, DifferencePart, ResponseDiff};
 pub use endless::EndlessBodies;
+use indexed_head::IndexedHead;
 use tree::{Beside, Extent, TreeNode};
 pub use unknown::Unknown;
 
@@ -102,7 +104,8 @@ pub enum BodyKnowledge {
 /// Depth of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// As far as it takes no more time and memory than what was received: bodies are not decoded or parsed.
+    /// As far as it takes no more time and memory than what was received: bodies are not decoded or parsed. Small ones are
+    /// not even asked what they are.
     Quick,
     /// As far as it has to.
     Full,
@@ -125,17 +128,18 @@ pub fn compare(
 
 /// Compares two responses with this effort; `None` where more effort is needed.
 #[must_use]
-pub fn attempt(
+pub fn attempt<'a>(
     rules: &CompareRules,
     method: &[u8],
-    production: &ComparedResponse<'_>,
-    shadow: &ComparedResponse<'_>,
+    production: &ComparedResponse<'a>,
+    shadow: &ComparedResponse<'a>,
     bodies: BodyKnowledge,
     effort: Effort,
 ) -> Option<ResponseDiff> {
     let mut found = ResponseDiff::default();
     let same_status = production.status == shadow.status;
-    if rules.bodies() && method != b"HEAD" && !matches!(production.status, 204 | 304) {
+    let (production, shadow) = (&IndexedResponse::new(production), &IndexedResponse::new(shadow));
+    if rules.bodies() && method != b"HEAD" && !matches!(production.response.status, 204 | 304) {
         match body(rules, production, shadow, bodies, effort) {
             BodyVerdict::Same => {}
             BodyVerdict::Unknown(why) => found.body_unknown = Some(why),
@@ -149,8 +153,8 @@ pub fn attempt(
             place: DifferencePart::Status,
             path: String::new(),
             kind: DifferenceKind::Value,
-            production: production.status.into(),
-            shadow: shadow.status.into(),
+            production: production.response.status.into(),
+            shadow: shadow.response.status.into(),
         });
     }
     if same_status && rules.headers() {
@@ -170,6 +174,19 @@ pub fn attempt(
     Some(found)
 }
 
+/// A response, and its head by the names of its lines.
+#[derive(Debug)]
+struct IndexedResponse<'r, 'a> {
+    response: &'r ComparedResponse<'a>,
+    head: Option<IndexedHead<'a>>,
+}
+
+impl<'r, 'a> IndexedResponse<'r, 'a> {
+    fn new(response: &'r ComparedResponse<'a>) -> Self {
+        Self { response, head: response.head.map(IndexedHead::new) }
+    }
+}
+
 /// Result for two bodies.
 #[derive(Debug)]
 enum BodyVerdict {
@@ -180,56 +197,76 @@ enum BodyVerdict {
     Unsettled,
 }
 
-fn body(
+fn body<'a>(
     rules: &CompareRules,
-    production: &ComparedResponse<'_>,
-    shadow: &ComparedResponse<'_>,
+    production: &IndexedResponse<'_, 'a>,
+    shadow: &IndexedResponse<'_, 'a>,
     bodies: BodyKnowledge,
     effort: Effort,
 ) -> BodyVerdict {
+    let (one, other) = (production.response, shadow.response);
     match bodies {
         BodyKnowledge::Damaged => return BodyVerdict::Unknown(Unknown::Damaged),
         BodyKnowledge::NotLogged => return BodyVerdict::Unknown(Unknown::NotLogged),
         BodyKnowledge::UpTo(known) => return endless::compare(rules, (production, shadow), known, effort),
-        BodyKnowledge::Unfinished => return BodyVerdict::Differs(vec![as_a_whole(production, shadow)]),
+        BodyKnowledge::Unfinished => return BodyVerdict::Differs(vec![as_a_whole(one, other)]),
         BodyKnowledge::Whole | BodyKnowledge::Unread(_) => {}
     }
-    if production.body_len == shadow.body_len {
-        match production.has_content_of(shadow) {
+    if one.body_len == other.body_len {
+        match one.has_content_of(other) {
             Some(true) => return BodyVerdict::Same,
             Some(false) => {}
             // Of the same length, and of one of them that is all.
             None => return BodyVerdict::Unknown(Unknown::NotKept),
         }
     }
-    let whole = || BodyVerdict::Differs(vec![as_a_whole(production, shadow)]);
-    if production.status != shadow.status || !(may_be_read(rules, production) && may_be_read(rules, shadow)) {
+    let whole = || BodyVerdict::Differs(vec![as_a_whole(one, other)]);
+    if one.status != other.status {
         return whole();
     }
-    let (Some(one), Some(other)) = (production.body, shadow.body) else {
+    let is_small =
+        |side: &ComparedResponse<'_>| side.body.is_some_and(|body| (1..=content::SMALL).contains(&body.len()));
+    if (bodies, effort) == (BodyKnowledge::Whole, Effort::Quick) && is_small(one) && is_small(other) {
+        // To ask what it is takes as long as to read it.
+        return BodyVerdict::Unsettled;
+    }
+    let (Some(one_kind), Some(other_kind)) =
+        (readable(rules, production, one.body_len), readable(rules, shadow, other.body_len))
+    else {
+        return whole();
+    };
+    let (Some(one), Some(other)) = (one.body, other.body) else {
         return BodyVerdict::Unknown(Unknown::NotKept);
     };
     match (bodies, effort) {
         (BodyKnowledge::Unread(why), _) => BodyVerdict::Unknown(why),
         (_, Effort::Quick) => BodyVerdict::Unsettled,
-        _ => inside(rules, (production.head, one), (shadow.head, other)).unwrap_or_else(whole),
+        _ => {
+            let (one, other) = ((&production.head, one_kind, one), (&shadow.head, other_kind, other));
+            inside(rules, one, other).unwrap_or_else(whole)
+        }
     }
 }
 
-/// Returns whether the content of a body can make a difference that its length and hash do not.
-fn may_be_read(rules: &CompareRules, side: &ComparedResponse<'_>) -> bool {
-    side.body_len > 0
-        && side.body_len <= rules.max_body() as u64
-        && side.head.is_some_and(|head| reads(head, side.body))
+/// Returns what a body is by its head; `None` where its content, of which `len` bytes are known, cannot make a difference
+/// that its length and hash do not.
+fn readable(rules: &CompareRules, side: &IndexedResponse<'_, '_>, len: u64) -> Option<ContentKind> {
+    let is_short = len > 0 && len <= rules.max_body() as u64;
+    let head = side.head.as_ref().filter(|_| is_short)?;
+    let kind = content::of_value(head.get("content-type"));
+    let is_coded = || head.get("content-encoding").is_some();
+    is_readable(kind, side.response.body, is_coded).then_some(kind)
 }
 
 /// Returns whether the content under this head can be parsed. Where the media type is generic binary, the content has
 /// to be present, and to begin as JSON does or have a content coding.
 pub(crate) fn reads(head: &Head, body: Option<&[u8]>) -> bool {
-    match content::of(head) {
-        ContentKind::Binary => {
-            body.is_some_and(|body| tree::may_be_json(body) || head.get("content-encoding").is_some())
-        }
+    is_readable(content::of(head), body, || head.get("content-encoding").is_some())
+}
+
+fn is_readable(kind: ContentKind, body: Option<&[u8]>, is_coded: impl FnOnce() -> bool) -> bool {
+    match kind {
+        ContentKind::Binary => body.is_some_and(|body| tree::may_be_json(body) || is_coded()),
         kind => kind.may_be_read(),
     }
 }
@@ -247,12 +284,15 @@ fn both<T>(production: Result<T, Undecoded>, shadow: Result<T, Undecoded>) -> Re
     }
 }
 
+/// A body, its head, and what it is by that.
+type DeclaredBody<'s, 'a> = (&'s Option<IndexedHead<'a>>, ContentKind, &'s [u8]);
+
 /// Compares what two bodies say; `None` where they can only be compared as a whole.
-fn inside(rules: &CompareRules, one: (Option<&Head>, &[u8]), other: (Option<&Head>, &[u8])) -> Option<BodyVerdict> {
+fn inside<'a>(rules: &CompareRules, one: DeclaredBody<'_, 'a>, other: DeclaredBody<'_, 'a>) -> Option<BodyVerdict> {
     let budget = Budget::new(rules.memory());
-    let (most, heads) = (rules.max_decoded(), (one.0?, other.0?));
+    let (most, heads) = (rules.max_decoded(), (one.0.as_ref()?, other.0.as_ref()?));
     let decoded = |head, body| decode::decoded(head, body, most, &budget);
-    let (production, shadow) = match both(decoded(heads.0, one.1), decoded(heads.1, other.1)) {
+    let (production, shadow) = match both(decoded(heads.0, one.2), decoded(heads.1, other.2)) {
         Ok(both) => both,
         Err(verdict) => return verdict,
     };
@@ -264,7 +304,7 @@ fn inside(rules: &CompareRules, one: (Option<&Head>, &[u8]), other: (Option<&Hea
     if production == shadow {
         return Some(BodyVerdict::Same);
     }
-    let kinds = || (kind(heads.0, &production), kind(heads.1, &shadow));
+    let kinds = || (kind(one.1, &production), kind(other.1, &shadow));
     let begin_so = (tree::may_be_json(&production), tree::may_be_json(&shadow));
     // Where both begin as JSON, their heads are only asked once they turn out not to be.
     let known = (begin_so != (true, true)).then(kinds);
@@ -273,7 +313,7 @@ fn inside(rules: &CompareRules, one: (Option<&Head>, &[u8]), other: (Option<&Hea
         if let Some(one) = tree::read(&production, &budget)
             && let Some(other) = tree::read_beside(&shadow, Beside::new(&production, &one), &budget)
         {
-            let in_lines = content::is_json_lines(heads.0) && content::is_json_lines(heads.1);
+            let in_lines = [heads.0, heads.1].iter().all(|head| content::is_json_lines(head.get("content-type")));
             return Some(verdict(documents(rules, &one, other, in_lines)));
         }
         if let Some(why) = budget.exceeded() {
@@ -311,8 +351,8 @@ fn documents(
 }
 
 /// Returns the kind of a body that is not JSON: as its head has it, or else text if it is UTF-8.
-fn kind(head: &Head, body: &[u8]) -> ContentKind {
-    match content::of(head) {
+fn kind(declared: ContentKind, body: &[u8]) -> ContentKind {
+    match declared {
         ContentKind::Unknown if std::str::from_utf8(body).is_err() => ContentKind::Other,
         ContentKind::Unknown => ContentKind::Text,
         ContentKind::Binary => ContentKind::Other,
@@ -321,11 +361,11 @@ fn kind(head: &Head, body: &[u8]) -> ContentKind {
 }
 
 /// The body as text: UTF-8, or where its head says so ISO 8859-1; `None` where it is neither.
-fn characters<'a>(head: &Head, body: &'a [u8], budget: &Budget) -> Option<Cow<'a, str>> {
+fn characters<'a>(head: &IndexedHead<'_>, body: &'a [u8], budget: &Budget) -> Option<Cow<'a, str>> {
     if let Ok(text) = std::str::from_utf8(body) {
         return Some(Cow::Borrowed(text));
     }
-    let latin = content::charset(head).is_some_and(|charset| {
+    let latin = content::charset(head.get("content-type")).is_some_and(|charset| {
         [&b"iso-8859-1"[..], b"latin1", b"windows-1252", b"us-ascii"]
             .iter()
             .any(|name| charset.eq_ignore_ascii_case(name))

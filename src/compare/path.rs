@@ -68,18 +68,28 @@ fn is_plain(key: &str) -> bool {
 
 /// The field that a place belongs to: its path with `[*]` for each index, and `.*` for each key that is an id.
 #[must_use]
-pub fn field(path: &str) -> String {
-    let Some(mut rest) = path.strip_prefix('$') else { return path.to_owned() };
-    let mut field = String::with_capacity(path.len());
-    field.push('$');
+pub fn field(path: &str) -> Cow<'_, str> {
+    let Some(mut rest) = path.strip_prefix('$') else { return path.into() };
+    // Most paths are those of their fields: up to here this one is.
+    let mut same = 1;
+    let mut field = String::new();
     while !rest.is_empty() {
         let is_bracket = rest.starts_with('[');
         let end = if is_bracket { end_of_bracket(rest) } else { end_of_key(rest) };
         let (step, after) = rest.split_at(end);
-        field.push_str(if is_bracket { bracket(step) } else { member(step) });
+        let general = if is_bracket { bracket(step) } else { member(step) };
+        if field.is_empty() && general == step {
+            same += end;
+        } else {
+            if field.is_empty() {
+                field.reserve(path.len());
+                field.push_str(path.get(..same).unwrap_or_default());
+            }
+            field.push_str(general);
+        }
         rest = after;
     }
-    field
+    if field.is_empty() { path.into() } else { field.into() }
 }
 
 /// A step in brackets as it is in a field.

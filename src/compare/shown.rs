@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::common::common_len;
 use super::path::{PathStep, cut_at};
 use super::tree::TreeNode;
 use crate::middleware::redact::MASK;
@@ -12,6 +13,8 @@ use crate::middleware::secret_names::SecretNames;
 pub(super) const MAX_SHOWN: usize = 200;
 /// Longest name whose value is shown, in bytes.
 const MAX_NAME: usize = 1024;
+/// Mark of a text that is cut there.
+const CUT: &str = "…";
 /// Bytes before the difference that are shown of it.
 const BEFORE: usize = 40;
 
@@ -20,7 +23,7 @@ pub(super) fn pair(production: &str, shadow: &str) -> (Value, Value) {
     if production.len() <= MAX_SHOWN && shadow.len() <= MAX_SHOWN {
         return (production.into(), shadow.into());
     }
-    let same = production.bytes().zip(shadow.bytes()).take_while(|(a, b)| a == b).count();
+    let same = common_len(production.as_bytes(), shadow.as_bytes());
     let from = same.saturating_sub(BEFORE);
     (window(production, from).into(), window(shadow, from).into())
 }
@@ -34,8 +37,14 @@ fn window(text: &str, from: usize) -> String {
     let before = cut_at(text, from);
     let rest = text.get(before.len()..).unwrap_or_default();
     let shown = cut_at(rest, MAX_SHOWN);
-    let (start, end) = (if before.is_empty() { "" } else { "…" }, if shown.len() < rest.len() { "…" } else { "" });
-    format!("{start}{shown}{end}")
+    if shown.len() == text.len() {
+        return text.to_owned();
+    }
+    let mut window = String::with_capacity(shown.len() + 2 * CUT.len());
+    window.push_str(if before.is_empty() { "" } else { CUT });
+    window.push_str(shown);
+    window.push_str(if shown.len() < rest.len() { CUT } else { "" });
+    window
 }
 
 /// Returns whether a value at this path is a secret, by the name of any key on the path.

@@ -1,5 +1,7 @@
 //! Comparison of texts line by line. The common beginning and end are skipped; the lines between are reported in pairs.
 
+use serde_json::Value;
+
 use super::common::{common_end, common_len};
 use super::findings::BodyFindings;
 use super::shown;
@@ -23,17 +25,20 @@ pub(super) fn compare(production: &str, shadow: &str) -> Vec<Difference> {
             found.give_up();
             break;
         }
-        let path = || format!("line {}", before + at + 1);
-        match pair {
-            (Some(a), Some(b)) if a == b => {}
-            (Some(a), Some(b)) => found.add(path(), DifferenceKind::Value, || {
-                let (a, b) = shown::pair(a, b);
-                (path(), a, b)
-            }),
-            (Some(a), None) => found.add(path(), DifferenceKind::Missing, || (path(), shown::one(a), ().into())),
-            (None, Some(b)) => found.add(path(), DifferenceKind::Extra, || (path(), ().into(), shown::one(b))),
-            (None, None) => {}
-        }
+        let kind = match pair {
+            (Some(a), Some(b)) if a == b => continue,
+            (Some(_), Some(_)) => DifferenceKind::Value,
+            (_, None) => DifferenceKind::Missing,
+            (None, _) => DifferenceKind::Extra,
+        };
+        let path = format!("line {}", before + at + 1);
+        found.add(path.clone(), kind, || {
+            let (one, other) = match pair {
+                (Some(a), Some(b)) => shown::pair(a, b),
+                (one, other) => (one.map_or(Value::Null, shown::one), other.map_or(Value::Null, shown::one)),
+            };
+            (path, one, other)
+        });
     }
     found.finish()
 }

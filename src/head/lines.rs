@@ -102,6 +102,8 @@ impl<'a> HeaderLines<'a> {
 
     /// Goes on to a line that begins with `name`, or to the end. What continues a line begins with a blank, as no name does.
     fn pass_over_others(&mut self, name: &[u8]) {
+        let begin = self.at;
+        let mut ends = memchr::memchr_iter(b'\n', self.raw.get(begin..).unwrap_or_default());
         while let Some(rest @ [first, ..]) = self.raw.get(self.at..) {
             let may_end = |after: &u8| *after == b':' || after.is_ascii_whitespace();
             let may_be = name.first().is_none_or(|begin| begin.eq_ignore_ascii_case(first))
@@ -110,7 +112,7 @@ impl<'a> HeaderLines<'a> {
             if may_be || matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
                 return;
             }
-            self.at = line_end(self.raw, self.at);
+            self.at = ends.next().map_or(self.raw.len(), |end| begin + end + 1);
         }
     }
 }

@@ -34,12 +34,17 @@ pub(crate) fn of(head: &Head) -> ContentKind {
 
 /// The same of a head that nobody has taken over yet.
 pub(crate) fn of_raw(head: &[u8]) -> ContentKind {
-    HeaderLines::of(head).named("content-type").next().map_or(ContentKind::Unknown, |line| of_type(line.value))
+    of_value(HeaderLines::of(head).named("content-type").next().map(|line| line.value))
 }
 
-/// Returns whether the content is JSON documents, one per line, by its head.
-pub(crate) fn is_json_lines(head: &Head) -> bool {
-    let value = head.get("content-type").unwrap_or_default();
+/// The kind that this value of `Content-Type` says.
+pub(crate) fn of_value(content_type: Option<&[u8]>) -> ContentKind {
+    content_type.map_or(ContentKind::Unknown, of_type)
+}
+
+/// Returns whether content of this type is JSON documents, one per line.
+pub(crate) fn is_json_lines(content_type: Option<&[u8]>) -> bool {
+    let value = content_type.unwrap_or_default();
     let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
     [&b"ndjson"[..], b"jsonl", b"jsonlines", b"json-lines"].iter().any(|name| essence.ends_with(name))
 }
@@ -56,8 +61,8 @@ pub(crate) fn is_endless_type(value: &[u8]) -> bool {
 }
 
 /// The charset of a content type (RFC 9110, 8.3.2).
-pub(crate) fn charset(head: &Head) -> Option<&[u8]> {
-    let value = head.get("content-type")?;
+pub(crate) fn charset(content_type: Option<&[u8]>) -> Option<&[u8]> {
+    let value = content_type?;
     let parameters = value.split(|byte| *byte == b';').skip(1);
     parameters.map(<[u8]>::trim_ascii).find_map(|parameter| {
         let (name, value) = parameter.split_at_checked("charset=".len())?;
@@ -137,7 +142,7 @@ mod tests {
             ("application/json", false),
             ("text/plain", false),
         ] {
-            assert_eq!(is_json_lines(&head(&format!("Content-Type: {value}\r\n"))), lines, "{value}");
+            assert_eq!(is_json_lines(Some(value.as_bytes())), lines, "{value}");
         }
     }
 
@@ -158,8 +163,7 @@ mod tests {
     #[test]
     fn a_charset_is_found_among_parameters() {
         let charset = |value: &str| {
-            let head = head(&format!("Content-Type: {value}\r\n"));
-            super::charset(&head).map(|charset| String::from_utf8_lossy(charset).into_owned())
+            super::charset(Some(value.as_bytes())).map(|charset| String::from_utf8_lossy(charset).into_owned())
         };
         assert_eq!(charset("text/html; a=b; Charset=\"ISO-8859-1\"").as_deref(), Some("ISO-8859-1"));
         assert_eq!(charset("text/html;charset=utf-8 ").as_deref(), Some("utf-8"));

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::compare::{self, Difference, DifferencePart};
 use crate::exchange::{Head, wire_text};
@@ -50,20 +51,29 @@ const MAX_TARGET: usize = 4096;
 /// Running counts by difference group.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DiffGroupTally {
-    kinds: HashMap<DiffGroupKey, DiffGroupCount, foldhash::fast::RandomState>,
-    of_routes: HashMap<RouteName, usize, foldhash::fast::RandomState>,
+    routes: HashMap<RouteName, RouteGroups, foldhash::fast::RandomState>,
+    /// Groups of all routes.
+    groups: usize,
     bytes: usize,
     left_out: u64,
     /// What is masked in excerpts of bodies.
     secrets: SecretNames,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct DiffGroupKey {
+/// The groups of a route, few enough to be looked through.
+#[derive(Clone, Debug, Default)]
+struct RouteGroups {
+    /// The hash of each key: most are looked for again and again.
+    hashes: Vec<u64>,
+    groups: Vec<(DiffGroupKey<'static>, DiffGroupCount)>,
+}
+
+/// What tells the groups of a route apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct DiffGroupKey<'a> {
     target: usize,
-    route: RouteName,
     place: DifferencePart,
-    path: String,
+    path: Cow<'a, str>,
     statuses: Option<(u16, u16)>,
     how: compare::DifferenceKind,
 }
@@ -102,25 +112,29 @@ impl DiffGroupTally {
     /// Counts the differences of one pair of responses.
     pub(crate) fn take(&mut self, pair: DifferingPair<'_>, differences: &[Difference]) {
         let Some(route) = &pair.note.route else { return };
+        let Self { routes, groups, bytes, left_out, secrets } = self;
+        let of_route = match routes.get_mut(route) {
+            Some(of_route) => of_route,
+            None => routes.entry(RouteName::clone(route)).or_default(),
+        };
         for difference in differences {
             let statuses = Some((pair.production.status, pair.status));
-            let key = DiffGroupKey::of(pair.target, route, statuses, difference);
-            if !self.kinds.contains_key(&key) && !self.make_room(route) {
-                self.left_out += 1;
-                continue;
-            }
             let named = compare::field(&difference.path);
-            let is_named = named == key.path;
-            let count = self.kinds.entry(key).or_default();
+            let key = DiffGroupKey::of(pair.target, statuses, difference, &named);
+            let has_own_fields = named != key.path;
+            let Some(count) = of_route.get_or_begin(key, groups) else {
+                *left_out += 1;
+                continue;
+            };
             count.count += 1;
-            if !is_named {
-                count.field(named);
+            if has_own_fields {
+                count.field(&named);
             }
             if count.examples.len() < MAX_EXAMPLES
-                && self.bytes < MAX_EXAMPLE_BYTES
-                && let Some(example) = example(pair, difference, &self.secrets)
+                && *bytes < MAX_EXAMPLE_BYTES
+                && let Some(example) = example(pair, difference, secrets)
             {
-                self.bytes += example.weight();
+                *bytes += example.weight();
                 count.examples.push(example);
             }
         }
@@ -136,12 +150,14 @@ impl DiffGroupTally {
         };
         for difference in &compared.found.differences {
             let statuses = Some((production.status, Some(one.status)));
-            let Some(count) = self.kinds.get_mut(&DiffGroupKey::of(target.index(), route, statuses, difference)) else {
+            let named = compare::field(&difference.path);
+            let key = DiffGroupKey::of(target.index(), statuses, difference, &named);
+            let Some(count) = self.routes.get_mut(route).and_then(|of_route| of_route.get_mut(&key)) else {
                 self.left_out = self.left_out.saturating_sub(1);
                 continue;
             };
             count.count = count.count.saturating_sub(1);
-            count.unfield(&compare::field(&difference.path));
+            count.unfield(&named);
             let id = one.id.to_string();
             let is_it = |example: &mut DiffExample| example.id == id;
             self.bytes -= count.examples.extract_if(.., is_it).map(|example| example.weight()).sum::<usize>();
@@ -150,14 +166,16 @@ impl DiffGroupTally {
 
     /// The block, with what of it is `noise`.
     pub(crate) fn block(&self, urls: &[String], noise: &noise::NoiseVerdict) -> Option<DiffGroups> {
-        let rows = self.kinds.iter().filter(|(_, count)| count.count > 0).map(|(key, count)| DiffGroup {
+        let groups =
+            self.routes.iter().flat_map(|(route, of_route)| of_route.groups.iter().map(move |one| (route, one)));
+        let rows = groups.filter(|(_, (_, count))| count.count > 0).map(|(route, (key, count))| DiffGroup {
             target: urls.get(key.target).cloned().unwrap_or_default(),
-            route: key.route.to_string(),
+            route: route.to_string(),
             place: key.place.key().to_owned(),
-            path: key.path.clone(),
+            path: key.path.clone().into_owned(),
             what: key.what(),
             count: count.count,
-            noise: count.noise(key, noise),
+            noise: count.noise(route, key, noise),
             examples: count.examples.clone(),
         });
         let mut rows: Vec<DiffGroup> = rows.collect();
@@ -168,30 +186,55 @@ impl DiffGroupTally {
         });
         (!rows.is_empty() || self.left_out > 0).then_some(DiffGroups { rows, left_out: self.left_out })
     }
+}
 
-    /// Returns whether a route may have one more group.
-    fn make_room(&mut self, route: &RouteName) -> bool {
-        if self.kinds.len() >= MAX_KINDS {
-            return false;
-        }
-        let kinds = self.of_routes.entry(RouteName::clone(route)).or_default();
-        *kinds += 1;
-        *kinds <= MAX_KINDS_OF_ROUTE
+impl RouteGroups {
+    fn get_mut(&mut self, key: &DiffGroupKey<'_>) -> Option<&mut DiffGroupCount> {
+        let at = self.position(key, key.hash())?;
+        self.groups.get_mut(at).map(|(_, count)| count)
+    }
+
+    /// The counts of a group. A new one is begun where there is room for it, and adds to `all`, those of all routes.
+    fn get_or_begin(&mut self, key: DiffGroupKey<'_>, all: &mut usize) -> Option<&mut DiffGroupCount> {
+        let hash = key.hash();
+        let at = self.position(&key, hash).or_else(|| {
+            if *all >= MAX_KINDS || self.groups.len() >= MAX_KINDS_OF_ROUTE {
+                return None;
+            }
+            *all += 1;
+            self.hashes.push(hash);
+            self.groups.push((key.into_owned(), DiffGroupCount::default()));
+            Some(self.groups.len() - 1)
+        })?;
+        self.groups.get_mut(at).map(|(_, count)| count)
+    }
+
+    fn position(&self, key: &DiffGroupKey<'_>, hash: u64) -> Option<usize> {
+        let hashes = self.hashes.iter().enumerate().filter(|(_, other)| **other == hash);
+        hashes.map(|(at, _)| at).find(|at| self.groups.get(*at).is_some_and(|(other, _)| other == key))
     }
 }
 
-impl DiffGroupKey {
-    /// The group of a difference between responses of these statuses.
-    fn of(target: usize, route: &RouteName, statuses: Option<(u16, Option<u16>)>, difference: &Difference) -> Self {
+impl<'a> DiffGroupKey<'a> {
+    /// The group of a difference between responses of these statuses; `named` is its field.
+    fn of(target: usize, statuses: Option<(u16, Option<u16>)>, difference: &Difference, named: &'a str) -> Self {
         let statuses = || statuses.and_then(|(production, shadow)| Some((production, shadow?)));
         Self {
             target,
-            route: RouteName::clone(route),
             place: difference.place,
-            path: pattern(&difference.path),
+            path: pattern(named),
             statuses: if difference.place == DifferencePart::Status { statuses() } else { None },
             how: difference.kind,
         }
+    }
+
+    /// A hash of what mostly tells groups apart.
+    fn hash(&self) -> u64 {
+        xxh3_64_with_seed(self.path.as_bytes(), (self.target as u64) << 8 | self.place as u64)
+    }
+
+    fn into_owned(self) -> DiffGroupKey<'static> {
+        DiffGroupKey { path: self.path.into_owned().into(), ..self }
     }
 
     fn what(&self) -> Option<String> {
@@ -209,7 +252,7 @@ impl DiffGroupKey {
 }
 
 impl DiffGroupCount {
-    fn field(&mut self, name: String) {
+    fn field(&mut self, name: &str) {
         if let Some((_, count)) = self.fields.iter_mut().find(|(known, _)| **known == *name) {
             *count += 1;
         } else if self.fields.len() < MAX_FIELDS {
@@ -224,11 +267,11 @@ impl DiffGroupCount {
     }
 
     /// Returns the number of a group's differences that are noise.
-    fn noise(&self, key: &DiffGroupKey, noise: &noise::NoiseVerdict) -> u64 {
+    fn noise(&self, route: &RouteName, key: &DiffGroupKey<'_>, noise: &noise::NoiseVerdict) -> u64 {
         if key.how == compare::DifferenceKind::More {
             return 0;
         }
-        let is_noise = |path: &str| noise.has(&key.route, key.target, key.place, path);
+        let is_noise = |path: &str| noise.has(route, key.target, key.place, path);
         if self.fields.is_empty() {
             return if is_noise(&key.path) { self.count } else { 0 };
         }
@@ -248,12 +291,12 @@ impl DiffExample {
     }
 }
 
-/// The field that a place belongs to, and `line *` for every line.
-fn pattern(path: &str) -> String {
-    if path.strip_prefix("line ").is_some_and(|line| line.bytes().all(|byte| byte.is_ascii_digit())) {
-        return "line *".to_owned();
+/// A field, not too long, and `line *` for every line.
+fn pattern(field: &str) -> Cow<'_, str> {
+    if field.strip_prefix("line ").is_some_and(|line| line.bytes().all(|byte| byte.is_ascii_digit())) {
+        return "line *".into();
     }
-    shortened(compare::field(path), MAX_PATH)
+    if field.len() <= MAX_PATH { field.into() } else { shortened(field.to_owned(), MAX_PATH).into() }
 }
 
 fn shortened(mut text: String, most: usize) -> String {
@@ -376,7 +419,7 @@ mod tests {
             ("$[12]]", "$[*]]"),
             ("", ""),
         ] {
-            assert_eq!(pattern(path), kind);
+            assert_eq!(pattern(&compare::field(path)), kind);
         }
     }
 

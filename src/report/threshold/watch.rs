@@ -80,7 +80,8 @@ impl FieldSet {
         if differences.clone().any(|(_, _, kind)| kind == compare::DifferenceKind::More) {
             return None;
         }
-        let mut fields: Vec<_> = differences.map(|(place, path, _)| (place, compare::field(path))).collect();
+        let mut fields: Vec<_> =
+            differences.map(|(place, path, _)| (place, compare::field(path).into_owned())).collect();
         fields.sort_unstable();
         fields.dedup();
         (!fields.is_empty()).then(|| Self { route: route.to_owned(), fields })
