@@ -88,6 +88,15 @@ pub fn json(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
+/// Returns whether all of it is lines of printable ASCII, as nearly everything is.
+fn is_plain(bytes: &[u8]) -> bool {
+    // Blocks, and no way out of one: so many bytes are looked at in one instruction.
+    let is_plain =
+        |block: &[u8]| block.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~' | b'\n' | b'\t'));
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    blocks.iter().all(|block| is_plain(block)) && is_plain(rest)
+}
+
 const fn is_odd_in_text(c: char) -> bool {
     is_odd(c) && !matches!(c, '\n' | '\t')
 }
@@ -138,6 +147,10 @@ impl<W: Write> Writer<W> {
 
 impl<W: Write> Write for Writer<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.held.is_empty() && is_plain(bytes) {
+            self.to.write_all(bytes)?;
+            return Ok(bytes.len());
+        }
         let mut all = std::mem::take(&mut self.held);
         all.extend_from_slice(bytes);
         let torn = match std::str::from_utf8(&all) {
@@ -193,6 +206,18 @@ mod tests {
         for hostile in ["\x1b[2J", "\x1b]0;title\x07", "\x1b[8m", "\x1b[38;5;1m", "\x1b[31", "\x1b[m", "\x1bc", "\x1b"]
         {
             assert!(!text(hostile, true).contains('\x1b'), "{hostile:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_plain_has_nothing_odd_in_it() {
+        for byte in 0..=u8::MAX {
+            let is_fit = byte.is_ascii() && !is_odd_in_text(char::from(byte));
+            for at in [0, 31, 32, 40] {
+                let mut text = [b'a'; 41];
+                text[at] = byte;
+                assert_eq!(is_plain(&text), is_fit, "{byte} at {at}");
+            }
         }
     }
 

@@ -27,6 +27,9 @@ pub(super) const fn is_possible(status: u16) -> bool {
 
 /// Returns the failure that the `beginning` of a 400 tells of, over a connection with TLS or without.
 pub(super) fn failure(beginning: &[u8], is_tls: bool) -> Option<SendError> {
+    if beginning.is_empty() {
+        return None;
+    }
     let has = |words: &[u8]| memmem::find(beginning, words).is_some();
     let reason = match is_tls {
         false if WANTS_TLS.into_iter().any(has) => SPEAKS_TLS,
