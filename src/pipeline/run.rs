@@ -159,7 +159,7 @@ impl Run {
         match &self.feed {
             Feed::Live(_) | Feed::Spoe(_) => Timing::Live,
             Feed::Files(Origin::Events(input)) if input.is_followed() => Timing::Live,
-            Feed::Files(_) => Timing::paced(pace, max_gap, Arc::clone(span)),
+            Feed::Files(_) => Timing::paced(pace, max_gap, Arc::clone(span)).together(self.reading_session()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::exchange::ExchangeId;
+use crate::exchange::{ExchangeId, Timestamp};
 
 /// What may become of a request that is about to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,15 @@ pub enum Admission {
 /// The answer to [`StoreSession::admit`], once it is known.
 pub type AdmissionWait<'a> = Pin<Box<dyn Future<Output = Admission> + Send + 'a>>;
 
+/// Where a schedule begins: what was captured then is due at that wall time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduleZero {
+    /// Instant of the capture.
+    pub capture: Timestamp,
+    /// Wall time of the run.
+    pub wall: Timestamp,
+}
+
 /// A run in a store: it asks there before it sends, says what became of each request, and at the end what it came to.
 pub trait StoreSession: Send + Sync {
     /// A request is about to be sent. Of one that may change something (`is_write`) the store takes note first.
@@ -31,6 +40,17 @@ pub trait StoreSession: Send + Sync {
     /// have it.
     fn ended(&self, id: ExchangeId, for_good: bool) {
         let _ = (id, for_good);
+    }
+
+    /// Agrees with all members on where their schedule begins: as they have, or else as is `proposed`. Waits for the store,
+    /// seconds at most.
+    fn agree(&self, proposed: ScheduleZero) -> ScheduleZero {
+        proposed
+    }
+
+    /// The share of all requests that this member has at the moment, above 0 up to 1: an even pace is divided by it.
+    fn share(&self) -> f64 {
+        1.0
     }
 
     /// The run has ended with this summary (JSON), and the store is to know. Waits until it does.

@@ -146,7 +146,25 @@ pub struct Schedule {
     shortened: ShortenedGaps,
     /// Length of the passes before this one, on the capture's clock.
     before: Duration,
+    even: EvenPace,
+}
+
+/// How far an even pace has come.
+#[derive(Clone, Copy, Debug)]
+struct EvenPace {
+    /// The share of it that is this schedule's.
+    share: f64,
+    /// When it had that, in seconds.
+    since: f64,
+    /// Requests since.
     count: u64,
+}
+
+impl EvenPace {
+    /// When the next request is due at this rate of all, in seconds.
+    fn next(&self, rate: f64) -> f64 {
+        self.since + self.count as f64 / (rate * self.share)
+    }
 }
 
 impl Schedule {
@@ -156,7 +174,8 @@ impl Schedule {
         let latest = Timestamp::from_nanos(0);
         let (elapsed, before) = (Duration::ZERO, Duration::ZERO);
         let shortened = ShortenedGaps { count: 0, left_out: Duration::ZERO };
-        Self { pace, first: None, latest, elapsed, suspect: None, max_gap: None, shortened, before, count: 0 }
+        let even = EvenPace { share: 1.0, since: 0.0, count: 0 };
+        Self { pace, first: None, latest, elapsed, suspect: None, max_gap: None, shortened, before, even }
     }
 
     /// With silences longer than `max_gap` shortened to that.
@@ -180,6 +199,26 @@ impl Schedule {
         matches!(self.pace, Pace::Max)
     }
 
+    /// From the next request on an even pace is divided: this share of it, above 0 up to 1, is this schedule's.
+    pub(crate) fn take_share(&mut self, share: f64) {
+        if let Pace::Rate(rate) = self.pace
+            && share.to_bits() != self.even.share.to_bits()
+            && share > 0.0
+        {
+            // The last one keeps its distance to the one before; the next one has a new distance to that.
+            let last = EvenPace { count: self.even.count.saturating_sub(1), ..self.even };
+            self.even = EvenPace { share, since: last.next(rate), count: self.even.count.min(1) };
+        }
+    }
+
+    /// How many times as fast as captured it is, where it goes by the capture's clock and all silences are kept.
+    pub(crate) fn plain_speed(&self) -> Option<f64> {
+        match self.pace {
+            Pace::Speed(factor) if self.max_gap.is_none() => Some(factor),
+            _ => None,
+        }
+    }
+
     /// The run begins with this instant, and not with the first request.
     pub fn begin(&mut self, at: Timestamp) {
         if self.first.is_none() {
@@ -199,7 +238,7 @@ impl Schedule {
     pub fn due(&mut self, at: Timestamp) -> Option<Duration> {
         self.begin(at);
         let offset = self.offset(at);
-        self.count += 1;
+        self.even.count += 1;
         offset
     }
 
@@ -209,7 +248,7 @@ impl Schedule {
         let position = self.first.map(|_| self.position(at));
         let seconds = match self.pace {
             Pace::Speed(factor) => (self.before + position?).as_secs_f64() / factor,
-            Pace::Rate(rate) => self.count as f64 / rate,
+            Pace::Rate(rate) => self.even.next(rate),
             Pace::Max => return None,
         };
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(MAX_OFFSET).min(MAX_OFFSET))
@@ -271,6 +310,25 @@ mod tests {
         assert_eq!(dues("100/s", &[0, 0, 9000, 1]), [0, 10_000, 20_000, 30_000].map(Some));
         assert_eq!(dues("6000/m", &[0, 0]), [0, 10_000].map(Some));
         assert_eq!(dues("0.5/s", &[0, 0, 0]), [0, 2_000_000, 4_000_000].map(Some));
+    }
+
+    #[test]
+    fn shares_of_an_even_pace_are_the_whole_together() {
+        let mut dues: Vec<u128> = Vec::new();
+        let shares = [[0.25, 0.5], [0.75, 0.5]];
+        for [first, then] in shares {
+            let mut schedule = Schedule::new("100/s".parse().unwrap());
+            schedule.take_share(first);
+            while let Some(due) = schedule.due(Timestamp::from_nanos(1)).filter(|due| due.as_secs() < 20) {
+                dues.push(due.as_millis());
+                schedule.take_share(if due.as_secs() < 8 { first } else { then });
+                schedule.take_share(0.0);
+            }
+        }
+        for second in 0..20 {
+            let count = dues.iter().filter(|due| **due / 1000 == second).count();
+            assert!((99..=101).contains(&count), "{count} in second {second}");
+        }
     }
 
     #[test]

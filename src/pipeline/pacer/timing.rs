@@ -1,5 +1,6 @@
 //! Due times of captured events, on the clock of this run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -7,6 +8,8 @@ use tokio::time::Instant;
 use crate::exchange::Timestamp;
 use crate::pipeline::clock::wall_clock;
 use crate::pipeline::passes::KnownSpan;
+use crate::recording::{ScheduleZero, StoreSession};
+use crate::replay::pace::MAX_OFFSET;
 use crate::replay::{Pace, Schedule, ShortenedGaps};
 
 /// Rule for the due times of requests.
@@ -20,6 +23,8 @@ pub(in crate::pipeline) enum Timing {
         span: KnownSpan,
         /// Current pass over the capture.
         pass: u32,
+        /// What the run is in the store that it shares with others.
+        fleet: Option<Arc<dyn StoreSession>>,
     },
     /// They are due as soon as the capture has them: no event has a time of its own.
     Live,
@@ -28,13 +33,25 @@ pub(in crate::pipeline) enum Timing {
 impl Timing {
     /// Due times as `pace` has them.
     pub(in crate::pipeline) const fn paced(pace: Pace, max_gap: Option<Duration>, span: KnownSpan) -> Self {
-        Self::Paced { schedule: Schedule::new(pace).shortened(max_gap), begun: None, span, pass: 1 }
+        Self::Paced { schedule: Schedule::new(pace).shortened(max_gap), begun: None, span, pass: 1, fleet: None }
+    }
+
+    /// The same, with others who keep the same schedule: they begin together, and an even pace is that of all.
+    pub(in crate::pipeline) fn together(mut self, with: Option<Arc<dyn StoreSession>>) -> Self {
+        if let Self::Paced { fleet, .. } = &mut self {
+            *fleet = with;
+        }
+        self
     }
 
     pub(in crate::pipeline) fn due(&mut self, at: Timestamp) -> Option<Instant> {
         match self {
-            Self::Paced { schedule, begun, span, .. } => {
-                let begun = *begun.get_or_insert_with(|| begin(schedule, span));
+            Self::Paced { schedule, begun, span, fleet, .. } => {
+                let fleet = fleet.as_deref();
+                let begun = *begun.get_or_insert_with(|| begin(schedule, span, fleet, at));
+                if let Some(fleet) = fleet {
+                    schedule.take_share(fleet.share());
+                }
                 schedule.due(at).map(|offset| begun + offset)
             }
             Self::Live => None,
@@ -83,9 +100,9 @@ impl Timing {
     /// any event after it.
     pub(super) fn other(&mut self, at: Timestamp) -> Option<Instant> {
         match self {
-            Self::Paced { schedule, begun, span, .. } => {
+            Self::Paced { schedule, begun, span, fleet, .. } => {
                 if begun.is_none() && span.get().and_then(|span| span.from).is_some_and(|from| from <= at) {
-                    *begun = Some(begin(schedule, span));
+                    *begun = Some(begin(schedule, span, fleet.as_deref(), at));
                 }
                 Some((*begun)? + schedule.offset(at)?)
             }
@@ -94,10 +111,29 @@ impl Timing {
     }
 }
 
-/// The run begins now, at the first instant that is asked for or with the first request.
-fn begin(schedule: &mut Schedule, span: &KnownSpan) -> Instant {
-    span.get().and_then(|span| span.from).into_iter().for_each(|from| schedule.begin(from));
-    Instant::now()
+/// The run begins, at the first instant that is asked for or else `at` its first request: now, or when the members of its
+/// fleet have agreed that this is due.
+fn begin(schedule: &mut Schedule, span: &KnownSpan, fleet: Option<&dyn StoreSession>, at: Timestamp) -> Instant {
+    let from = span.get().and_then(|span| span.from).unwrap_or(at);
+    schedule.begin(from);
+    let Some((fleet, speed)) = fleet.zip(schedule.plain_speed()) else { return Instant::now() };
+    let zero = fleet.agree(ScheduleZero { capture: from, wall: wall_clock() });
+    let (begun, now) = (Instant::now(), wall_clock());
+    match since_begun(zero, from, now, speed) {
+        Ok(passed) => begun.checked_sub(passed).unwrap_or(begun),
+        Err(ahead) => begun + ahead,
+    }
+}
+
+/// How long ago, or else how far ahead, what was captured at `from` is due where a schedule of this speed begins at `zero`.
+fn since_begun(zero: ScheduleZero, from: Timestamp, now: Timestamp, speed: f64) -> Result<Duration, Duration> {
+    let in_run = |of_capture: Duration| {
+        Duration::try_from_secs_f64(of_capture.as_secs_f64() / speed).unwrap_or(MAX_OFFSET).min(MAX_OFFSET)
+    };
+    // Of each pair one is zero.
+    let passed = now.since(zero.wall) + in_run(zero.capture.since(from));
+    let ahead = zero.wall.since(now) + in_run(from.since(zero.capture));
+    passed.checked_sub(ahead).ok_or_else(|| ahead.saturating_sub(passed).min(MAX_OFFSET))
 }
 
 #[cfg(test)]
@@ -121,6 +157,46 @@ mod tests {
         assert!(delay.unwrap() >= hour, "{delay:?}");
         let paced = Timing::paced(Pace::default(), None, KnownSpan::default());
         assert_eq!(paced.leave(stamped, Some(before)), (Some(before), None));
+    }
+
+    #[test]
+    fn members_of_a_fleet_keep_one_schedule() {
+        let ms = Duration::from_millis;
+        let zero = ScheduleZero { capture: at(50), wall: at(7_000) };
+        // What was captured an hour on, or just after, or before; and a clock that is behind that of another member.
+        for (speed, captured, now, expected) in [
+            (1.0, 3_600_050, 7_020, Err(ms(3_599_980))),
+            (2.0, 3_600_050, 7_020, Err(ms(1_799_980))),
+            (1.0, 60, 7_020, Ok(ms(10))),
+            (1.0, 20, 7_020, Ok(ms(50))),
+            (0.5, 20, 6_990, Ok(ms(50))),
+            (1.0, 60, 6_990, Err(ms(20))),
+            (1.0, 50, 7_000, Ok(ms(0))),
+            (f64::MIN_POSITIVE, 60, 7_000, Err(MAX_OFFSET)),
+        ] {
+            assert_eq!(since_begun(zero, at(captured), at(now), speed), expected, "{speed} {captured} {now}");
+        }
+    }
+
+    /// Two members of a fleet of which this one has a quarter of the requests.
+    struct Quarter;
+
+    impl StoreSession for Quarter {
+        fn share(&self) -> f64 {
+            0.25
+        }
+
+        fn conclude(&self, _: Vec<u8>) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_even_pace_is_that_of_all_members() {
+        let timing = Timing::paced("100/s".parse().unwrap(), None, KnownSpan::default());
+        let mut timing = timing.together(Some(Arc::new(Quarter)));
+        let first = timing.due(at(0)).unwrap();
+        assert_eq!(timing.due(at(0)), Some(first + Duration::from_millis(40)));
     }
 
     #[test]

@@ -48,6 +48,11 @@ pub(super) fn run_member(run: &str, member: &str) -> String {
     format!("r.{run}.m.{member}")
 }
 
+/// The key of where the schedule of a run begins.
+pub(super) fn run_zero(run: &str) -> String {
+    format!("r.{run}.zero")
+}
+
 /// The key of what a member came to.
 pub(super) fn run_summary(run: &str, member: &str) -> String {
     format!("r.{run}.s.{member}")

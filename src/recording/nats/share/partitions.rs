@@ -2,7 +2,8 @@
 //! know of them.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use super::ledger::PartitionLedger;
 use crate::exchange::ExchangeId;
 use crate::recording::nats::assemble::WholeBatch;
-use crate::recording::session::Admission;
+use crate::recording::session::{Admission, ScheduleZero};
 
 /// Time after the last sign of life in the store for which a partition is taken to be held. Others take it later than that.
 pub(super) const SURE: Duration = Duration::from_secs(4);
@@ -73,6 +74,18 @@ pub(super) struct Partitions {
     state: Mutex<PartitionsState>,
     /// Rung when the store is to be told something.
     pub(super) bell: Notify,
+    /// The share of all that are not over which this member holds: the bits of a number, 0 before that is known.
+    share: AtomicU64,
+    zero: Mutex<Agreement>,
+    /// Rung when it is known where the schedule begins.
+    agreed: Condvar,
+}
+
+/// Where the schedule begins, as this member would have it and as all do.
+#[derive(Default)]
+struct Agreement {
+    proposed: Option<ScheduleZero>,
+    agreed: Option<ScheduleZero>,
 }
 
 #[derive(Default)]
@@ -122,6 +135,37 @@ impl PartitionsState {
 impl Partitions {
     pub(super) fn lock(&self) -> MutexGuard<'_, PartitionsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The share of the requests that this member has; 1 before it is known.
+    pub(super) fn share(&self) -> f64 {
+        let share = f64::from_bits(self.share.load(Ordering::Relaxed));
+        if share > 0.0 { share } else { 1.0 }
+    }
+
+    pub(super) fn set_share(&self, share: f64) {
+        self.share.store(share.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Asks where the schedule begins, and waits until that is known, or for so long; `None` where it is not known then.
+    pub(super) fn agree(&self, proposed: ScheduleZero, patience: Duration) -> Option<ScheduleZero> {
+        let mut zero = self.zero.lock().unwrap_or_else(PoisonError::into_inner);
+        zero.proposed = Some(proposed);
+        self.bell.notify_one();
+        let waited = self.agreed.wait_timeout_while(zero, patience, |zero| zero.agreed.is_none());
+        waited.unwrap_or_else(PoisonError::into_inner).0.agreed
+    }
+
+    /// Where this member would have the schedule begin, as long as that is not known.
+    pub(super) fn proposed(&self) -> Option<ScheduleZero> {
+        let zero = self.zero.lock().unwrap_or_else(PoisonError::into_inner);
+        zero.proposed.filter(|_| zero.agreed.is_none())
+    }
+
+    /// It is known where the schedule begins.
+    pub(super) fn begins_at(&self, agreed: ScheduleZero) {
+        self.zero.lock().unwrap_or_else(PoisonError::into_inner).agreed = Some(agreed);
+        self.agreed.notify_all();
     }
 
     /// A batch is about to be handed on; false where it is done, or not this member's any more.

@@ -25,6 +25,9 @@ pub(super) struct MemberRecord {
     pub(super) beat: u64,
     pub(super) held: usize,
     pub(super) ended: bool,
+    /// The revision of the key by which its schedule begins; 0 before it does.
+    #[serde(default)]
+    pub(super) zero: u64,
 }
 
 /// A key of the store, and when it was seen to change.
@@ -87,12 +90,20 @@ impl Roster {
 
     /// The number of members that are there, this one among them.
     pub(super) fn members(&self) -> usize {
+        self.others().len() + 1
+    }
+
+    /// Returns whether another member that is there keeps a schedule by this revision of its key.
+    pub(super) fn keep_schedule(&self, revision: u64) -> bool {
+        self.others().iter().any(|other| other.zero == revision)
+    }
+
+    /// What the other members that are there say of themselves.
+    fn others(&self) -> Vec<MemberRecord> {
         let prefix = names::run_member(&self.run, "");
-        let others = self.under(&prefix).filter(|(key, seen)| {
-            let record = serde_json::from_slice::<MemberRecord>(&seen.value).unwrap_or_default();
-            !key.ends_with(&self.id) && !record.ended && !self.is_silent(seen, LOST)
-        });
-        others.count() + 1
+        let others = self.under(&prefix).filter(|(key, seen)| !key.ends_with(&self.id) && !self.is_silent(seen, LOST));
+        let records = others.map(|(_, seen)| serde_json::from_slice::<MemberRecord>(&seen.value).unwrap_or_default());
+        records.filter(|record| !record.ended).collect()
     }
 
     /// A partition, as it was seen last.
@@ -148,7 +159,12 @@ mod tests {
         tokio::time::advance(LOST).await;
         assert_eq!(roster.members(), 1);
         roster.note("r.1.m.other".to_owned(), 4, beat(2));
-        assert_eq!(roster.members(), 2);
+        assert_eq!((roster.members(), roster.keep_schedule(9)), (2, false));
+        let keeps = MemberRecord { beat: 3, zero: 9, ..MemberRecord::default() };
+        roster.note("r.1.m.other".to_owned(), 5, serde_json::to_vec(&keeps).unwrap().into());
+        assert_eq!((roster.keep_schedule(8), roster.keep_schedule(9)), (false, true));
+        tokio::time::advance(LOST).await;
+        assert!(!roster.keep_schedule(9), "it may be of hours ago");
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::partitions::{Asked, Partitions};
 use crate::exchange::ExchangeId;
-use crate::recording::session::{Admission, AdmissionWait, StoreSession};
+use crate::recording::session::{Admission, AdmissionWait, ScheduleZero, StoreSession};
 
 /// Time after which is asked again whether a partition is held.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// Time that the store has to say where the schedule begins.
+const AGREE: Duration = Duration::from_secs(5);
 /// Time that the store has to take note of a run's summary.
 const CONCLUDE: Duration = Duration::from_secs(10);
 
@@ -34,6 +36,17 @@ impl StoreSession for ReplaySession {
 
     fn ended(&self, id: ExchangeId, for_good: bool) {
         self.partitions.end(id, for_good);
+    }
+
+    fn agree(&self, proposed: ScheduleZero) -> ScheduleZero {
+        self.partitions.agree(proposed, AGREE).unwrap_or_else(|| {
+            tracing::warn!("the store did not say in time where the schedule begins: this replayer begins its own");
+            proposed
+        })
+    }
+
+    fn share(&self) -> f64 {
+        self.partitions.share()
     }
 
     fn conclude(&self, summary: Vec<u8>) -> Result<(), String> {

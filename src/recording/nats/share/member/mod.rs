@@ -1,6 +1,7 @@
 //! The thread that speaks with the store for a replayer: it takes its share of the partitions, says in time that it holds them
 //! and what became of their requests, and gives them back.
 
+mod schedule;
 mod telling;
 
 use std::collections::HashMap;
@@ -165,6 +166,7 @@ impl Member {
                 _ = ticks.tick() => self.look().await,
                 () = partitions.bell.notified() => {}
             }
+            self.agree().await;
             self.tell();
         }
         self.end().await
@@ -204,6 +206,7 @@ impl Member {
             }
             missing -= usize::from(!self.tenures.contains_key(&partition) && self.take(partition).await);
         }
+        self.share();
     }
 
     /// Takes a partition that nobody holds, or whose holder is lost.
