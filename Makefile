@@ -42,8 +42,9 @@ lint: needed ## formatting, lints and documentation, as strict as CI
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 
 deb: needed ## a Debian package of the released program, in target/
+	@.ci/need dpkg-dev
 	deploy/release/build dynamic target/deb
-	deploy/debian/build target/deb/shadowtap target
+	deploy/debian/build target
 
 static: needed ## one file that runs on any Linux of its processor, in target/static/
 	deploy/release/build static target/static

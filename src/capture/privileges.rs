@@ -11,6 +11,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::unistd::{self, Gid, Uid};
 
 use crate::files;
@@ -193,14 +194,22 @@ fn named(typed: &str) -> Result<User, PrivilegeError> {
         Ok(uid) => unistd::User::from_uid(Uid::from_raw(uid)),
         Err(_) => unistd::User::from_name(typed),
     };
-    let found = found.map_err(lookup)?.ok_or_else(|| PrivilegeError::NoUser { name: typed.to_owned() })?;
+    let found = or_none(found).map_err(lookup)?.ok_or_else(|| PrivilegeError::NoUser { name: typed.to_owned() })?;
     Ok(User { name: found.name, uid: found.uid, gid: found.gid, change: true, is_fallback: false })
+}
+
+/// Where there is no list of users at all, nobody is in it: getpwnam(3) says so with an error.
+fn or_none(found: nix::Result<Option<unistd::User>>) -> nix::Result<Option<unistd::User>> {
+    match found {
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+        found => found,
+    }
 }
 
 /// The account of `uid`; where it has none, it goes by its number, with `gid`.
 fn numbered(uid: Uid, gid: Gid) -> Result<User, PrivilegeError> {
     let name = uid.to_string();
-    let found = unistd::User::from_uid(uid)
+    let found = or_none(unistd::User::from_uid(uid))
         .map_err(|error| PrivilegeError::Lookup { name: name.clone(), source: error.into() })?;
     let (name, gid) = found.map_or((name, gid), |found| (found.name, found.gid));
     Ok(User { name, uid, gid, change: true, is_fallback: false })
@@ -391,6 +400,13 @@ mod tests {
             let found = root(None, nobody).unwrap();
             assert_eq!((found.uid.as_raw(), found.is_fallback), (NOBODY.1, true), "{nobody:?}");
         }
+    }
+
+    #[test]
+    fn without_a_list_of_users_nobody_is_in_it() {
+        assert!(matches!(or_none(Err(Errno::ENOENT)), Ok(None)));
+        assert!(matches!(or_none(Err(Errno::EMFILE)), Err(Errno::EMFILE)));
+        assert!(or_none(unistd::User::from_uid(Uid::from_raw(0))).unwrap().is_some());
     }
 
     #[test]
