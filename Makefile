@@ -39,7 +39,7 @@ lint: needed ## formatting, lints and documentation, as strict as CI
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --lib --no-default-features --locked -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
 
 deb: needed ## a Debian package of the released program, in target/
 	@.ci/need dpkg-dev

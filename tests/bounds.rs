@@ -1,6 +1,6 @@
 //! What nobody means well by stays within its limits, and takes time in proportion to its length. Where a debug build
 //! would take long, the size is a tenth; the full one is an ignored test:
-//! `cargo test --release --test bounds -- --include-ignored`.
+//! `cargo test -p shadowtap-instructions --profile instructions --test bounds -- --include-ignored`.
 
 #[path = "support/flow.rs"]
 mod packets;

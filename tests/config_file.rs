@@ -87,6 +87,25 @@ fn every_mistake_has_its_line() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("error: --config: "));
 }
 
+/// Every key of the file that the package brings, with the mark before it taken away, is a flag with a value that it may have.
+#[test]
+fn the_example_of_the_package_has_no_mistake() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let example = fs::read_to_string(root.join("deploy/debian/example.toml")).unwrap();
+    let example = example.replace("/usr/share/shadowtap", root.to_str().unwrap());
+    let of_key = |line: &str| line.strip_prefix('#').filter(|rest| rest.contains(" = ")).map(str::to_owned);
+    let keys: Vec<String> = example.lines().filter_map(of_key).collect();
+    assert!(keys.len() > 5, "{keys:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("x.toml");
+    fs::write(&config, keys.join("\n") + "\nsample-by = \"moon\"\n").unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
+    let output = program.args(["shadow", "--config"]).arg(&config).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("error: ").count(), 1, "the planted one alone: {said}");
+    assert!(said.contains(&format!("x.toml:{}: --sample-by: `moon`", keys.len() + 1)), "{said}");
+}
+
 #[test]
 fn a_mistake_in_the_environment_names_the_variable() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,8 +12,10 @@ mod server;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 use server::{Server, answer};
@@ -187,4 +189,49 @@ async fn a_webhook_is_told_that_a_guard_trips_and_its_path_is_told_nobody() {
     let steps = summary["steps"].as_array().unwrap().iter().filter(|step| step["what"] == "guard").count();
     assert_eq!(steps, 2, "{}", summary["steps"]);
     assert!(!summary.to_string().contains("hush") && !said.contains("hush"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_is_told_that_a_target_is_well_again_and_delays_nobody_while_it_hangs() {
+    /// Requests that another target gets while the webhook does not answer.
+    const MEANWHILE: usize = 100;
+    let told = Arc::new(AtomicBool::new(false));
+    let is_well = Arc::clone(&told);
+    let failing =
+        Server::start(move |_| vec![answer(if is_well.load(Ordering::Relaxed) { "200 OK" } else { "500 Broken" }, "")])
+            .await;
+    let well = Arc::new(Server::start(|_| vec![answer("200 OK", "ok")]).await);
+    let (well_url, beside) = (well.url("http"), Arc::clone(&well));
+    // It takes the first word, and answers only once the run has gone on. Were the run to wait for it, it would be asked again.
+    let hook = Receiver::start(move |number| {
+        if number == 1 {
+            told.store(true, Ordering::Relaxed);
+            let enough = beside.requests().len() + MEANWHILE;
+            while beside.requests().len() < enough {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        204
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("http://127.0.0.1:{}/", hook.port);
+    let guard = ["--guard", "errors>20%/200ms", "--on-guard", "pause"];
+    let more = [&["--webhook", &url, "--rate", "500/s", "--to", &well_url], &guard[..]].concat();
+    let (summary, said, _) = replay(&recording(folder.path(), 3000), &failing.url("http"), &more);
+    let (words, steps) = (hook.taken(), summary["steps"].as_array().unwrap());
+    assert_eq!(words.len(), steps.len(), "each step once: {words:#?} {steps:#?}");
+    for ((_, word), step) in words.iter().zip(steps) {
+        for key in ["at", "target", "from", "to", "reason"] {
+            assert_eq!(word[key], step[key], "{key}");
+        }
+        assert_eq!(step["target"], failing.url("http"));
+    }
+    let (trip, recovery) = words.split_first().unwrap();
+    assert_eq!((&trip.1["event"], &trip.1["to"]), (&"guard_tripped".into(), &0.0.into()));
+    let recovered: Vec<bool> = recovery.iter().map(|(_, word)| word["recovered"].as_bool().unwrap()).collect();
+    assert!(recovery.iter().all(|(_, word)| word["event"] == "guard_recovering"), "{words:#?}");
+    assert_eq!(recovered, [false, false, false, true], "an eighth, a quarter, a half, all: {said}");
+    let webhook = &summary["telemetry"]["webhook"];
+    assert_eq!((&webhook["sent"], &webhook["failed"], &webhook["dropped"]), (&5.into(), &0.into(), &0.into()));
+    assert_eq!(well.requests().len(), 3000);
 }

@@ -30,6 +30,7 @@ mod interfaces;
 mod legs;
 mod own;
 mod planted;
+mod reload;
 mod rights;
 mod sample;
 mod target;
@@ -102,9 +103,10 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, all).exit_code()
 }
 
-/// Trials of samples that the kernel takes, and of recordings that keep the last minutes alone.
-fn of_samples_and_dashcams(lacks: Option<&'static str>) -> [Row<'static>; 4] {
+/// Trials of samples that the kernel takes, of recordings that keep the last minutes alone, and of what is read again.
+fn of_samples_and_dashcams(lacks: Option<&'static str>) -> [Row<'static>; 5] {
     [
+        ("SIGHUP reads a configuration again, and one with a mistake changes nothing", lacks, reload::configuration),
         ("a sample that the kernel takes is the one that is taken later", lacks, sample::equal),
         ("a sample that the kernel takes follows a share that rises", lacks, sample::raised),
         ("a dashcam writes what was before and what follows when it is signaled", lacks, dashcam::signaled),
