@@ -63,11 +63,11 @@ pub(crate) fn configuration() {
     assert_eq!(shadowed.reached(), all_of("two"));
 
     // Written over in place, and with mistakes: all of them are told, and none of the rest is taken.
-    fs::write(&file, text("one") + "sampel = \"1%\"\ntimeout = 5\n").unwrap();
+    fs::write(&file, text("one") + "sampel = \"1%\"\nsample = \"many\"\n").unwrap();
     tap.signal("HUP");
     tap.says("the run goes on as it was: mend the file, and send SIGHUP again");
     let said = tap.said();
-    for part in [":6: `sampel` is no flag of shadow; did you mean `sample`?", ":7: --timeout: "] {
+    for part in [":6: `sampel` is no flag of shadow; did you mean `sample`?", ":7: --sample: `many`"] {
         assert!(said.contains(&format!("error: {}{part}", file.display())), "{said}");
     }
     assert_eq!(shadowed.reached(), all_of("two"));

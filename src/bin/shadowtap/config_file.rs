@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -18,8 +18,8 @@ const MAX_FILE: usize = 1 << 20;
 /// Key of what is no flag: files to read.
 const FILES: &str = "files";
 
-/// Where the flags of the file stand, for mistakes that are found later.
-static PLACES: OnceLock<Vec<(String, String)>> = OnceLock::new();
+/// Where the flags of the file stood when it was last read, for mistakes that are found later.
+static PLACES: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// Mistakes in the file, until those in its values are known too.
 static MISTAKES: Mutex<Option<ConfigMistakes>> = Mutex::new(None);
@@ -69,8 +69,9 @@ pub(crate) fn with_mistakes<T>(checked: impl FnOnce() -> Result<T, ConfigMistake
 /// Returns the place of a flag in the file, with a colon; nothing where it is of the command line.
 pub(crate) fn place_of(flag: &str) -> String {
     let first = flag.split(' ').next().unwrap_or_default();
-    let places = PLACES.get().into_iter().flatten();
-    places.filter(|(name, _)| name == first).map(|(_, place)| format!("{place}: ")).next().unwrap_or_default()
+    let places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = places.iter().find(|(name, _)| name == first);
+    found.map(|(_, place)| format!("{place}: ")).unwrap_or_default()
 }
 
 /// Reads the file that `matches` name; returns the words for what was not given otherwise.
@@ -110,6 +111,7 @@ fn words(
         Err(error) => {
             let span = error.span().unwrap_or_default();
             mistakes.add(place(&span), error.message());
+            keep_places(places);
             return words;
         }
     };
@@ -133,8 +135,13 @@ fn words(
             }
         }
     }
-    PLACES.set(places).ok();
+    keep_places(places);
     words
+}
+
+/// Keeps where the flags stand, for [`place_of`].
+fn keep_places(places: Vec<(String, String)>) {
+    *PLACES.lock().unwrap_or_else(PoisonError::into_inner) = places;
 }
 
 /// The flag under a key; files are no flag, and have a key all the same.

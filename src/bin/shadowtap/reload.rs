@@ -82,7 +82,8 @@ impl Reload {
             Err(mistakes) => {
                 for mistake in mistakes.all() {
                     let colon = if mistake.flag.is_empty() { "" } else { ": " };
-                    print_line(&format!("error: {}{colon}{}", mistake.flag, mistake.message));
+                    let place = config_file::place_of(&mistake.flag);
+                    print_line(&format!("error: {place}{}{colon}{}", mistake.flag, mistake.message));
                 }
                 return print_line("the run goes on as it was: mend the file, and send SIGHUP again");
             }
