@@ -178,6 +178,8 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
         targets,
         ramp: protection.ramp,
         guard_command: protection.command,
+        dependencies: protection.dependencies,
+        on_unknown: protection.on_unknown,
         server: monitoring.server,
         patterns,
         compare,

@@ -1,4 +1,4 @@
-//! What spares the targets: a ramp, guards, a guard command.
+//! What spares the targets: a ramp, guards, a guard command, dependencies.
 
 use std::path::Path;
 
@@ -6,9 +6,12 @@ use super::mistakes::ConfigMistakes;
 use super::{check, parsed, typed};
 use crate::pipeline::GuardCommand;
 use crate::pipeline::guard_command::DEFAULT_EVERY;
-use crate::replay::guard::GuardSettings;
+use crate::replay::guard::{Dependency, GuardSettings, OnUnknown};
 use crate::replay::ramp::RampPlan;
 use crate::serve::control::SocketLocation;
+
+/// Most dependencies of a run: each is asked every second.
+const MAX_DEPENDENCIES: usize = 16;
 
 /// Protection of a run's targets.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +20,10 @@ pub(super) struct ProtectionSettings {
     pub(super) ramp: Option<RampPlan>,
     /// A command outside that brakes.
     pub(super) command: Option<GuardCommand>,
+    /// Numbers of other systems that brake.
+    pub(super) dependencies: Vec<Dependency>,
+    /// What such a number does where it is not known.
+    pub(super) on_unknown: OnUnknown,
     /// Guard of each target.
     pub(super) guard: Option<GuardSettings>,
 }
@@ -44,8 +51,25 @@ pub(super) fn protection(
     }
     let ramp = parsed("--ramp", typed.ramp.as_deref(), mistakes);
     let command = guard_command(typed, mistakes, warnings);
-    let guard = guard(typed, live, command.is_some(), mistakes, warnings);
-    ProtectionSettings { ramp, command, guard }
+    let (dependencies, on_unknown) = dependencies(typed, mistakes, warnings);
+    let hears = command.is_some() || !dependencies.is_empty();
+    let guard = guard(typed, live, hears, mistakes, warnings);
+    ProtectionSettings { ramp, command, dependencies, on_unknown, guard }
+}
+
+fn dependencies(
+    typed: &typed::Protection,
+    mistakes: &mut ConfigMistakes,
+    warnings: &mut Vec<String>,
+) -> (Vec<Dependency>, OnUnknown) {
+    if typed.dependency.len() > MAX_DEPENDENCIES {
+        mistakes.add("--dependency", format!("{} are too many: {MAX_DEPENDENCIES} at most", typed.dependency.len()));
+    }
+    if typed.dependency.is_empty() && typed.on_unknown.is_some() {
+        warnings.push("--on-unknown changes nothing without --dependency".to_owned());
+    }
+    let all = check::each("--dependency", &typed.dependency, str::parse::<Dependency>, mistakes);
+    (all, parsed("--on-unknown", typed.on_unknown.as_deref(), mistakes).unwrap_or_default())
 }
 
 fn guard_command(
@@ -71,7 +95,7 @@ fn guard_command(
 fn guard(
     typed: &typed::Protection,
     live: bool,
-    has_command: bool,
+    hears: bool,
     mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
 ) -> Option<GuardSettings> {
@@ -82,8 +106,8 @@ fn guard(
         None if live => Some(GuardSettings::of_shadow()),
         None => None,
     };
-    // A command outside speaks to guards, and one that watches nothing by itself will do.
-    let settings = settings.or_else(|| has_command.then(GuardSettings::deaf));
+    // What is outside speaks to guards, and one that watches nothing by itself will do.
+    let settings = settings.or_else(|| hears.then(GuardSettings::deaf));
     if settings.is_none() && typed.on_guard.is_some() && typed.guard.as_deref().is_none_or(|limits| limits == "off") {
         warnings.push("--on-guard changes nothing without --guard".to_owned());
     }
@@ -136,6 +160,34 @@ mod tests {
         let protection = check(false, command, &[]);
         assert_eq!(protection.guard, Some(GuardSettings::deaf()));
         assert_eq!(protection.command.unwrap().every, DEFAULT_EVERY);
+    }
+
+    #[test]
+    fn a_dependency_has_a_guard_to_speak_to() {
+        let typed = |typed: &mut typed::Protection, _: &mut typed::Select| {
+            typed.dependency = vec!["redis://cache/connected_clients>20000".to_owned()];
+            typed.on_unknown = Some("ignore".to_owned());
+        };
+        let protection = check(false, typed, &[]);
+        assert_eq!((protection.guard, protection.on_unknown), (Some(GuardSettings::deaf()), OnUnknown::Ignore));
+        assert_eq!(protection.dependencies[0].to_string(), "redis://cache/connected_clients>20000");
+        check(
+            false,
+            |typed, _| {
+                typed.dependency = vec!["redis://:hush@cache>1".to_owned()];
+                typed.on_unknown = Some("wait".to_owned());
+            },
+            &[
+                "--dependency: after the address stands a field of INFO, such as /connected_clients",
+                "--on-unknown: `wait` does not say what an unknown number does; write hold or ignore",
+            ],
+        );
+        let many = |typed: &mut typed::Protection, _: &mut typed::Select| {
+            typed.dependency = vec!["redis://h/x>1".to_owned(); 17];
+        };
+        check(false, many, &["--dependency: 17 are too many: 16 at most"]);
+        let alone = |typed: &mut typed::Protection, _: &mut typed::Select| typed.on_unknown = Some("hold".to_owned());
+        check(false, alone, &["--on-unknown changes nothing without --dependency"]);
     }
 
     #[test]

@@ -189,6 +189,8 @@ fn finish(
         most,
         ramp: protection.ramp,
         guard_command: protection.command,
+        dependencies: protection.dependencies,
+        on_unknown: protection.on_unknown,
         server,
         patterns,
         compare,

@@ -27,6 +27,7 @@ mod comparing;
 mod context;
 mod control;
 mod copied_sessions;
+mod dependency;
 mod dispatch;
 mod dry_run;
 mod external;
@@ -104,7 +105,7 @@ pub fn run(
     // From the report back to the capture: each stage is given the senders of those behind it.
     let (report, facts) = ReportStage::new(&context, &mut run);
     context.runtime.spawn(children::reap_inherited());
-    let guards = context.protection.start(&context.runtime, run.guard_command.take())?;
+    let guards = context.protection.start(&context.runtime, run.guard_command.take(), run.dependency_watches())?;
     let external = ExternalProcesses::start(&context, run.external.take())?;
     let telemetry = TelemetryStage::start(&run.telemetry).map_err(RunError::Telemetry)?;
     if let Some(words) = &telemetry.words {

@@ -13,11 +13,13 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use super::children::OwnChild;
 use super::control::{Control, RampState, TargetState};
+use super::dependency::{self, DependencyProbe};
 use super::guard_command::{self, GuardCommand};
 use super::run::{Run, RunError};
 use crate::middleware::Share;
 use crate::replay::guard::{
-    AdmissionControl, Guard, GuardAction, GuardChange, GuardHandle, GuardSettings, GuardVerdict, Observation,
+    AdmissionControl, DependencyWatch, Guard, GuardAction, GuardChange, GuardHandle, GuardSettings, GuardVerdict,
+    Observation,
 };
 use crate::replay::ramp::RampPlan;
 use crate::replay::{Delivery, GuardState, Ramp, TargetId};
@@ -28,6 +30,9 @@ use crate::report::{RampEnd, RunTotals, TargetGuard};
 const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 /// Time that all has to be well before more is let in, where the guard command alone decides and no guard has a window.
 const WELL: Duration = Duration::from_secs(10);
+
+/// Number of the guard command among the sources that guards hear; those of dependencies follow.
+const COMMAND: usize = 0;
 
 /// Spares the targets of one run. Clones are one and the same; where there is nothing to keep, it does nothing.
 #[derive(Clone)]
@@ -72,13 +77,20 @@ impl ProtectionController {
     }
 
     /// Begins to spare the targets, with `command` where there is one: it is run at once, so that a mistake in it is told
-    /// now.
+    /// now. `dependencies` are asked from now on.
     pub(super) fn start(
         &self,
         runtime: &Runtime,
         command: Option<GuardCommand>,
+        dependencies: Vec<DependencyWatch>,
     ) -> Result<Vec<JoinHandle<()>>, RunError> {
         let mut tasks = vec![runtime.spawn(self.clone().run())];
+        for (source, watch) in (COMMAND + 1..).zip(dependencies) {
+            let probe = DependencyProbe::new(watch.dependency().clone());
+            let probe =
+                probe.map_err(|why| RunError::Dependency { dependency: watch.dependency().to_string(), why })?;
+            tasks.push(runtime.spawn(self.clone().ask(source, probe, watch)));
+        }
         if let Some(guard) = command {
             let _context = runtime.enter();
             let started = Instant::now();
@@ -98,10 +110,25 @@ impl ProtectionController {
                 Ok(child) => guard_command::word_of(child).await,
                 Err(error) => Some(format!("the guard command cannot be run: {error}")),
             };
-            self.hear(word.as_ref());
+            self.hear(COMMAND, &word.map_or(GuardVerdict::Good, GuardVerdict::Past));
             sleep_until(started + guard.every).await;
             started = Instant::now();
             child = guard_command::start(&guard.command);
+        }
+    }
+
+    /// Asks a dependency again and again, until it is dropped.
+    async fn ask(self, source: usize, mut probe: DependencyProbe, mut watch: DependencyWatch) {
+        loop {
+            let started = Instant::now();
+            let reading = probe.read().await;
+            let (verdict, news) = watch.judge(Instant::now(), reading);
+            if let Some(news) = news {
+                let share = self.control.share();
+                self.control.note(None, StepCause::Dependency, share, share, news);
+            }
+            self.hear(source, &verdict);
+            sleep_until(started + dependency::EVERY).await;
         }
     }
 
@@ -126,12 +153,11 @@ impl ProtectionController {
         }
     }
 
-    /// Passes the guard command's verdict to the guard of every target: the reason to throttle, or `None` where all is
-    /// well.
-    fn hear(&self, brake: Option<&String>) {
+    /// Passes the verdict of a source outside to the guard of every target.
+    fn hear(&self, source: usize, verdict: &GuardVerdict) {
         let Some(mut kept) = self.lock() else { return };
         let at = self.control.clock();
-        kept.guards().for_each(|(_, guard, _)| guard.hear(at, brake.cloned()));
+        kept.guards().for_each(|(_, guard, _)| guard.hear(at, source, verdict.clone()));
     }
 
     /// Looks again and again, until it is dropped.

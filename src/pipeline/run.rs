@@ -73,6 +73,10 @@ pub struct Run {
     pub ramp: Option<replay::ramp::RampPlan>,
     /// An external command that throttles the run.
     pub guard_command: Option<GuardCommand>,
+    /// Numbers of other systems that throttle the run past their limits.
+    pub dependencies: Vec<Dependency>,
+    /// What such a number does where it is not known.
+    pub on_unknown: OnUnknown,
     /// Control of the run while it lasts.
     pub control: Control,
     /// Observer of the run while it lasts.
@@ -125,6 +129,8 @@ impl Run {
             most: None,
             ramp: None,
             guard_command: None,
+            dependencies: Vec::new(),
+            on_unknown: OnUnknown::default(),
             control: Control::default(),
             observer: Observer::default(),
             server: None,
@@ -150,6 +156,12 @@ impl Run {
     pub(super) fn sessions(&self) -> Vec<Arc<dyn StoreSession>> {
         let read = self.reading_session();
         read.into_iter().chain(self.recorder.as_ref().and_then(|recorder| recorder.session())).collect()
+    }
+
+    /// Takes the dependencies, each with what judges its readings.
+    pub(super) fn dependency_watches(&mut self) -> Vec<DependencyWatch> {
+        let all = std::mem::take(&mut self.dependencies).into_iter();
+        all.map(|dependency| DependencyWatch::new(dependency, self.on_unknown)).collect()
     }
 
     /// Returns when requests are due, of the part of a file that is replayed. One thread paces for all targets: what is asked
@@ -212,6 +224,14 @@ pub enum RunError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// A dependency cannot be asked.
+    #[error("cannot set up --dependency {dependency}: {why}")]
+    Dependency {
+        /// The dependency.
+        dependency: String,
+        /// What is wrong.
+        why: String,
+    },
     /// Another system cannot be told anything.
     #[error("cannot set up --otlp or --webhook: {0}")]
     Telemetry(String),
@@ -227,7 +247,7 @@ impl Help for RunError {
             Self::Start(_) => Some("is a limit on processes in force (ulimit -u)?".into()),
             Self::Middleware { source, .. } | Self::GuardCommand { source, .. } => Some(advice(source).into()),
             Self::Client(error) => error.help(),
-            Self::Capture(_) | Self::Telemetry(_) => None,
+            Self::Capture(_) | Self::Telemetry(_) | Self::Dependency { .. } => None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use shadowtap::config::{Output, Outputs, RunConfig};
 use shadowtap::pipeline::{Feed, Run};
 use shadowtap::recording::RecordingOutput;
+use shadowtap::replay::guard::Dependency;
 use shadowtap::sandbox::{self, Needs};
 use shadowtap::serve::control::Socket;
 use shadowtap::telemetry::Endpoint;
@@ -51,6 +52,7 @@ fn needs(config: &RunConfig, file: Option<&Path>, socket: Option<&Socket>) -> Ne
             .flat_map(ports)
             .chain(config.stores.ports.iter().copied())
             .chain(telemetry_ports(run))
+            .chain(run.dependencies.iter().map(Dependency::port))
             .collect(),
         // A replay that root started goes on as root: it may read files that only root can.
         keeps_root: matches!(run.feed, Feed::Files(_)),

@@ -20,7 +20,7 @@ pub(crate) const MIN_BAD: u64 = 3;
 pub(crate) const MIN_PROBES: u64 = 5;
 /// The part of a limit below which all is well again. What lies between is neither, so that a target at its limit is not
 /// let in and held back in turn.
-const WELL_BELOW: f64 = 0.8;
+pub(super) const WELL_BELOW: f64 = 0.8;
 /// Slots of a window: it slides by one of them.
 const SLOTS: u32 = 20;
 

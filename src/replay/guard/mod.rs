@@ -9,6 +9,7 @@
 
 mod admission;
 mod condition;
+mod dependency;
 mod production;
 mod settings;
 #[cfg(test)]
@@ -21,6 +22,8 @@ use tokio::time::Instant;
 
 pub(crate) use admission::{AdmissionControl, GuardHandle};
 pub use condition::{GuardCondition, Measure};
+pub(crate) use dependency::DependencyWatch;
+pub use dependency::{Dependency, DependencySource, JsonSteps, OnUnknown};
 pub use production::ProductionConditions;
 pub(crate) use production::ProductionWatch;
 pub use settings::{GuardAction, GuardActionError, GuardSettings};
@@ -141,8 +144,8 @@ pub struct GuardChange {
 pub struct Guard {
     action: GuardAction,
     windows: Vec<SlidingWindow>,
-    /// Last verdict of the guard command, with its time: the reason to throttle, or `None` where all was well.
-    outside: Option<(Instant, Option<String>)>,
+    /// Last verdict of each source outside, by its number, with its time: the guard command, dependencies.
+    outside: Vec<(Instant, GuardVerdict)>,
     state: GuardState,
     share: f64,
     changed: Instant,
@@ -167,7 +170,7 @@ impl Guard {
         Self {
             action: settings.action,
             windows,
-            outside: None,
+            outside: Vec::new(),
             state: GuardState::Passing,
             share: 1.0,
             changed: at,
@@ -197,9 +200,14 @@ impl Guard {
         self.windows.iter_mut().for_each(|window| window.take(at, sample));
     }
 
-    /// Takes a verdict of the guard command: the reason to throttle, or `None` where all is well.
-    pub(crate) fn hear(&mut self, at: Instant, brake: Option<String>) {
-        self.outside = Some((at, brake));
+    /// Takes the verdict of a source outside, by its number; it stands until the next one of the same source.
+    pub(crate) fn hear(&mut self, at: Instant, source: usize, verdict: GuardVerdict) {
+        if self.outside.len() <= source {
+            self.outside.resize(source + 1, (at, GuardVerdict::Good));
+        }
+        if let Some(slot) = self.outside.get_mut(source) {
+            *slot = (at, verdict);
+        }
     }
 
     /// Returns the state, which says how much is let in.
@@ -291,13 +299,15 @@ impl Guard {
         verdict
     }
 
-    /// Returns the guard command's verdict; each verdict to throttle counts once.
+    /// Returns the worst verdict of the sources outside; each verdict to throttle counts once.
     fn heard(&self) -> GuardVerdict {
-        match &self.outside {
-            Some((at, Some(reason))) if *at > self.changed => GuardVerdict::Past(reason.clone()),
-            Some((_, Some(_))) => GuardVerdict::Near,
-            _ => GuardVerdict::Good,
-        }
+        let verdicts = self.outside.iter().map(|(at, verdict)| match verdict {
+            GuardVerdict::Past(_) if *at <= self.changed => &GuardVerdict::Near,
+            verdict => verdict,
+        });
+        // Of equals the first source counts.
+        let worst = verdicts.reduce(|worst, other| if other.rank() > worst.rank() { other } else { worst });
+        worst.cloned().unwrap_or(GuardVerdict::Good)
     }
 
     /// Lets time pass, and does what the verdict asks for.

@@ -173,7 +173,8 @@ fn a_word_from_outside_brakes_once_and_the_next_one_brakes_again() {
     let mut rig = GuardFixture::of(&GuardSettings::deaf());
     let hear = |rig: &mut GuardFixture, brake: bool| {
         let at = rig.begin + rig.now;
-        rig.guard.hear(at, brake.then(|| "it says no".to_owned()));
+        let word = brake.then(|| "it says no".to_owned());
+        rig.guard.hear(at, 0, word.map_or(GuardVerdict::Good, GuardVerdict::Past));
         rig.run(5.0, 100, 0, OK);
     };
     rig.run(1.0, 100, 0, OK);
@@ -269,4 +270,21 @@ fn what_a_guard_waits_for_is_told_with_the_time_that_is_left() {
     let mut rig = GuardFixture::new("errors>5%/10s", GuardAction::Stop);
     rig.run(30.0, 400, 100, FAILED);
     assert_eq!(told(&rig).as_deref(), Some("lets nothing in any more: begin a new run"));
+}
+
+#[test]
+fn of_several_sources_outside_the_worst_counts_and_each_has_its_own_word() {
+    let mut rig = GuardFixture::of(&GuardSettings::deaf());
+    let mut hear = |seconds, source, verdict| {
+        let at = rig.begin + Duration::from_secs(seconds);
+        rig.guard.hear(at, source, verdict);
+        rig.guard.judge(at)
+    };
+    let past = |why: &str| GuardVerdict::Past(why.to_owned());
+    assert_eq!(hear(1, 2, GuardVerdict::Near), GuardVerdict::Near);
+    assert_eq!(hear(2, 0, GuardVerdict::Good), GuardVerdict::Near, "the word of another one stands");
+    assert_eq!(hear(3, 1, past("one")), past("one"));
+    assert_eq!(hear(4, 2, past("two")), past("one"), "of equals the first");
+    assert_eq!(hear(5, 1, GuardVerdict::Good), past("two"));
+    assert_eq!(hear(6, 2, GuardVerdict::Good), GuardVerdict::Good);
 }

@@ -33,6 +33,8 @@ pub enum StepCause {
     Ramp,
     /// The guard of a target.
     Guard,
+    /// A dependency whose number is not known any more, or is again: the share stays.
+    Dependency,
     /// A person.
     #[default]
     Control,
@@ -43,6 +45,7 @@ impl fmt::Display for StepCause {
         f.write_str(match self {
             Self::Ramp => "ramp",
             Self::Guard => "guard",
+            Self::Dependency => "dependency",
             Self::Control => "control",
         })
     }

@@ -298,7 +298,7 @@ fn sample_words(summary: &Summary) -> String {
         .filter_map(|(share, what)| reached(share, what))
         .collect();
     // Samples of several routes have no share in common, nor has one that was turned on the way.
-    let is_turned = summary.steps.iter().any(|step| step.what != StepCause::Guard);
+    let is_turned = summary.steps.iter().any(|step| !matches!(step.what, StepCause::Guard | StepCause::Dependency));
     let asked = if sample.asked < 1.0 && !is_turned { format!(" of {}", percent(sample.asked)) } else { String::new() };
     let took = if shares.is_empty() { String::new() } else { format!(" (took {})", shares.join(", ")) };
     format!("not in the sample{asked}{took}")
