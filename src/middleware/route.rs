@@ -77,6 +77,7 @@ pub enum RouteError {
 #[derive(Clone, Debug)]
 pub struct RouteMap {
     machine: PatternSet,
+    patterns: Vec<String>,
     values: Vec<Arc<str>>,
     /// The line of each value in the text, from 1.
     lines: Vec<usize>,
@@ -124,7 +125,25 @@ impl RouteMap {
             let line = |at: usize| lines.get(at).copied().unwrap_or(1);
             all.into_iter().map(|(at, why)| (line(at), RouteError::Compiled { why })).collect()
         })?;
-        Ok(Self { machine, values, lines, on })
+        let patterns = patterns.into_iter().map(str::to_owned).collect();
+        Ok(Self { machine, patterns, values, lines, on })
+    }
+
+    /// The lines of the map, in their order: expression, value, and number in the file, from 1.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &str, usize)> {
+        let values = self.values.iter().map(|value| &**value);
+        self.patterns
+            .iter()
+            .map(String::as_str)
+            .zip(values)
+            .zip(self.lines.iter().copied())
+            .map(|((pattern, value), line)| (pattern, value, line))
+    }
+
+    /// The place among the [`entries`](Self::entries) of the first whose expression matches this path.
+    #[must_use]
+    pub fn entry_of(&self, path: &[u8]) -> Option<usize> {
+        self.machine.first(path)
     }
 
     /// The values that name targets, each once, in the order in which they first stand.

@@ -56,6 +56,7 @@ pub(super) fn request_record(request: &Request, evidence: bool, secrets: &Secret
         body_len: request.body.len,
         route: None,
         repeat: repeats.then_some(RepeatKey(key.0)),
+        share: None,
     }
 }
 

@@ -65,6 +65,11 @@ impl RampPlan {
         self.0.first().map_or(Share(1.0), |stage| stage.share)
     }
 
+    /// The shares of its steps, from the first on.
+    pub fn shares(&self) -> impl Iterator<Item = Share> {
+        self.0.iter().map(|stage| stage.share)
+    }
+
     /// The shortest of its steps.
     #[must_use]
     pub(crate) fn shortest(&self) -> Option<Duration> {

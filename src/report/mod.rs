@@ -6,10 +6,10 @@
 //! ```text
 //! schema <- collect <- threshold <- reporter
 //!        <- verdict <-----------------/
-//!                   <- render
+//!                   <- render -> threshold
 //! ```
 //!
-//! `reporter` takes the events, `collect` counts, `threshold` judges (`--fail-if`), `verdict` says what a summary comes to,
+//! `reporter` takes the events, `collect` counts, `threshold` judges (`--fail-if`, and what is ready for a step), `verdict` says what a summary comes to,
 //! `render` writes text and HTML for people, and `schema` has the types of the summary, which know none of the others.
 
 mod authority;

@@ -189,10 +189,15 @@ fn haproxy(folder: &Path, [www, http2, tls, app, target]: [u16; 5], spoe: &str) 
     fs::write(folder.join("haproxy.cfg"), config + &more).unwrap();
     let log = File::create(folder.join("haproxy.log")).unwrap();
     let errors = File::create(folder.join("haproxy.errors")).unwrap();
+    let mut command = haproxy_command(&folder.join("haproxy.cfg"));
+    Running(command.stdout(log).stderr(errors).spawn().unwrap())
+}
+
+/// HAProxy in the foreground with this configuration.
+fn haproxy_command(config: &Path) -> Command {
     let mut command = Command::new(program());
-    let command =
-        command.args(["-db", "-f"]).arg(folder.join("haproxy.cfg")).stdin(Stdio::null()).stdout(log).stderr(errors);
-    Running(command.spawn().unwrap())
+    command.args(["-db", "-f"]).arg(config).stdin(Stdio::null());
+    command
 }
 
 /// HAProxy is where only root's PATH looks.

@@ -100,6 +100,8 @@ pub(crate) struct ReportCommand {
     /// fall 3, inter 2s, p99>800ms/10s'. See docs/haproxy.md
     #[arg(long, value_name = "RULE")]
     pub(crate) observe: Option<String>,
+    #[command(flatten)]
+    pub(crate) advise: AdviseArguments,
     /// Write the report as one page of HTML to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) report: Option<PathBuf>,
@@ -111,6 +113,43 @@ pub(crate) struct ReportCommand {
     pub(crate) store: typed::Store,
     #[command(flatten)]
     pub(crate) gates: typed::Gates,
+}
+
+/// What the next step of a migration is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Advice")]
+pub(crate) struct AdviseArguments {
+    /// Say which steps of a ramp are ready on each route of --map, and print the lines that take the next one. haproxy: lines
+    /// of its runtime API and of its map. Changes nothing. See docs/haproxy.md
+    #[arg(long, value_name = "PROXY")]
+    pub(crate) advise: Option<String>,
+    /// The routes: a file as HAProxy's map_reg reads it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) map: Option<PathBuf>,
+    /// The name by which HAProxy knows the map [default: FILE of --map]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) map_name: Option<String>,
+    /// Servers of the new stack, in the backends that the map names: traffic goes over by weights
+    #[arg(long, value_name = "SERVERS", value_delimiter = ',')]
+    pub(crate) new_servers: Vec<String>,
+    /// Servers of the old stack in the same backends
+    #[arg(long, value_name = "SERVERS", value_delimiter = ',')]
+    pub(crate) old_servers: Vec<String>,
+    /// The backend of the new stack: traffic goes over by the value of the map, a whole route at a time
+    #[arg(long, value_name = "BACKEND")]
+    pub(crate) new_backend: Option<String>,
+    /// Steps, such as 1%,10%,50%,100% [default: those of the run's --ramp, else 1%,5%,10%,25%,50%,100%]
+    #[arg(long, value_name = "STEPS", allow_hyphen_values = true)]
+    pub(crate) steps: Option<String>,
+    /// Share that the new servers get now: the step after it comes next [default: 0%]
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
+    pub(crate) now: Option<String>,
+    /// Connections that the new stack takes at most
+    #[arg(long, value_name = "N")]
+    pub(crate) connection_limit: Option<u64>,
+    /// The target that is meant, by its name or URL, where a run had several
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) of: Option<String>,
 }
 
 /// List network interfaces and whether you may capture on them.

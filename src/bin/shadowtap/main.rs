@@ -1,5 +1,6 @@
 //! The command line of shadowtap: parse, set up the log, run one command, end with its exit code.
 
+mod advise;
 mod args;
 mod config_file;
 mod confine;

@@ -17,6 +17,7 @@ use shadowtap::report::render::{html, text};
 use shadowtap::report::threshold::ThresholdWatch;
 use shadowtap::report::{PartialRun, RunDiff, Summary};
 
+use crate::advise::Advice;
 use crate::args::ReportCommand;
 use crate::output::{page_of, print, write_text};
 use crate::{gates, inspect, terminal};
@@ -33,6 +34,10 @@ pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
     }
     let asks = demanded(&args, lines, &mut summary)?;
     let observed = observed(&args, lines)?;
+    if args.against.is_none() && observed.is_some() {
+        summary.observe.clone_from(&observed);
+    }
+    let advice = Advice::of(&args, lines, &summary)?;
     let page = ReportFile::new(args.report.clone(), mode, [Some(&args.file), args.against.as_ref()])?;
     let width = terminal::or_default(terminal::width_of_stdout());
     let color = terminal::color_on_stdout();
@@ -46,9 +51,11 @@ pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
     };
     page.write(html)?;
     print(&text).context("cannot write the report")?;
-    if let Some(run) = observed {
-        let rule = run.rule().to_owned();
-        print(&text::observed(&rule, &run.finish(), width, color)).context("cannot write the report")?;
+    if let Some(observed) = observed.filter(|_| args.against.is_some()) {
+        print(&text::observed(&observed, width, color)).context("cannot write the report")?;
+    }
+    if let Some(advice) = advice {
+        print(&advice.text(width, color)).context("cannot write the report")?;
     }
     // What was demanded of the run itself had its say then.
     Ok(if asks { gates::ending(&summary, false) } else { ExitCode::SUCCESS })
@@ -64,6 +71,7 @@ fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
         ("--against", args.against.is_some()),
         ("--report", args.report.is_some()),
         ("--observe", args.observe.is_some()),
+        ("--advise", args.advise.advise.is_some()),
         ("--fail-if", judges),
     ];
     for (flag, given) in asked {
@@ -246,7 +254,7 @@ fn of_part(path: &Path) -> anyhow::Result<Option<Summary>> {
 }
 
 /// The lines that later lines of the same results take back.
-fn taken_back(path: &Path) -> anyhow::Result<TakenBackLines> {
+pub(crate) fn taken_back(path: &Path) -> anyhow::Result<TakenBackLines> {
     let cannot = || format!("cannot read {}", path.display());
     let mut lines = BufReader::new(File::open(path).with_context(cannot)?);
     let (mut found, mut line) = (TakenBackLines::default(), Vec::new());
@@ -261,7 +269,8 @@ fn has_outcome(line: &[u8]) -> bool {
         .is_ok_and(|line| line.get("outcome").is_some() || line.get("kind").is_some_and(|kind| kind == "summary"))
 }
 
-fn read_line(from: &mut BufReader<File>, line: &mut Vec<u8>) -> io::Result<usize> {
+/// Reads a line of results into `line`; returns its length, 0 at the end.
+pub(crate) fn read_line(from: &mut BufReader<File>, line: &mut Vec<u8>) -> io::Result<usize> {
     line.clear();
     io::Read::take(from, MAX_LINE).read_until(b'\n', line)
 }

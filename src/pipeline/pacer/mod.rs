@@ -235,7 +235,7 @@ impl Pacer {
 
     /// Records a request that passed, and offers it to the targets.
     fn take(&mut self, passed: AcceptedRequest) -> Result<(), Stopped> {
-        let AcceptedRequest { note, mut request, due, capture_delay, targets, wanted, place, response_filters } =
+        let AcceptedRequest { mut note, mut request, due, capture_delay, targets, wanted, place, response_filters } =
             passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         if self.channels.dispatchers.is_empty() && self.held_by_hand().is_some() {
@@ -258,6 +258,7 @@ impl Pacer {
         self.asked.insert(id, AwaitingResponse { at, recorded, is_head, issues, response_filters });
         self.channels.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.channels.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
+        note.share = Some(self.settings.control.share());
         self.report(ReportEvent::Offered { note: Box::new(note), targets, capture_delay })?;
         let copies = (id.copy > 0).then_some(&self.settings.copies);
         if let Some(mark) = self.settings.mark.as_ref().or(copies) {

@@ -166,6 +166,17 @@ impl LatencyHistogram {
     }
 }
 
+impl LatencyHistogram {
+    /// The duration of this rank, from 1, in ascending order; 0 where nothing was recorded.
+    #[must_use]
+    pub(crate) fn at_rank(&self, rank: u64) -> u64 {
+        let left = self.left();
+        // The middle of the rank: no rounding makes its neighbor of it.
+        let share = (rank as f64 - 0.5).max(0.0) / left.count.max(1) as f64;
+        left.counts.as_ref().map_or(0, |counts| counts.value_at_quantile(share).clamp(left.min, left.max))
+    }
+}
+
 /// A duration in whole microseconds, rounded down.
 #[must_use]
 pub fn micros(duration: Duration) -> u64 {
@@ -223,6 +234,14 @@ mod tests {
             assert!(got.abs_diff(want) * 100 <= want, "{got} is not {want}");
         }
         assert_eq!((f.count, f.min, f.max), (10_000, 1, 10_000));
+    }
+
+    #[test]
+    fn a_duration_is_found_by_its_rank() {
+        let mut durations = LatencyHistogram::default();
+        (1..=100).for_each(|us| durations.record_us(us));
+        assert_eq!([1, 2, 50, 99, 100].map(|rank| durations.at_rank(rank)), [1, 2, 50, 99, 100]);
+        assert_eq!(LatencyHistogram::default().at_rank(1), 0);
     }
 
     #[test]

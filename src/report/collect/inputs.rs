@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::exchange::{Damage, Digest, ExchangeId, Response, Timestamp, digest_of_whole};
+use crate::middleware::Share;
 use crate::middleware::context::UnreadableCounts;
 use crate::replay::{ConnNumber, RetainedResponse};
 use crate::report::schema::access_log::AccessLogSummary;
@@ -69,6 +70,8 @@ pub struct RequestRecord {
     pub route: Option<RouteName>,
     /// Key shared by requests that ask for just the same; none where the request may change something.
     pub repeat: Option<RepeatKey>,
+    /// The share that the sample let in when it was offered.
+    pub share: Option<Share>,
 }
 
 /// A hash of every part of a request that a response depends on.

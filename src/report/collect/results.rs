@@ -51,6 +51,9 @@ pub struct ResultLine<'a> {
     /// Left out where it did not wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     carry_wait_us: Option<u64>,
+    /// The share that the sample let in when the request was offered, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share: Option<f64>,
     differences: &'a [Difference],
     /// Reason that it is not known whether the bodies differ; left out where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,6 +155,7 @@ impl<'a> ResultLine<'a> {
             lag_us: us(delivery.lag),
             carry_wait_us: us(delivery.carry_wait),
             reason: delivery.reason.as_deref().map(ResultText),
+            share: note.and_then(|note| note.share).map(|share| share.0),
             differences,
             ..Self::new(delivery.id, note, &delivery.outcome)
         }
@@ -199,6 +203,7 @@ impl<'a> ResultLine<'a> {
             response_us: None,
             lag_us: None,
             carry_wait_us: None,
+            share: None,
             differences: &[],
             body_unknown: None,
         }
@@ -389,6 +394,7 @@ mod tests {
                 "target": "/a", "route": null, "outcome": "sent", "rule": null, "shadow": "http://t",
                 "production": { "status": 200, "body_len": 5 }, "response": { "status": 503, "body_len": 5 },
                 "production_us": 1500, "service_us": 2000, "response_us": 3000, "lag_us": 100,
+                "share": 0.25,
                 "differences": [{ "in": "status", "path": "", "production": 200, "shadow": 503 }],
             })
         );

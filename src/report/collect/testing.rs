@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::exchange::{ConnectionId, ExchangeId, Outcome, Timestamp};
+use crate::middleware::Share;
 use crate::replay::{ConnNumber, Delivery, Destination, TargetId, TargetResponse};
 
 use super::inputs::{Production, RequestRecord};
@@ -25,6 +26,7 @@ pub(crate) fn note(n: u32) -> Box<RequestRecord> {
         text: RequestText::new(b"GET", b"/a", b"old.example", b"GET /a HTTP/1.1\r\n\r\n"),
         route: None,
         repeat: None,
+        share: Some(Share(0.25)),
     })
 }
 

@@ -189,7 +189,7 @@ fn format_us(us: f64) -> String {
 }
 
 impl LatencyFigure {
-    const fn of(self, figures: &LatencySummary) -> u64 {
+    pub(super) const fn of(self, figures: &LatencySummary) -> u64 {
         match self {
             Self::Mean => figures.mean,
             Self::P50 => figures.p50,
@@ -198,6 +198,18 @@ impl LatencyFigure {
             Self::P99 => figures.p99,
             Self::P999 => figures.p99_9,
             Self::Max => figures.max,
+        }
+    }
+
+    /// The share of durations that it is not below; `None` where it is no percentile.
+    pub(super) const fn share(self) -> Option<f64> {
+        match self {
+            Self::P50 => Some(0.5),
+            Self::P90 => Some(0.9),
+            Self::P95 => Some(0.95),
+            Self::P99 => Some(0.99),
+            Self::P999 => Some(0.999),
+            Self::Mean | Self::Max => None,
         }
     }
 }

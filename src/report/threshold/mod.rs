@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use crate::route_pattern::RouteSet;
 
+mod bounds;
 mod judge;
 mod parse;
+pub mod readiness;
 mod results_reader;
 mod watch;
 

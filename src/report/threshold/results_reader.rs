@@ -11,44 +11,54 @@ use super::ThresholdWatch;
 use super::watch::{DiffParts, EndedDelivery, FieldSet};
 
 /// Keys of a line of results that are counted.
-#[derive(Deserialize)]
-struct ResultsLine<'a> {
+#[derive(Debug, Deserialize)]
+pub(super) struct ResultsLine<'a> {
     #[serde(default, borrow)]
-    id: Cow<'a, str>,
+    pub(super) id: Cow<'a, str>,
     #[serde(default, borrow)]
-    method: Option<Cow<'a, str>>,
+    pub(super) method: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
-    target: Option<Cow<'a, str>>,
+    pub(super) target: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
-    route: Option<Cow<'a, str>>,
+    pub(super) route: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    outcome: Cow<'a, str>,
+    pub(super) outcome: Cow<'a, str>,
     #[serde(default, borrow)]
-    shadow: Option<Cow<'a, str>>,
-    production: Option<ResultsSide>,
-    response: Option<ResultsSide>,
-    production_us: Option<u64>,
-    service_us: Option<u64>,
-    response_us: Option<u64>,
+    pub(super) rule: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    pub(super) shadow: Option<Cow<'a, str>>,
+    pub(super) production: Option<ResultsSide>,
+    pub(super) response: Option<ResultsSide>,
+    pub(super) production_us: Option<u64>,
+    pub(super) service_us: Option<u64>,
+    pub(super) response_us: Option<u64>,
+    pub(super) share: Option<f64>,
     #[serde(default)]
-    differences: Vec<ResultsDifference>,
-    body_unknown: Option<serde::de::IgnoredAny>,
+    pub(super) differences: Vec<ResultsDifference>,
+    pub(super) body_unknown: Option<serde::de::IgnoredAny>,
 }
 
-#[derive(Deserialize)]
-struct ResultsSide {
-    status: u16,
-    damage: Option<serde::de::IgnoredAny>,
+#[derive(Debug, Deserialize)]
+pub(super) struct ResultsSide {
+    pub(super) status: u16,
+    pub(super) damage: Option<serde::de::IgnoredAny>,
 }
 
-#[derive(Deserialize)]
-struct ResultsDifference {
+#[derive(Debug, Deserialize)]
+pub(super) struct ResultsDifference {
     #[serde(rename = "in")]
-    place: DifferencePart,
+    pub(super) place: DifferencePart,
     #[serde(default)]
-    path: String,
+    pub(super) path: String,
     #[serde(default)]
     kind: DifferenceKind,
+}
+
+impl ResultsDifference {
+    /// Returns whether it stands for further differences that are not in the line.
+    pub(super) fn is_more(&self) -> bool {
+        self.kind == DifferenceKind::More
+    }
 }
 
 impl ThresholdWatch {

@@ -17,6 +17,7 @@ use crate::report::units::{bytes, counted, duration, number, percent};
 use crate::sanitize;
 
 mod access_log;
+mod advice;
 mod against;
 mod carry;
 mod dry_run;
@@ -33,6 +34,7 @@ mod steps;
 mod tests;
 mod verdict;
 
+pub use advice::advice;
 pub use against::against;
 pub use dry_run::{dry_run, passed};
 pub use fleet::fleet;
