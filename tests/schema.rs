@@ -292,6 +292,9 @@ fn rare() -> Value {
         "responses": 1, "orphans": 1, "without_id": 1, "unread": 1, "malformed": 1 });
     summary["access_log"] = json!({ "format": "", "lines": 1, "requests": 1, "unread": 1, "without_request": 1,
         "known": ["time"], "unknown": ["host"] });
+    summary["observe"] = json!({ "rule": "", "targets": { "http://new": { "requests": 1, "sent_back": 1,
+        "downs": [{ "at": "", "lasted_s": 1.0, "ended": true, "requests": 1 }], "more_downs": 1,
+        "slow": [{ "at": "", "latency_us": 1, "responses": 1 }], "more_slow": 1 } } });
     for (key, value) in [("clock_steps", json!(1)), ("clock_step_at", json!(1))] {
         summary["frames"][key] = value;
     }
@@ -316,6 +319,7 @@ fn rare() -> Value {
         "sample",
         "access_log",
         "spoe",
+        "observe",
     ] {
         assert_eq!(keys(&known[block]), keys(&summary[block]), "{block}");
     }

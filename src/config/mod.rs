@@ -165,6 +165,7 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
     let monitoring = monitoring::monitoring(&typed.monitoring, &mut mistakes);
     let ending = typed.ending.duration.as_deref();
     let duration = ending.and_then(|typed| mistakes.keep("--duration", check::long_time(typed)));
+    let observe = parsed("--observe", typed.compare.observe.as_deref(), &mut mistakes);
     let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
     let sharing = store::Sharing::Shared { follow: typed.follow.follow };
     let sharing = if typed.dry_run.dry_run { store::Sharing::All } else { sharing };
@@ -185,6 +186,7 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
         compare,
         reference,
         demands,
+        observe,
         telemetry: monitoring.telemetry,
         ..Run::of_files(source)
     };

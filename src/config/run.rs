@@ -83,12 +83,14 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, ConfigMistakes> {
     chain::torn_sessions(&middleware, typed.protection.ramp.is_some(), &mut warnings);
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let reference = compare::reference(&typed.compare, &targets, &mut mistakes);
+    let observe = check::parsed("--observe", typed.compare.observe.as_deref(), &mut mistakes);
     let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
     let (command, dashcam) = ("shadow", None);
     let parts =
         RunParts { command, middleware, external, targets, protection, compare, reference, demands, dashcam, warnings };
     let to = (&typed.recording, &typed.store);
-    finish(&typed.live, &typed.running, to, &typed.report, &typed.monitoring, parts, mistakes)
+    let config = finish(&typed.live, &typed.running, to, &typed.report, &typed.monitoring, parts, mistakes)?;
+    Ok(RunConfig { run: Run { observe, ..config.run }, ..config })
 }
 
 /// Checks what `shadowtap record` was asked for; the interfaces are opened last, where there is no mistake.

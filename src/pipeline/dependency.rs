@@ -31,7 +31,7 @@ pub(super) struct DependencyProbe {
 enum ProbeClient {
     /// A connection stays open: where a Redis takes no more clients, it goes on answering those that it has.
     Redis {
-        client: redis::Client,
+        client: Box<redis::Client>,
         connection: Option<MultiplexedConnection>,
     },
     Http(reqwest::Client),
@@ -43,7 +43,7 @@ impl DependencyProbe {
         let client = match dependency.source() {
             DependencySource::Redis { url, .. } => {
                 let client = redis::Client::open(url.clone()).map_err(|error| causes(&error))?;
-                ProbeClient::Redis { client, connection: None }
+                ProbeClient::Redis { client: Box::new(client), connection: None }
             }
             DependencySource::Prometheus { url, .. } | DependencySource::Json { url, .. } => {
                 ProbeClient::Http(outside_client(url.scheme() == "https", LIMIT)?)
@@ -65,13 +65,11 @@ impl DependencyProbe {
     async fn attempt(&mut self) -> Result<f64, String> {
         match (&mut self.client, self.dependency.source()) {
             (ProbeClient::Redis { client, connection }, DependencySource::Redis { field, .. }) => {
-                let connection = match connection {
-                    Some(connection) => connection,
-                    None => {
-                        let opened = client.get_multiplexed_async_connection().await;
-                        connection.insert(opened.map_err(|error| causes(&error))?)
-                    }
-                };
+                if connection.is_none() {
+                    *connection =
+                        Some(client.get_multiplexed_async_connection().await.map_err(|error| causes(&error))?);
+                }
+                let Some(connection) = connection else { return Err("it cannot be connected to".to_owned()) };
                 let info: Result<String, _> = redis::cmd("INFO").query_async(connection).await;
                 info_field(&info.map_err(|error| causes(&error))?, field)
             }
@@ -190,7 +188,7 @@ mod tests {
             { "metric": { "a": "1" }, "value": [1.5, "3"] }, { "metric": {}, "value": [1.5, "NaN"] },
         ] } });
         let found = series(&vector).unwrap();
-        assert!(found.len() == 2 && found[0] == 3.0 && found[1].is_nan());
+        assert!(found.len() == 2 && found[0].to_string() == "3" && found[1].is_nan());
         assert_eq!(series(&json!({ "data": { "resultType": "scalar", "result": [1.5, "7"] } })), Ok(vec![7.0]));
         assert_eq!(series(&json!({ "data": { "resultType": "vector", "result": [] } })), Ok(vec![]));
         assert!(series(&json!({ "data": { "resultType": "matrix", "result": [] } })).unwrap_err().contains("a matrix"));

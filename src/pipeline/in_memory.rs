@@ -184,5 +184,6 @@ fn report_settings(settings: &SendSettings, compare: CompareRules) -> ReportSett
         baseline: None,
         demands: crate::report::threshold::Thresholds::default(),
         asked: crate::report::schema::request::RunRequest::default(),
+        observe: None,
     }
 }

@@ -110,6 +110,7 @@ fn settings(run: &mut Run, started: Started, memory: &MemoryShares) -> ReportSet
         demands: std::mem::take(&mut run.demands),
         baseline: run.reference.baseline.as_ref().map(|baseline| baseline.target.to_string()),
         asked: request(run),
+        observe: run.observe.take(),
     }
 }
 

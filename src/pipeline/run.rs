@@ -24,7 +24,9 @@ use crate::middleware::carry::CarryRule;
 use crate::middleware::{self, LoopHeader};
 use crate::recording::{Origin, RecordingOutput, StoreSession};
 use crate::replay;
+use crate::replay::guard::{Dependency, DependencyWatch, OnUnknown};
 use crate::report::RoutePatterns;
+use crate::report::collect::observe::ObserveRule;
 use crate::report::threshold::Thresholds;
 use crate::serve::Server;
 use crate::telemetry::Telemetry;
@@ -101,6 +103,8 @@ pub struct Run {
     pub reference: replay::ReferenceSettings,
     /// Thresholds that the run has to meet.
     pub demands: Thresholds,
+    /// The server line of HAProxy that is played through, where one is.
+    pub observe: Option<ObserveRule>,
     /// Other systems that are told of deliveries and guards.
     pub telemetry: Telemetry,
 }
@@ -143,6 +147,7 @@ impl Run {
             compare: CompareRules::default(),
             reference: replay::ReferenceSettings::default(),
             demands: Thresholds::default(),
+            observe: None,
             telemetry: Telemetry::default(),
         }
     }

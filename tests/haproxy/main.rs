@@ -8,6 +8,9 @@
 #[path = "../support/trials.rs"]
 mod trials;
 
+mod advice;
+mod observe;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -44,6 +47,18 @@ fn main() {
         ),
         trial("shadowtap that is stopped costs no more than the time-out, and never an error", &["haproxy"], stopped),
         trial("what HAProxy tells over a socket is recorded", &["haproxy"], recorded),
+        trial(
+            "the lines of an advice are taken by a real HAProxy and do what they say",
+            &["haproxy", "socat"],
+            advice::taken_by_haproxy,
+        ),
+        trial(
+            "a real HAProxy with observe layer7 marks the same server down as is said",
+            &["haproxy"],
+            observe::marked_down,
+        ),
+        trial("a server that is slow but answers 200 is told, and HAProxy keeps it up", &["haproxy"], observe::slow),
+        trial("nothing is advised on too few, or beyond what was tried", &["haproxy"], advice::not_ready),
     ];
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -14,6 +14,7 @@ use shadowtap::recording;
 use shadowtap::report::collect::observe::{ObserveRule, ObserveRun};
 use shadowtap::report::collect::results::{ResultsEnd, TakenBackLines};
 use shadowtap::report::render::{html, text};
+use shadowtap::report::schema::observe::ObserveSummary;
 use shadowtap::report::threshold::ThresholdWatch;
 use shadowtap::report::{PartialRun, RunDiff, Summary};
 
@@ -194,7 +195,7 @@ fn demanded(args: &ReportCommand, lines: bool, summary: &mut Summary) -> anyhow:
 }
 
 /// Plays through what HAProxy would have done, where that was asked for.
-fn observed(args: &ReportCommand, lines: bool) -> anyhow::Result<Option<ObserveRun>> {
+fn observed(args: &ReportCommand, lines: bool) -> anyhow::Result<Option<ObserveSummary>> {
     let Some(typed) = &args.observe else { return Ok(None) };
     let rule: ObserveRule = typed.parse().map_err(|why: String| anyhow::anyhow!("--observe: {why}"))?;
     if !lines {
@@ -210,7 +211,7 @@ fn observed(args: &ReportCommand, lines: bool) -> anyhow::Result<Option<ObserveR
     while read_line(&mut lines, &mut line).with_context(cannot)? > 0 {
         run.line(&line);
     }
-    Ok(Some(run))
+    Ok(Some(run.finish()))
 }
 
 /// The summary at the end of a file of results, or what its lines add up to where the run that wrote it was killed; `None`

@@ -34,4 +34,8 @@ pub struct Compare {
     /// responses differ is noise
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE", allow_hyphen_values = true))]
     pub self_check: Option<String>,
+    /// Say in the report what HAProxy would have done with each target as its server, such as 'error-limit 10, on-error
+    /// mark-down, rise 2, fall 3, inter 2s, p99>800ms/10s'. See docs/haproxy.md
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RULE"))]
+    pub observe: Option<String>,
 }

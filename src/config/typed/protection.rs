@@ -25,8 +25,8 @@ pub struct Protection {
     #[cfg_attr(feature = "cli", arg(long, value_name = "TIME", allow_hyphen_values = true))]
     pub guard_every: Option<String>,
     /// A number of another system as a limit for every target, asked for each second:
-    /// redis://host:6379/connected_clients>20000 (a field of INFO), 'prometheus://host:9090{query}>100',
-    /// 'http://host/stats#$.queue.length>100' (JSON). Repeatable
+    /// `redis://host:6379/connected_clients>20000` (a field of INFO), `prometheus://host:9090{query}>100`,
+    /// `http://host/stats#$.queue.length>100` (JSON). Repeatable
     #[cfg_attr(feature = "cli", arg(long, value_name = "LIMIT"))]
     pub dependency: Vec<String>,
     /// What a dependency does that does not answer. hold: nothing more is let in. ignore: it counts as well [default:

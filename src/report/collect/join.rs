@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 use smallvec::SmallVec;
 
-use crate::exchange::{Damage, ExchangeId};
+use crate::exchange::{Damage, ExchangeId, Timestamp};
 use crate::replay::{Delivery, RetainedResponse, TargetResponse};
 
 use super::inputs::{Production, RequestRecord};
@@ -215,6 +215,11 @@ impl Joins {
         if let Some(pending) = self.waiting.get_mut(&of) {
             pending.targets += more;
         }
+    }
+
+    /// Returns when the first byte of a request came, while the request waits.
+    pub(crate) fn first_byte(&self, of: ExchangeId) -> Option<Timestamp> {
+        self.waiting.get(&of).map(|pending| pending.note.at)
     }
 
     /// A delivery ended.

@@ -1,7 +1,7 @@
 //! What HAProxy would have done with a target as its server: `observe layer7` over the results of a run.
 //!
-//! Lines of results go in, in the order of the file, which is that in which responses came. Out come the times for which
-//! HAProxy would have marked the server down. Checks are not in the results: one is taken to come out as the response before
+//! Deliveries go in as they end, or lines of results in any order: a line waits for production's response, and may come late.
+//! Out come the times for which HAProxy would have marked the server down. Checks are not in the results: one is taken to come out as the response before
 //! it did.
 
 use std::borrow::Cow;
@@ -11,13 +11,18 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::histogram::LatencyHistogram;
+use super::histogram::{LatencyHistogram, micros};
 use super::results::TakenBackLines;
-use crate::exchange::Timestamp;
+use crate::exchange::{Outcome, Timestamp};
 use crate::quantity;
+use crate::replay::Delivery;
+use crate::report::schema::observe::{DownTime, ObserveSummary, ObservedServer, SlowWindow};
 
 /// Times that are kept of each kind; further ones are counted.
 const MAX_TIMES: usize = 100;
+/// Deliveries of a run that are held until they are in order: more than are on their way at once. Lines are held all, at 24
+/// bytes each.
+const MAX_HELD: usize = 1 << 16;
 /// Time between two checks where none is given: HAProxy's own.
 const INTER: Duration = Duration::from_secs(2);
 /// Length of a window of percentiles where none is given.
@@ -114,53 +119,26 @@ fn time(part: &str, text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("`{part}`: `{text}` is no time such as 800ms or 2s"))
 }
 
-/// A time for which HAProxy would have marked the server down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DownTime {
-    /// When it would have marked it down.
-    pub at: Timestamp,
-    /// How long; until the end of the run where it would not have come up again.
-    pub lasted: Duration,
-    /// Whether it would have come up again within the run.
-    pub ended: bool,
-    /// Requests that would have gone to other servers.
-    pub requests: u64,
-}
-
-/// A window that was slow while the server was up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlowWindow {
-    /// Its begin.
-    pub at: Timestamp,
-    /// Its percentile, in microseconds.
-    pub us: u64,
-    /// Responses in it.
-    pub responses: u64,
-}
-
-/// What HAProxy would have done with one target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ObservedServer {
-    /// Requests that were seen.
-    pub requests: u64,
-    /// Times for which it would have been down, the first of them.
-    pub downs: Vec<DownTime>,
-    /// Further ones.
-    pub more_downs: u64,
-    /// Requests of all of them.
-    pub sent_back: u64,
-    /// Slow windows, the first of them.
-    pub slow: Vec<SlowWindow>,
-    /// Further ones.
-    pub more_slow: u64,
-}
-
 /// Plays `observe layer7` through.
 #[derive(Debug)]
 pub struct ObserveRun {
     rule: ObserveRule,
     taken_back: TakenBackLines,
     servers: BTreeMap<String, ServerState>,
+    /// What has yet to be put in order.
+    held: Vec<ObservedEvent>,
+    /// The targets of it.
+    urls: Vec<String>,
+}
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug)]
+struct ObservedEvent {
+    at: Timestamp,
+    /// Place of its URL.
+    url: u16,
+    is_well: bool,
+    service_us: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -173,10 +151,24 @@ struct ServerState {
     /// Checks one after another that failed, or that were well while it is down.
     checks: u32,
     next_check: Option<Timestamp>,
-    down: Option<DownTime>,
+    down: Option<OpenDownTime>,
     now: Timestamp,
     window: Option<Timestamp>,
     latencies: LatencyHistogram,
+}
+
+/// A time for which it would be down, so far.
+#[derive(Clone, Copy, Debug)]
+struct OpenDownTime {
+    at: Timestamp,
+    requests: u64,
+}
+
+impl OpenDownTime {
+    fn end(self, at: Timestamp, ended: bool) -> DownTime {
+        let lasted_s = at.since(self.at).as_secs_f64();
+        DownTime { at: self.at.to_string(), lasted_s, ended, requests: self.requests }
+    }
 }
 
 /// Keys of a line that count here.
@@ -192,6 +184,7 @@ struct ObservedLine<'a> {
     shadow: Option<Cow<'a, str>>,
     response: Option<ObservedResponse>,
     service_us: Option<u64>,
+    response_us: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -203,13 +196,7 @@ impl ObserveRun {
     /// A run without results; `taken_back` are those of its lines that later ones take back.
     #[must_use]
     pub fn new(rule: ObserveRule, taken_back: TakenBackLines) -> Self {
-        Self { rule, taken_back, servers: BTreeMap::new() }
-    }
-
-    /// The rule, as it was typed.
-    #[must_use]
-    pub fn rule(&self) -> &str {
-        &self.rule.text
+        Self { rule, taken_back, servers: BTreeMap::new(), held: Vec::new(), urls: Vec::new() }
     }
 
     /// Takes a line of results; others are passed over.
@@ -224,20 +211,70 @@ impl ObserveRun {
         };
         let is_sent = line.outcome == "sent" && !self.taken_back.has(&line.id, url);
         let status = line.response.map(|response| response.status).filter(|_| is_sent);
-        if !self.servers.contains_key(&**url) {
-            self.servers.insert(url.to_string(), ServerState { is_well: true, ..ServerState::default() });
-        }
-        if let Some(server) = self.servers.get_mut(&**url) {
-            server.take(&self.rule, at, status.is_some_and(is_well), line.service_us.filter(|_| is_sent));
+        let service = line.service_us.filter(|_| is_sent);
+        let at = ended(at, line.response_us.filter(|_| is_sent));
+        self.hold(url, at, status.is_some_and(is_well), service);
+    }
+
+    /// Takes a delivery to the target of this URL that has ended, of a request that came at `at`; what never reached the
+    /// target is passed over.
+    pub(in crate::report) fn delivered(&mut self, url: &str, at: Timestamp, delivery: &Delivery) {
+        let us = |time: Option<Duration>| time.map(micros);
+        let (status, is_sent) = match (&delivery.outcome, &delivery.answer) {
+            (Outcome::Sent, Some(answer)) => (Some(answer.status), true),
+            (Outcome::Failed(_), _) => (None, false),
+            _ => return,
+        };
+        let service = us(delivery.service).filter(|_| is_sent);
+        let at = ended(at, us(delivery.response).filter(|_| is_sent));
+        self.hold(url, at, status.is_some_and(is_well), service);
+        if self.held.len() >= 2 * MAX_HELD {
+            self.play(MAX_HELD);
         }
     }
 
-    /// What would have become of each target, by its URL.
-    #[must_use]
-    pub fn finish(self) -> BTreeMap<String, ObservedServer> {
-        let Self { rule, servers, .. } = self;
-        servers.into_iter().map(|(url, server)| (url, server.finish(&rule))).collect()
+    fn hold(&mut self, url: &str, at: Timestamp, is_well: bool, service_us: Option<u64>) {
+        let place = self.urls.iter().position(|known| known == url).unwrap_or_else(|| {
+            self.urls.push(url.to_owned());
+            self.urls.len() - 1
+        });
+        let Ok(url) = u16::try_from(place) else { return };
+        let service_us = service_us.map(|us| u32::try_from(us).unwrap_or(u32::MAX));
+        self.held.push(ObservedEvent { at, url, is_well, service_us });
     }
+
+    /// Plays the first of what is held through, in the order of time.
+    fn play(&mut self, count: usize) {
+        self.held.sort_by_key(|event| event.at);
+        let rest = self.held.split_off(count.min(self.held.len()));
+        for ObservedEvent { at, url, is_well, service_us } in std::mem::replace(&mut self.held, rest) {
+            let url = self.urls.get(usize::from(url)).cloned().unwrap_or_default();
+            self.take(&url, at, is_well, service_us.map(u64::from));
+        }
+    }
+
+    fn take(&mut self, url: &str, at: Timestamp, is_well: bool, service_us: Option<u64>) {
+        if !self.servers.contains_key(url) {
+            self.servers.insert(url.to_owned(), ServerState { is_well: true, ..ServerState::default() });
+        }
+        if let Some(server) = self.servers.get_mut(url) {
+            server.take(&self.rule, at, is_well, service_us);
+        }
+    }
+
+    /// What would have become of each target.
+    #[must_use]
+    pub fn finish(mut self) -> ObserveSummary {
+        self.play(usize::MAX);
+        let Self { rule, servers, .. } = self;
+        let targets = servers.into_iter().map(|(url, server)| (url, server.finish(&rule))).collect();
+        ObserveSummary { rule: rule.text, targets }
+    }
+}
+
+/// When HAProxy knows how a request ended that came at this instant: when its response comes.
+fn ended(came: Timestamp, response_us: Option<u64>) -> Timestamp {
+    came.plus(Duration::from_micros(response_us.unwrap_or_default()))
 }
 
 /// Whether `observe layer7` takes a status as well: 100 to 499, 501 and 505.
@@ -303,14 +340,14 @@ impl ServerState {
 
     fn mark_down(&mut self) {
         self.checks = 0;
-        self.down = Some(DownTime { at: self.now, lasted: Duration::ZERO, ended: false, requests: 0 });
+        self.down = Some(OpenDownTime { at: self.now, requests: 0 });
         (self.window, self.latencies) = (None, LatencyHistogram::default());
     }
 
     fn mark_up(&mut self, at: Timestamp) {
         self.checks = 0;
         if let Some(down) = self.down.take() {
-            self.note(DownTime { lasted: at.since(down.at), ended: true, ..down });
+            self.note(down.end(at, true));
         }
     }
 
@@ -338,7 +375,7 @@ impl ServerState {
         let (us, responses) = (latencies.at_percentile(slow.percentile), latencies.figures().count);
         if responses > 0 && u128::from(us) > slow.limit.as_micros() {
             if self.seen.slow.len() < MAX_TIMES {
-                self.seen.slow.push(SlowWindow { at, us, responses });
+                self.seen.slow.push(SlowWindow { at: at.to_string(), latency_us: us, responses });
             } else {
                 self.seen.more_slow += 1;
             }
@@ -350,7 +387,7 @@ impl ServerState {
             self.end_window(slow);
         }
         if let Some(down) = self.down.take() {
-            self.note(DownTime { lasted: self.now.since(down.at), ..down });
+            self.note(down.end(self.now, false));
         }
         self.seen
     }
@@ -380,7 +417,7 @@ mod tests {
             run.line(line.as_bytes());
         }
         run.line(b"{\"kind\":\"summary\"}");
-        run.finish().remove("http://t").unwrap()
+        run.finish().targets.remove("http://t").unwrap()
     }
 
     #[test]
@@ -388,10 +425,30 @@ mod tests {
         // Down at 0.4 s; the checks at 1 s and 2 s are well: up at 2 s.
         let seen = played(RULE, &format!("..xx-{}", ".".repeat(30)));
         assert_eq!(seen.downs.len(), 1, "{seen:?}");
-        let down = seen.downs[0];
-        assert_eq!((down.at.to_string().get(17..21), down.ended), (Some("00.4"), true));
-        assert_eq!((down.lasted, down.requests), (Duration::from_millis(1600), 15));
+        let down = &seen.downs[0];
+        assert_eq!((down.at.get(17..21), down.ended), (Some("00.4"), true));
+        assert_eq!((down.lasted_s, down.requests), (1.6, 15));
         assert_eq!((seen.sent_back, seen.requests), (15, 35));
+    }
+
+    #[test]
+    fn lines_are_put_in_order_of_their_time() {
+        let line = |n: u64, status: u16| {
+            let at = Timestamp::from_nanos(1_795_291_200_000_000_000 + n * 100_000_000);
+            format!(
+                r#"{{"id":"1.{n}","at":"{at}","outcome":"sent","shadow":"http://t","response":{{"status":{status}}},"response_us":10}}"#
+            )
+        };
+        let played = |order: [u64; 6]| {
+            let mut run = ObserveRun::new(RULE.parse().unwrap(), TakenBackLines::default());
+            for n in order {
+                run.line(line(n, if n % 2 == 0 { 503 } else { 200 }).as_bytes());
+            }
+            run.finish().targets.remove("http://t").unwrap()
+        };
+        // Every other one is an error: never three one after another, however the lines come.
+        assert!(played([0, 1, 2, 3, 4, 5]).downs.is_empty());
+        assert!(played([1, 3, 5, 0, 2, 4]).downs.is_empty());
     }
 
     #[test]
@@ -406,7 +463,7 @@ mod tests {
         let seen = played(RULE, &"s".repeat(120));
         assert!(seen.downs.is_empty());
         assert_eq!(seen.slow.len(), 3, "{seen:?}");
-        assert!(seen.slow[0].us > 800_000 && seen.slow[0].responses == 50);
+        assert!(seen.slow[0].latency_us > 800_000 && seen.slow[0].responses == 50);
         assert!(played(RULE, &".".repeat(120)).slow.is_empty());
     }
 

@@ -51,7 +51,9 @@ impl HaproxyMove {
         match self {
             Self::Weights { new, old } => {
                 let mut backends: BTreeMap<&str, Vec<&RouteReadiness>> = BTreeMap::new();
-                routes.iter().for_each(|route| backends.entry(&route.value).or_default().push(route));
+                for route in routes {
+                    backends.entry(&route.value).or_default().push(route);
+                }
                 backends.into_iter().map(|(name, routes)| weights(name, &routes, (new, old), now)).collect()
             }
             Self::Backend(backend) => routes.iter().map(|route| whole(route, backend, map)).collect(),

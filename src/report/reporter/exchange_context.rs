@@ -61,6 +61,7 @@ impl Reporter {
                 if delivery.destination.target().is_some() {
                     self.evidence.delivered(&delivery);
                 }
+                self.observed(&delivery);
                 if self.tally(delivery.destination).is_some_and(|tally| tally.timed(&delivery)) {
                     self.log_failure(&delivery);
                 }
@@ -70,6 +71,15 @@ impl Reporter {
             DeliveryJoin::Waiting => {}
             DeliveryJoin::Complete(joined) => self.joined(joined),
             DeliveryJoin::Late(delivery) => self.delivery_compared(None, &delivery, None, None),
+        }
+    }
+
+    /// Plays a delivery through, where that was asked for: now, since production's response may never come.
+    fn observed(&mut self, delivery: &Delivery) {
+        let Some(observe) = &mut self.observe else { return };
+        let url = delivery.destination.target().and_then(|target| self.urls.get(target.index()));
+        if let Some((url, at)) = url.zip(self.joins.first_byte(delivery.id)) {
+            observe.delivered(url, at, delivery);
         }
     }
 

@@ -19,10 +19,11 @@ use super::collect::inputs::{
 use super::collect::join::{Joins, ProductionJoin};
 use super::collect::ledger::Ledger;
 use super::collect::noise::{self, Noise};
+use super::collect::observe::{ObserveRule, ObserveRun};
 use super::collect::patterns::RoutePatterns;
 use super::collect::recent::RecentDeliveries;
 use super::collect::repeats::RepeatTracker;
-use super::collect::results::{ResultLine, ResultsWriter};
+use super::collect::results::{ResultLine, ResultsWriter, TakenBackLines};
 use super::collect::tally::{self, TargetTally};
 use super::schema::curves::Curves;
 use super::schema::middleware::MiddlewareCounts;
@@ -126,6 +127,8 @@ pub struct ReportSettings {
     pub demands: Thresholds,
     /// What it was asked for.
     pub asked: RunRequest,
+    /// The server line of HAProxy that is played through, where one is.
+    pub observe: Option<ObserveRule>,
 }
 
 /// Takes facts and makes the summary of them.
@@ -155,6 +158,7 @@ pub struct Reporter {
     repeats: RepeatTracker,
     checks: SelfChecks,
     watch: ThresholdWatch,
+    observe: Option<ObserveRun>,
     counted: RecentDeliveries,
     /// Kept once somebody has looked.
     recent: Option<RecentDifference>,
@@ -211,6 +215,7 @@ impl Reporter {
             repeats: RepeatTracker::default(),
             checks: SelfChecks::default(),
             watch,
+            observe: settings.observe.map(|rule| ObserveRun::new(rule, TakenBackLines::default())),
             counted: RecentDeliveries::new(settings.recent_bytes),
             recent: None,
         }
@@ -347,6 +352,7 @@ impl Reporter {
             unread: engine.unread,
             access_log: engine.access_log,
             spoe: engine.spoe,
+            observe: self.observe.map(ObserveRun::finish),
             results_failed,
             ..blank(self.command, self.started, self.asked)
         };

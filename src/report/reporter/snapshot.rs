@@ -251,6 +251,7 @@ mod tests {
             baseline: None,
             demands: crate::report::threshold::Thresholds::default(),
             asked: crate::report::schema::request::RunRequest::default(),
+            observe: None,
         })
     }
 

@@ -39,6 +39,7 @@ pub(super) fn settings(results: Option<Shared>) -> ReportSettings {
         baseline: None,
         demands: Thresholds::default(),
         asked: RunRequest::default(),
+        observe: None,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod failures;
 pub mod gates;
 pub mod middleware;
 pub mod noise;
+pub mod observe;
 pub mod recording;
 pub mod reference;
 pub mod request;

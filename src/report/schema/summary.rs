@@ -19,6 +19,7 @@ use super::diff_groups::DiffGroups;
 use super::gates::GateResult;
 use super::middleware::MiddlewareCounts;
 use super::noise::{FieldRow, NoiseRow, UnlearntNoise};
+use super::observe::ObserveSummary;
 use super::recording::{DISK, RecordingSummary, STORE};
 use super::reference::{Baseline, SelfChecks};
 use super::request::RunRequest;
@@ -122,6 +123,9 @@ pub struct Summary {
     /// Position of the ramp at the end, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramp: Option<RampEnd>,
+    /// What HAProxy would have done with the targets (`--observe`), where that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<ObserveSummary>,
     /// What a limit on the capture's silences did (`--max-gap`), where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_gap: Option<MaxGap>,

@@ -189,7 +189,7 @@ const shadowtap = (() => {
     whole(r.seen, ["requests seen", typeof through === "number" ? h("span", { class: "soft small" }, ` the kernel let ${percent(through)} of the connections through`) : null], "ink");
     const asked = summary.sample && summary.sample.asked;
     // Where the share was changed on the way, no one share goes for all.
-    const turned = (summary.steps || []).some((step) => step.what !== "guard");
+    const turned = (summary.steps || []).some((step) => !["guard", "dependency"].includes(step.what));
     // Damaged requests, and those that a filter ended, never came to the sample.
     less(e.malformed, "malformed: not replayed"); each(e.incomplete, "incomplete in the capture"); each(e.filtered, "kept back by filter");
     const { decided, requests: took } = summary.sample || {};
@@ -267,6 +267,23 @@ const shadowtap = (() => {
         h("thead", {}, h("tr", {}, h("th", {}, h("span", { class: "hidden" }, "Figure")), rules.map(([name]) => h("th", { scope: "col", class: "num" }, wire(name))))),
         h("tbody", {}, rows.map(([name, of, tone]) => h("tr", {}, h("th", { scope: "row" }, name), rules.map(([, c]) => cell(of, tone, c))))))),
       has(wait) ? h("p", { class: "soft small" }, `Requests waited for their value p50 ${duration(wait.p50)}, p95 ${duration(wait.p95)}, ${duration(wait.max)} at most. It is in no latency and no lag.`) : null);
+  };
+
+  // ---- what HAProxy would have done -----------------------------------------------------------------------------
+  const TIMES = 20;
+  const observed = () => {
+    const all = summary.observe, server = all && (all.targets || {})[targetUrl()];
+    if (!server) return null;
+    const downs = rowsOf(server.downs), slow = rowsOf(server.slow);
+    const clock = (at) => String(at || "").slice(11, 19);
+    const rows = (list, names, cells) => h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": names[0] }, h("table", {}, h("thead", {}, h("tr", {}, names.map((name, at) => h("th", { scope: "col", class: at ? "num" : null }, name)))), h("tbody", {}, list.slice(0, TIMES).map((one) => h("tr", {}, cells(one).map((cell, at) => h("td", { class: at ? "num" : null }, cell)))))));
+    const further = (list, more) => { const n = Math.max(0, list.length - TIMES) + (more || 0); return n ? h("p", { class: "soft small" }, `${number(n)} more.`) : null; };
+    return section("observed", "What HAProxy would have done", ["With the target as its server, ", h("code", {}, shown("observe layer7, " + all.rule)), "."],
+      downs.length ? h("p", {}, h("b", { class: "bad" }, `Marked down ${counted(downs.length + (server.more_downs || 0), "time")}`), `: ${number(server.sent_back)} of ${counted(server.requests, "request")} would have gone back to the other servers.`)
+        : h("p", {}, `Never marked down in ${counted(server.requests, "request")}.`),
+      downs.length ? rows(downs, ["Down at (UTC)", "For", "Requests sent back"], (d) => [clock(d.at), duration((d.lasted_s || 0) * 1e6) + (d.ended ? "" : ", to the end"), number(d.requests)]) : null, further(downs, server.more_downs),
+      slow.length ? h("p", {}, `Unseen by layer7, since the status was well: ${counted(slow.length + (server.more_slow || 0), "window")} too slow.`) : null,
+      slow.length ? rows(slow, ["Window at (UTC)", "Latency", "Responses"], (w) => [clock(w.at), duration(w.latency_us), number(w.responses)]) : null, further(slow, server.more_slow));
   };
 
   // ---- latency --------------------------------------------------------------------------------------------------
@@ -353,7 +370,7 @@ const shadowtap = (() => {
     const from = value(step.from), to = value(step.to);
     return `${step.what || ""}: ${from && to ? from + " → " + to : to || from}`;
   };
-  const stepList = (list, line) => !list.length ? null : h("details", { open: list.length <= 12 ? true : null, "data-key": "steps" }, h("summary", {}, counted(list.length, "change"), " by ramp, guard or hand"),
+  const stepList = (list, line) => !list.length ? null : h("details", { open: list.length <= 12 ? true : null, "data-key": "steps" }, h("summary", {}, counted(list.length, "change"), " by ramp, guard, dependency or hand"),
     h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, list.slice(0, 500).map((step) => h("tr", {}, h("td", { class: "num" }, clockLength(Math.max(0, secondOf(step, line)))), h("td", { class: step.what === "guard" ? "bad" : null }, shown(stepText(step))), h("td", {}, shown(step.reason || ""))))))));
 
   const niceMax = (v) => { const p = 10 ** Math.floor(Math.log10(v || 1)); return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((m) => m * p).find((m) => m >= v) || v; };
@@ -630,7 +647,7 @@ const shadowtap = (() => {
   const draw = () => {
     if (!summary) return;
     const top = window.scrollY;
-    keepFocus(() => root.replaceChildren(...[head(), differences(), ledger(), carried(), matrix(), latency(), overTime(), routes(), noise(), facts(),
+    keepFocus(() => root.replaceChildren(...[head(), differences(), ledger(), carried(), matrix(), latency(), observed(), overTime(), routes(), noise(), facts(),
       h("footer", {}, `Made by shadowtap ${summary.version || ""}. Values that look secret are masked. Latency: `, "production and service end with the first byte of the response; response begins when the request was due. A latency of service is slower, and colored, where a percentile is 1.25 times production’s and 5 ms above it at p95 (100 requests), 2 ms at p50 (30) or 10 ms at p99 (500); or where of 8 or more the fastest is beyond production’s slowest.")].flat(9).filter(Boolean)));
     if (window.scrollY !== top) window.scrollTo(0, top);
   };

@@ -86,6 +86,10 @@ pub fn report(summary: &Summary, width: usize, color: bool) -> String {
         recording::line(&mut page, recording);
     }
     steps::steps(&mut page, summary);
+    if let Some(observed) = &summary.observe {
+        observe::block(&mut page, observed);
+        page.out.push('\n');
+    }
     silences(&mut page, summary);
     capture(&mut page, summary);
     asked(&mut page, summary);

@@ -1,8 +1,9 @@
 //! What HAProxy would have done with the targets, for a terminal.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::report::collect::observe::{DownTime, ObservedServer, SlowWindow};
+use crate::report::collect::histogram::micros;
+use crate::report::schema::observe::{DownTime, ObserveSummary, ObservedServer, SlowWindow};
 use crate::report::units::{counted, duration, number};
 
 use super::{LABEL, NARROWEST, Severity, TextReport, WIDEST};
@@ -12,16 +13,22 @@ const SHOWN: usize = 10;
 
 /// A block that says when the servers would have been marked down, and what `observe layer7` misses.
 #[must_use]
-pub fn observed(rule: &str, servers: &BTreeMap<String, ObservedServer>, width: usize, color: bool) -> String {
+pub fn observed(observed: &ObserveSummary, width: usize, color: bool) -> String {
     let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), color };
+    block(&mut page, observed);
+    page.out
+}
+
+/// The same as a block of a report.
+pub(super) fn block(page: &mut TextReport, observed: &ObserveSummary) {
+    let ObserveSummary { rule, targets } = observed;
     page.title(&format!("HAProxy with observe layer7, {rule}"));
-    if servers.is_empty() {
+    if targets.is_empty() {
         page.paragraph("  no request was sent", Severity::Plain);
     }
-    for (url, server) in servers {
-        one(&mut page, url, server);
+    for (url, server) in targets {
+        one(page, url, server);
     }
-    page.out
 }
 
 fn one(page: &mut TextReport, url: &str, server: &ObservedServer) {
@@ -43,16 +50,16 @@ fn one(page: &mut TextReport, url: &str, server: &ObservedServer) {
     }
     let windows = counted(server.slow.len() as u64 + server.more_slow, "window");
     page.wrapped(&format!("  unseen by layer7, since the status was well: {windows} too slow"), 4, Severity::Odd);
-    for SlowWindow { at, us, responses } in server.slow.iter().take(SHOWN) {
-        let text = format!("    {}  {} ({})", clock(&at.to_string()), duration(*us), counted(*responses, "response"));
+    for SlowWindow { at, latency_us, responses } in server.slow.iter().take(SHOWN) {
+        let text = format!("    {}  {} ({})", clock(at), duration(*latency_us), counted(*responses, "response"));
         page.wrapped(&text, LABEL, Severity::Plain);
     }
 }
 
 fn went_down(down: &DownTime) -> String {
-    let DownTime { at, lasted, ended, requests } = down;
-    let at = clock(&at.to_string());
-    let lasted = duration(u64::try_from(lasted.as_micros()).unwrap_or(u64::MAX));
+    let DownTime { at, lasted_s, ended, requests } = down;
+    let at = clock(at);
+    let lasted = duration(Duration::try_from_secs_f64(*lasted_s).map_or(0, micros));
     let how_long = if *ended { format!("for {lasted}") } else { format!("to the end, {lasted}") };
     format!(
         "marked down at {at} {how_long}, {} would have gone back to the other servers",
@@ -68,21 +75,19 @@ fn clock(at: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::Timestamp;
-    use std::time::Duration;
 
     #[test]
     fn what_would_have_happened_is_told_with_its_price() {
-        let at = Timestamp::from_nanos(1_795_291_387_000_000_000);
+        let at = "2026-11-21T20:03:07.000000000Z".to_owned();
         let server = ObservedServer {
             requests: 1_000,
-            downs: vec![DownTime { at, lasted: Duration::from_secs(12), ended: true, requests: 214 }],
+            downs: vec![DownTime { at: at.clone(), lasted_s: 12.0, ended: true, requests: 214 }],
             sent_back: 214,
-            slow: vec![SlowWindow { at, us: 1_200_000, responses: 50 }],
+            slow: vec![SlowWindow { at, latency_us: 1_200_000, responses: 50 }],
             ..ObservedServer::default()
         };
-        let servers = [("http://new".to_owned(), server), ("http://ok".to_owned(), ObservedServer::default())].into();
-        let text = observed("error-limit 10", &servers, 120, false);
+        let targets = [("http://new".to_owned(), server), ("http://ok".to_owned(), ObservedServer::default())].into();
+        let text = observed(&ObserveSummary { rule: "error-limit 10".to_owned(), targets }, 120, false);
         assert_eq!(
             text,
             "\nHAProxy with observe layer7, error-limit 10\n  \
