@@ -156,6 +156,23 @@ pub enum Malformed {
     HeadTooLarge,
 }
 
+impl Malformed {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 11] = [
+        Self::RequestLine,
+        Self::HeaderLine,
+        Self::SpaceBeforeColon,
+        Self::LengthAndTransferEncoding,
+        Self::ConflictingLengths,
+        Self::BadLength,
+        Self::BadTransferEncoding,
+        Self::UnclearTransferEncoding,
+        Self::BareCr,
+        Self::BadChunk,
+        Self::HeadTooLarge,
+    ];
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -177,6 +194,25 @@ impl fmt::Display for Malformed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A new reason does not compile here until it has a place in the list.
+    #[test]
+    fn no_reason_is_forgotten() {
+        let place = |why| match why {
+            Malformed::RequestLine => 0,
+            Malformed::HeaderLine => 1,
+            Malformed::SpaceBeforeColon => 2,
+            Malformed::LengthAndTransferEncoding => 3,
+            Malformed::ConflictingLengths => 4,
+            Malformed::BadLength => 5,
+            Malformed::BadTransferEncoding => 6,
+            Malformed::UnclearTransferEncoding => 7,
+            Malformed::BareCr => 8,
+            Malformed::BadChunk => 9,
+            Malformed::HeadTooLarge => 10,
+        };
+        assert!(Malformed::ALL.iter().enumerate().all(|(index, why)| place(*why) == index));
+    }
 
     #[test]
     fn absolute_form_targets_lose_scheme_and_authority() {

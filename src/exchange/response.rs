@@ -68,6 +68,19 @@ pub enum Damage {
 }
 
 impl Damage {
+    /// All of them, in the order of their declaration. Recordings have their places: a new one comes last.
+    pub const ALL: [Self; 9] = [
+        Self::NoResponse,
+        Self::Gap,
+        Self::Cut,
+        Self::EndOfCapture,
+        Self::Closed,
+        Self::Malformed,
+        Self::PairingLost,
+        Self::Shed,
+        Self::NotLogged,
+    ];
+
     /// Key in machine-readable output.
     #[must_use]
     pub const fn key(self) -> &'static str {
@@ -105,5 +118,27 @@ impl fmt::Display for Damage {
             Self::Shed => "shed",
             Self::NotLogged => "not logged",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new reason does not compile here until it has a place in the list.
+    #[test]
+    fn no_reason_is_forgotten() {
+        let place = |why| match why {
+            Damage::NoResponse => 0,
+            Damage::Gap => 1,
+            Damage::Cut => 2,
+            Damage::EndOfCapture => 3,
+            Damage::Closed => 4,
+            Damage::Malformed => 5,
+            Damage::PairingLost => 6,
+            Damage::Shed => 7,
+            Damage::NotLogged => 8,
+        };
+        assert!(Damage::ALL.iter().enumerate().all(|(index, why)| place(*why) == index));
     }
 }

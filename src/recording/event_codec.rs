@@ -30,18 +30,6 @@ const UNTIMED: u8 = 2;
 const LEFT: u8 = 4;
 const OPAQUE: u8 = 8;
 
-/// Reasons by their number, from 1; 0 is none.
-const DAMAGE: [Damage; 8] = [
-    Damage::NoResponse,
-    Damage::Gap,
-    Damage::Cut,
-    Damage::EndOfCapture,
-    Damage::Closed,
-    Damage::Malformed,
-    Damage::PairingLost,
-    Damage::Shed,
-];
-
 /// Bytes that are no events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} at byte {at}")]
@@ -91,8 +79,9 @@ pub(super) fn no_response(of: ExchangeId, why: Damage, into: &mut Vec<u8>) {
     record(NONE, of, into, |into| into.push(code(why)));
 }
 
+/// The number of a reason, from 1; 0 is none.
 fn code(why: Damage) -> u8 {
-    let index = DAMAGE.iter().position(|one| *one == why).unwrap_or_default();
+    let index = Damage::ALL.iter().position(|one| *one == why).unwrap_or_default();
     u8::try_from(index + 1).unwrap_or(1)
 }
 
@@ -238,7 +227,7 @@ impl<'a> EventReader<'a> {
 }
 
 fn damage(code: u8) -> Option<Damage> {
-    DAMAGE.get(usize::from(code).checked_sub(1)?).copied()
+    Damage::ALL.get(usize::from(code).checked_sub(1)?).copied()
 }
 
 #[cfg(test)]
@@ -293,6 +282,22 @@ mod tests {
         assert_eq!((*of, response.status, response.damage), (one.id, 503, None));
         assert_eq!((response.first_byte, response.last_byte), (answer.first_byte, answer.last_byte));
         assert_eq!((other.to_string().as_str(), *why), ("1099511627776.7", Damage::Gap));
+    }
+
+    #[test]
+    fn every_reason_is_read_back() {
+        for why in Damage::ALL {
+            let (mut bytes, id) = (Vec::new(), post().id);
+            no_response(id, why, &mut bytes);
+            let mut damaged = testing::response(200);
+            damaged.damage = Some(why);
+            response(id, RequestHint::by(&post().head), &damaged, &mut bytes);
+            let all = read(&bytes).unwrap();
+            let [Event::Damaged { why: read, .. }, Event::Response { response, .. }] = &all[..] else {
+                panic!("{all:?}")
+            };
+            assert_eq!((*read, response.damage), (why, Some(why)));
+        }
     }
 
     #[test]

@@ -54,15 +54,12 @@ impl NatsInput {
         access: StoreAccess,
         reading: StoreReading,
     ) -> Result<Self, StoreError> {
-        let looked = runtime::block_on(async {
-            let store = Store::open(&url, &access).await?;
+        let (all, first, recording) = runtime::with_store(&url, &access, async |store| {
             let stream = store.stream().await?;
             let state = &stream.cached_info().state;
             let recording = node::all(&store).await?.into_iter().filter(|(_, record)| !record.ended).count();
-            Ok::<_, StoreError>((state.messages, state.first_sequence, recording))
-        });
-        let (all, first, recording) =
-            looked.map_err(|error| StoreError::Connect { server: url.to_string(), why: error.to_string() })??;
+            Ok((state.messages, state.first_sequence, recording))
+        })?;
         Ok(Self {
             url,
             access,

@@ -37,8 +37,7 @@ struct NodeRequests {
 
 /// Adds up what became of all requests of the recording at `url`, in its run.
 pub(in crate::recording) fn account(url: &StoreUrl, access: &StoreAccess) -> Result<FleetAccount, StoreError> {
-    let added = runtime::block_on(async { add_up(&Store::open(url, access).await?).await });
-    added.map_err(|error| StoreError::Connect { server: url.to_string(), why: error.to_string() })?
+    runtime::with_store(url, access, async |store| add_up(&store).await)
 }
 
 async fn add_up(store: &Store) -> Result<FleetAccount, StoreError> {

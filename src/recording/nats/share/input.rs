@@ -17,7 +17,6 @@ use crate::recording::EventSource;
 use crate::recording::access::StoreAccess;
 use crate::recording::input::RecordingInput;
 use crate::recording::nats::assemble::{Assembler, WholeBatch};
-use crate::recording::nats::connect::Store;
 use crate::recording::nats::decode::{self, BatchTrouble};
 use crate::recording::nats::feed::FeedItem;
 use crate::recording::nats::runtime;
@@ -83,11 +82,7 @@ impl SharedInput {
         access: StoreAccess,
         reading: StoreReading,
     ) -> Result<Self, StoreError> {
-        let looked = runtime::block_on(async {
-            let store = Store::open(&url, &access).await?;
-            member::look(&store).await
-        });
-        looked.map_err(|error| StoreError::Connect { server: url.to_string(), why: error.to_string() })??;
+        runtime::with_store(&url, &access, async |store| member::look(&store).await)?;
         let partitions = Arc::<Partitions>::default();
         let session =
             ReplaySession { partitions: Arc::clone(&partitions), ended: Arc::new((Mutex::new(false), Condvar::new())) };
