@@ -31,6 +31,8 @@ pub struct RouteStats {
     tallies: Vec<RouteStatsTally>,
     other: Option<Box<RouteStatsTally>>,
     all: RouteStatsTally,
+    /// Memory for names, used again.
+    name: String,
 }
 
 /// Counts of one route.
@@ -84,8 +86,10 @@ impl RouteStats {
 
     /// Counts one exchange.
     pub fn take(&mut self, exchange: &JoinedExchange) {
-        let name = self.patterns.name(exchange.request.method(), exchange.request.target());
-        self.tally(name).count(exchange);
+        let mut name = std::mem::take(&mut self.name);
+        self.patterns.name_in(exchange.request.method(), exchange.request.target(), &mut name);
+        self.tally(&name).count(exchange);
+        self.name = name;
         self.all.count(exchange);
     }
 
@@ -109,11 +113,11 @@ impl RouteStats {
         rows
     }
 
-    fn tally(&mut self, name: String) -> &mut RouteStatsTally {
-        let known = self.places.get(&name).copied();
+    fn tally(&mut self, name: &str) -> &mut RouteStatsTally {
+        let known = self.places.get(name).copied();
         let at = known.unwrap_or(self.tallies.len());
         if known.is_none() && at < MAX_ROUTES {
-            self.places.insert(name, at);
+            self.places.insert(name.to_owned(), at);
             self.tallies.push(RouteStatsTally::default());
         }
         match self.tallies.get_mut(at) {

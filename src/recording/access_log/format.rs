@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::meaning::{Escapes, Field, Meaning};
+use super::time::TimeMemo;
 
 /// Most parts of a format.
 pub(super) const MAX_PARTS: usize = 256;
@@ -45,6 +46,7 @@ pub(super) struct Matcher {
     furthest: usize,
     /// What ended the text before the last line, in [`BEFORE`].
     before: Option<usize>,
+    times: TimeMemo,
 }
 
 impl Matcher {
@@ -126,7 +128,7 @@ impl Matcher {
         let text = match format.parts.get(part + 1) {
             None => {
                 self.set(field, at..line.len());
-                return is_plausible(format, field, rest);
+                return self.is_plausible(format, field, rest);
             }
             Some(Part::Text(text)) => &**text,
             // What begins with a slash needs nothing before it.
@@ -146,7 +148,7 @@ impl Matcher {
         while let Some(found) = rest.get(from..).and_then(|rest| find(rest, text)) {
             let end = from + found;
             from = end + 1;
-            if escaped(end) || !rest.get(..end).is_some_and(|value| is_plausible(format, field, value)) {
+            if escaped(end) || !rest.get(..end).is_some_and(|value| self.is_plausible(format, field, value)) {
                 self.furthest = self.furthest.max(part);
                 self.steps += 1;
                 if self.steps > MAX_STEPS {
@@ -174,6 +176,21 @@ impl Matcher {
         line.get(at..).is_some_and(|rest| rest.starts_with(text)) && self.part(format, line, part + 2, at + text.len())
     }
 
+    /// Returns whether a field may have this value, as far as that is seen at once.
+    fn is_plausible(&mut self, format: &TextFormat, field: usize, value: &[u8]) -> bool {
+        let digits = |value: &[u8]| value.iter().all(u8::is_ascii_digit);
+        match format.fields.get(field).map(|field| &field.meaning) {
+            Some(Meaning::Status) => matches!(value, b"-" | b"-1" | b"") || (value.len() <= 3 && digits(value)),
+            Some(Meaning::ClientPort) => !value.is_empty() && (value == b"-" || digits(value)),
+            Some(Meaning::Client) => !value.is_empty() && !value.contains(&b' '),
+            Some(Meaning::Time { .. }) => self.times.time(value).is_some(),
+            Some(Meaning::Took(..)) => {
+                value.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b',' | b':' | b' '))
+            }
+            _ => true,
+        }
+    }
+
     fn set(&mut self, field: usize, span: Range<usize>) {
         if let Some(of_field) = self.spans.get_mut(field) {
             *of_field = span;
@@ -196,20 +213,5 @@ fn find(rest: &[u8], text: &[u8]) -> Option<usize> {
             }
         }
         [] => Some(0),
-    }
-}
-
-/// Returns whether a field may have this value, as far as that is seen at once.
-fn is_plausible(format: &TextFormat, field: usize, value: &[u8]) -> bool {
-    let digits = |value: &[u8]| value.iter().all(u8::is_ascii_digit);
-    match format.fields.get(field).map(|field| &field.meaning) {
-        Some(Meaning::Status) => matches!(value, b"-" | b"-1" | b"") || (value.len() <= 3 && digits(value)),
-        Some(Meaning::ClientPort) => !value.is_empty() && (value == b"-" || digits(value)),
-        Some(Meaning::Client) => !value.is_empty() && !value.contains(&b' '),
-        Some(Meaning::Time { .. }) => super::time::time(value).is_some(),
-        Some(Meaning::Took(..)) => {
-            value.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b',' | b':' | b' '))
-        }
-        _ => true,
     }
 }

@@ -12,10 +12,17 @@ use crate::recording::exchange_join::JoinedExchange;
 
 use super::layout::Layout;
 use super::meaning::{Escapes, TimeUnit};
-use super::time::{number, time};
+use super::time::{TimeMemo, number};
 
 /// Status by which nginx says that the client left first, and that it closed without a response.
 const NO_RESPONSE: [u16; 2] = [444, 499];
+
+/// What is kept from line to line, so that it is made once.
+#[derive(Debug, Default)]
+pub(super) struct LineScratch {
+    times: TimeMemo,
+    message: Vec<u8>,
+}
 
 /// An exchange of a line, before its connection has a number.
 #[derive(Debug)]
@@ -55,18 +62,23 @@ impl<'v> LineValues<'v> {
     }
 
     /// The exchange of the line.
-    pub(super) fn exchange(&self, interests: BodyPolicies) -> Result<LoggedExchange, LineError> {
+    pub(super) fn exchange(
+        &self,
+        interests: BodyPolicies,
+        scratch: &mut LineScratch,
+    ) -> Result<LoggedExchange, LineError> {
         let layout = self.layout;
         let (field, at_end) = *layout
             .times
             .iter()
             .find(|(field, _)| !matches!((self.value)(*field), b"" | b"-"))
             .ok_or(LineError::Value("no time"))?;
-        let stamped = time((self.value)(field)).ok_or(LineError::Value("no time"))?;
+        let LineScratch { times, message } = scratch;
+        let stamped = times.time((self.value)(field)).ok_or(LineError::Value("no time"))?;
         let parts = self.request_line()?;
         let body = self.body();
-        let message = self.message(&parts, body.as_deref())?;
-        let single = one_shot::request(&message, interests.request_body).ok_or(LineError::NoRequest)?;
+        self.message(&parts, body.as_deref(), message)?;
+        let single = one_shot::request(message, interests.request_body).ok_or(LineError::NoRequest)?;
         let state = match single.state {
             RequestState::Whole => self.state(&parts.method, body.as_deref()),
             other => other,
@@ -137,10 +149,10 @@ impl<'v> LineValues<'v> {
         }
     }
 
-    /// The message as it would have been sent.
-    fn message(&self, parts: &RequestParts<'_>, body: Option<&[u8]>) -> Result<Vec<u8>, LineError> {
+    /// Makes `message` the message as it would have been sent.
+    fn message(&self, parts: &RequestParts<'_>, body: Option<&[u8]>, message: &mut Vec<u8>) -> Result<(), LineError> {
         let layout = self.layout;
-        let mut message = Vec::with_capacity(96 + parts.target.len() + body.map_or(0, <[u8]>::len));
+        message.clear();
         let version: &[u8] = if parts.is_old { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" };
         for part in [&*parts.method, b" ", &*parts.target, version] {
             message.extend_from_slice(part);
@@ -179,7 +191,7 @@ impl<'v> LineValues<'v> {
         }
         message.extend_from_slice(b"\r\n");
         message.extend_from_slice(body.unwrap_or_default());
-        Ok(message)
+        Ok(())
     }
 
     fn client(&self) -> SocketAddr {
@@ -244,7 +256,7 @@ impl<'v> LineValues<'v> {
         let first_byte = asked.plus(latency.unwrap_or_default());
         Ok(Box::new(Response {
             status,
-            head: Head::new(format!("HTTP/1.1 {status} \r\n\r\n").into_bytes()),
+            head: Head::new(status_line(status)),
             body: Body { framing: Framing::UntilClose, len, ..Body::EMPTY },
             first_byte,
             last_byte: ended.unwrap_or(first_byte).max(first_byte),
@@ -254,6 +266,16 @@ impl<'v> LineValues<'v> {
             left: false,
         }))
     }
+}
+
+/// The head of a response of which no more than the status is known: it has three digits.
+fn status_line(status: u16) -> Vec<u8> {
+    let digits = [status / 100, status / 10 % 10, status % 10];
+    let mut line = Vec::with_capacity(17);
+    line.extend_from_slice(b"HTTP/1.1 ");
+    line.extend(digits.map(|digit| b"0123456789".get(usize::from(digit)).copied().unwrap_or(b'0')));
+    line.extend_from_slice(b" \r\n\r\n");
+    line
 }
 
 /// Method and target of a request.

@@ -13,7 +13,7 @@ use crate::recording::jsonl_read::{ended, find};
 use super::compile::LineFormat;
 use super::format::Matcher;
 use super::layout::Layout;
-use super::line::{LineError, LineValues, LoggedExchange};
+use super::line::{LineError, LineScratch, LineValues, LoggedExchange};
 use super::meaning::Escapes;
 use super::skipped::SkippedLines;
 use super::{AccessLogFormat, ReadLog};
@@ -30,6 +30,7 @@ pub(in crate::recording) struct LogReader {
     format: AccessLogFormat,
     layout: Layout,
     matcher: Matcher,
+    scratch: LineScratch,
     interests: BodyPolicies,
     /// Exchanges of one second, in order.
     ready: VecDeque<LoggedExchange>,
@@ -53,6 +54,7 @@ impl LogReader {
             format,
             layout,
             matcher: Matcher::default(),
+            scratch: LineScratch::default(),
             interests: keep,
             ready: VecDeque::new(),
             next: None,
@@ -154,7 +156,7 @@ impl LogReader {
                 continue;
             }
             self.lines += 1;
-            match exchange(&self.format, &self.layout, &mut self.matcher, line, self.interests) {
+            match exchange(&self.format, &self.layout, (&mut self.matcher, &mut self.scratch), line, self.interests) {
                 Ok(logged) => {
                     self.requests += 1;
                     if let LineFormat::Json(format) = &self.format.lines
@@ -184,7 +186,7 @@ enum LineFailure {
 fn exchange(
     format: &AccessLogFormat,
     layout: &Layout,
-    matcher: &mut Matcher,
+    (matcher, scratch): (&mut Matcher, &mut LineScratch),
     line: &[u8],
     interests: BodyPolicies,
 ) -> Result<LoggedExchange, LineFailure> {
@@ -194,7 +196,7 @@ fn exchange(
                 return Err(LineFailure::Unread(matcher.failure(format)));
             }
             let value = |field| matcher.value(line, field);
-            LineValues { layout, escapes: format.escapes, value: &value }.exchange(interests)
+            LineValues { layout, escapes: format.escapes, value: &value }.exchange(interests, scratch)
         }
         LineFormat::Json(format) => {
             let parsed: serde_json::Value =
@@ -202,7 +204,7 @@ fn exchange(
             let mut values: Vec<Cow<'_, [u8]>> = Vec::new();
             format.read(&parsed, &mut values);
             let value = |field: usize| values.get(field).map(|value| &**value).unwrap_or_default();
-            LineValues { layout, escapes: Escapes::None, value: &value }.exchange(interests)
+            LineValues { layout, escapes: Escapes::None, value: &value }.exchange(interests, scratch)
         }
     };
     found.map_err(|error| match error {

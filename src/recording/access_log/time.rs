@@ -12,6 +12,25 @@ pub(super) struct LoggedTime {
     pub(super) is_coarse: bool,
 }
 
+/// The time that was read last: many lines of a second say the same.
+#[derive(Debug, Default)]
+pub(super) struct TimeMemo {
+    text: Vec<u8>,
+    read: Option<LoggedTime>,
+}
+
+impl TimeMemo {
+    /// Reads a time as [`time`] does.
+    pub(super) fn time(&mut self, text: &[u8]) -> Option<LoggedTime> {
+        if self.text != text {
+            self.read = time(text);
+            self.text.clear();
+            self.text.extend_from_slice(text);
+        }
+        self.read
+    }
+}
+
 /// Reads a time: `10/Oct/2000:13:55:36 -0700`, `06/Feb/2009:12:14:14.655`, RFC 3339, or the time since 1970 in seconds,
 /// milliseconds, microseconds or nanoseconds. One without a zone is in UTC.
 pub(super) fn time(text: &[u8]) -> Option<LoggedTime> {

@@ -39,6 +39,7 @@ pub(crate) fn push_name(method: &[u8], target: &[u8], name: &mut String) {
     // Identifiers may be long, what is left of them is not: twice the limit is enough to fill it, or nearly so.
     let path = path.get(..path.len().min(2 * MAX_ROUTE_BYTES)).unwrap_or_default();
     let method = method.get(..method.len().min(MAX_ROUTE_BYTES)).unwrap_or_default();
+    name.reserve(method.len() + 1 + path.len());
     name.push_str(&wire_text(method));
     name.push(' ');
     push_template(&wire_text(path), name);
