@@ -15,7 +15,7 @@ use super::progress::Progress;
 use super::protection::{self, ProtectionController};
 use super::retention::RetentionRules;
 use super::run::{Feed, MemoryShares, Run, RunError, interests};
-use super::threads;
+use super::threads::{self, Niceness};
 use crate::capture::Halt;
 use crate::http1::BodyPolicies;
 use crate::recording::StoreSession;
@@ -27,6 +27,8 @@ pub(super) struct RunContext {
     pub(super) started: Started,
     /// Whether frames come off the wire, which waits for nobody.
     pub(super) live: bool,
+    /// Whether its threads let others go first.
+    pub(super) niceness: Niceness,
     pub(super) memory: MemoryShares,
     /// What has to be known of bodies.
     pub(super) bodies: BodyPolicies,
@@ -78,11 +80,12 @@ impl RunContext {
         let control = controlled(run);
         let (switches, stops) = stop_switches();
         let sends = !run.targets.is_empty();
-        let runtime = threads::sending(run.targets.iter().chain(&run.reference.baseline))?;
+        let runtime = threads::sending(run.targets.iter().chain(&run.reference.baseline), Niceness::of(&run.feed))?;
         let carry = Carry::new(run.middleware.carry_rules(), carry_names(run), runtime.handle().clone());
         let context = Self {
             started,
             live: matches!(run.feed, Feed::Live(_) | Feed::Spoe(_)),
+            niceness: Niceness::of(&run.feed),
             bodies: interests(run),
             retention: sends.then(|| RetentionRules::new(&run.compare, memory.compared)).flatten(),
             carry: carry.map(Arc::new),

@@ -143,8 +143,12 @@ pub fn run(
     let events = EventOutput { queue: events, pacer: shared_pacer };
     let capture = CaptureStage::new(&context, run, tap, events, facts, recording.frames, connections_wanted)?;
 
-    let capture = capture.start()?;
-    let pacing = threads::spawn("pacing", move || pacing.run())?;
+    let capture = capture.start(context.niceness)?;
+    let niceness = context.niceness;
+    let pacing = threads::spawn("pacing", move || {
+        niceness.apply();
+        pacing.run()
+    })?;
     let recording =
         recording.thread.map(|thread| threads::spawn("recording", move || thread.run(&reopen, &saves))).transpose()?;
     let (report, comparison) = report.start(&context, &targets.probes)?;

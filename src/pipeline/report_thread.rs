@@ -87,8 +87,16 @@ impl ReportStage {
         let ends = context.session.clone().map(StoreEnds::new);
         let thread =
             ReportThread { reporter, facts, progress: Arc::clone(&context.progress), gauges, comparisons, ends };
-        let comparing = spawn("comparison", move || comparing.run())?;
-        Ok((spawn("report", move || thread.run())?, comparing))
+        let niceness = context.niceness;
+        let comparing = spawn("comparison", move || {
+            niceness.apply();
+            comparing.run();
+        })?;
+        let report = spawn("report", move || {
+            niceness.apply();
+            thread.run()
+        })?;
+        Ok((report, comparing))
     }
 }
 

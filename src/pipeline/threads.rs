@@ -5,27 +5,59 @@ use std::thread;
 use tokio::runtime::{Builder, Runtime};
 
 use super::RunError;
+use super::run::Feed;
 use crate::replay;
+
+/// Niceness of threads whose work has time. In scheduling it is about a tenth of what others get.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
+
+/// Whether a run's threads let others go first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Niceness(bool);
+
+impl Niceness {
+    /// HAProxy waits for acknowledgements, and most often runs on the same machine: all but the thread that acknowledges
+    /// has time.
+    pub(super) const fn of(feed: &Feed) -> Self {
+        Self(matches!(feed, Feed::Spoe(_)))
+    }
+
+    /// Makes it so for the current thread, for good.
+    pub(super) fn apply(self) {
+        // Elsewhere it would be the whole process.
+        #[cfg(target_os = "linux")]
+        if self.0
+            && let Err(error) = rustix::process::nice(NICE)
+        {
+            tracing::debug!(%error, "a thread does not let others go first");
+        }
+    }
+}
 
 /// Starts the runtime that sends, and that exchanges messages with external processes.
 ///
 /// It has half of the processors: reading, pacing and counting have as much to do as sending, and a few threads that
 /// find several responses at each wakeup send more, for less, than many that wake each other. Where a target speaks TLS
 /// it has all of them: handshakes take the time there.
-pub(super) fn sending<'a>(mut targets: impl Iterator<Item = &'a replay::SendSettings>) -> Result<Runtime, RunError> {
+pub(super) fn sending<'a>(
+    mut targets: impl Iterator<Item = &'a replay::SendSettings>,
+    niceness: Niceness,
+) -> Result<Runtime, RunError> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let threads = if targets.any(|settings| settings.target.is_tls()) { processors } else { processors.div_ceil(2) };
-    runtime("sending", threads)
+    runtime("sending", threads, niceness)
 }
 
 /// Starts the runtime that serves the run's state: a separate one, so that no observer delays the sending.
 pub(super) fn showing() -> Result<Runtime, RunError> {
-    runtime("showing", 1)
+    runtime("showing", 1, Niceness(false))
 }
 
-fn runtime(name: &str, threads: usize) -> Result<Runtime, RunError> {
+fn runtime(name: &str, threads: usize, niceness: Niceness) -> Result<Runtime, RunError> {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(threads).thread_name(name).enable_all().build().map_err(RunError::Start)
+    builder.worker_threads(threads).thread_name(name).on_thread_start(move || niceness.apply());
+    builder.enable_all().build().map_err(RunError::Start)
 }
 
 /// Starts a thread with one task.

@@ -1,14 +1,14 @@
 //! The agent: answers HAProxy's frames. An ACK goes out before anything else is done with what it is for.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::codec::{
     self, ABORT, FIN, FRAME_SIZES, HAPROXY_DISCONNECT, HAPROXY_HELLO, HaproxyHello, NOTIFY, SpopError, SpopFrame, UNSET,
@@ -22,6 +22,8 @@ use crate::exchange::Timestamp;
 const MAX_CONNECTIONS: usize = 4096;
 /// Bytes read at once, and room for them.
 const READ: usize = 64 << 10;
+/// Room below which there is a new buffer to read into.
+const LEAST_ROOM: usize = 8 << 10;
 /// Bytes of a payload in several frames. A longer one is given up, as the protocol has it.
 const MAX_PAYLOAD: usize = 32 << 20;
 /// Longest frame before sizes are agreed on.
@@ -42,6 +44,50 @@ pub(crate) fn start(
     Ok((receiver, thread))
 }
 
+/// What was acknowledged, and is handed on once nobody waits for an acknowledgement: all connections that had something to
+/// say at once are answered before.
+#[derive(Debug)]
+struct Acknowledged {
+    queue: SpoeSender,
+    notices: Mutex<Vec<SpoeNotice>>,
+    some: Notify,
+    /// Nobody takes them any more.
+    is_over: AtomicBool,
+}
+
+impl Acknowledged {
+    fn new(queue: SpoeSender) -> Self {
+        Self { queue, notices: Mutex::default(), some: Notify::new(), is_over: AtomicBool::new(false) }
+    }
+
+    /// Adds some; false where nobody takes them any more.
+    fn add(&self, notices: impl Iterator<Item = SpoeNotice>) -> bool {
+        let mut all = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.len();
+        all.extend(notices);
+        if all.len() > before {
+            self.some.notify_one();
+        }
+        !self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Hands on what there is, again and again. Whoever has something to read at the same time has its turn before.
+    async fn hand_on(&self) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            self.some.notified().await;
+            self.flush();
+        }
+    }
+
+    /// Hands on what there is.
+    fn flush(&self) {
+        let all = std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner));
+        if !all.into_iter().all(|notice| self.queue.hand_on(notice)) {
+            self.is_over.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Answers connections until the halt.
 fn run(listener: &SpoeListener, queue: &SpoeSender, halt: &Halt) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -57,6 +103,10 @@ fn run(listener: &SpoeListener, queue: &SpoeSender, halt: &Halt) {
 }
 
 async fn accept(listener: &SpoeListener, queue: &SpoeSender, halt: &Halt) -> io::Result<()> {
+    let acknowledged = Arc::new(Acknowledged::new(queue.clone()));
+    let to = Arc::clone(&acknowledged);
+    tokio::spawn(async move { to.hand_on().await });
+    let queue = &acknowledged;
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut look = tokio::time::interval(LOOK);
     match &listener.socket {
@@ -89,14 +139,19 @@ async fn accept(listener: &SpoeListener, queue: &SpoeSender, halt: &Halt) -> io:
             }
         }
     }
+    acknowledged.flush();
     Ok(())
 }
 
-fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, queue: &SpoeSender, room: &Arc<Semaphore>) {
-    let (queue, room) = (queue.clone(), Arc::clone(room));
+fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    acknowledged: &Arc<Acknowledged>,
+    room: &Arc<Semaphore>,
+) {
+    let (acknowledged, room) = (Arc::clone(acknowledged), Arc::clone(room));
     tokio::spawn(async move {
         let Ok(_slot) = room.acquire_owned().await else { return };
-        let ended = SpoeConnection { stream, queue, max_frame_size: 0, partial: None }.run().await;
+        let ended = SpoeConnection { stream, acknowledged, max_frame_size: 0, partial: None }.run().await;
         if let Err(error) = ended {
             tracing::debug!("a connection of HAProxy ended: {error}");
         }
@@ -106,7 +161,7 @@ fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, queue: &
 /// A connection of HAProxy.
 struct SpoeConnection<S> {
     stream: S,
-    queue: SpoeSender,
+    acknowledged: Arc<Acknowledged>,
     /// As agreed on; zero before.
     max_frame_size: usize,
     partial: Option<PartialPayload>,
@@ -131,7 +186,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SpoeConnection<S> {
         let mut received = BytesMut::with_capacity(READ);
         let (mut out, mut notices) = (Vec::new(), Vec::new());
         loop {
-            received.reserve(READ);
+            // What is handed on stays where it was received: one buffer is for many frames.
+            if received.capacity() - received.len() < LEAST_ROOM {
+                received.reserve(READ);
+            }
             if self.stream.read_buf(&mut received).await? == 0 {
                 return Ok(());
             }
@@ -141,8 +199,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SpoeConnection<S> {
             out.clear();
             let at = now();
             let max_frame_size = self.max_frame_size;
-            let mut notices = notices.drain(..).map(|payload| SpoeNotice { at, payload, max_frame_size });
-            if !notices.all(|notice| self.queue.hand_on(notice)) || matches!(next, Next::Close) {
+            let notices = notices.drain(..).map(|payload| SpoeNotice { at, payload, max_frame_size });
+            if !self.acknowledged.add(notices) || matches!(next, Next::Close) {
                 return Ok(());
             }
         }
@@ -161,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SpoeConnection<S> {
                 Ok(Some(Next::GoOn)) => {}
                 Ok(Some(Next::Close)) => return Next::Close,
                 Err(error) => {
-                    self.queue.counts.malformed.fetch_add(1, Ordering::Relaxed);
+                    self.acknowledged.queue.counts.malformed.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!("HAProxy: {error}");
                     out.extend_from_slice(&codec::disconnect(Some(error)));
                     return Next::Close;
@@ -178,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SpoeConnection<S> {
                 self.max_frame_size =
                     usize::try_from(hello.max_frame_size.min(*FRAME_SIZES.end())).unwrap_or(FIRST_FRAME);
                 out.extend_from_slice(&hello.answer());
-                let counts = &self.queue.counts;
+                let counts = &self.acknowledged.queue.counts;
                 let count = if hello.is_healthcheck { &counts.health_checks } else { &counts.connections };
                 count.fetch_add(1, Ordering::Relaxed);
                 Ok(if hello.is_healthcheck { Next::Close } else { Next::GoOn })

@@ -23,7 +23,7 @@ use super::queues::{FULL_PAUSE, QueuedEvent};
 use super::recorder::FrameSender;
 use super::run::{Feed, Run, RunError};
 use super::tap::Tap;
-use super::threads::spawn;
+use super::threads::{Niceness, spawn};
 use crate::exchange::Event;
 use crate::middleware::secret_names::SecretNames;
 use crate::replay::ReplayRange;
@@ -80,11 +80,17 @@ impl CaptureStage {
     }
 
     /// Starts the thread.
-    pub(super) fn start(self) -> Result<thread::JoinHandle<(CaptureStats, UnreportedSheds)>, RunError> {
+    pub(super) fn start(
+        self,
+        niceness: Niceness,
+    ) -> Result<thread::JoinHandle<(CaptureStats, UnreportedSheds)>, RunError> {
         spawn("capture", move || match self {
             Self::Files(reader) => (reader.run(), UnreportedSheds::default()),
             Self::Live(reader) => reader.run(),
-            Self::Spoe(reader) => reader.run(),
+            Self::Spoe(reader) => {
+                niceness.apply();
+                reader.run()
+            }
         })
     }
 }
