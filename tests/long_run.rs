@@ -51,6 +51,7 @@ impl Long {
             recent_bytes: 1 << 20,
             demands: Thresholds::default(),
             asked: RunRequest::default(),
+            observe: None,
         });
         let connections = (0..100).map(|_| ConnNumber::next()).collect();
         Self { reporter, requests: 0, routes, random: 1, connections }
@@ -91,6 +92,7 @@ impl Long {
             bytes: head.len() as u64,
             body_len: 0,
             route: None,
+            share: None,
         };
         self.reporter.take(ReportEvent::Offered {
             note: Box::new(note),

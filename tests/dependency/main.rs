@@ -17,10 +17,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
+use tokio::time::Instant;
 use trials::{missing, trial};
 
 fn main() {
@@ -181,8 +182,8 @@ fn most_clients() -> usize {
     usize::try_from(limit / 8).unwrap().min(25_000)
 }
 
-/// Time for which the target holds what it opened for a request.
-const HELD: Duration = Duration::from_secs(10);
+/// Seconds for which the target holds what it opened for a request.
+const HELD: u32 = 10;
 /// Requests a second.
 const RATE: u32 = 30;
 
@@ -190,12 +191,12 @@ const RATE: u32 = 30;
 /// clients that there may be, at all of it more than there may be.
 fn stack(redis: u16, clients: usize) -> String {
     let held = Arc::new(Mutex::new(VecDeque::<(Instant, Vec<TcpStream>)>::new()));
-    let each = clients * 12 / 10 / (RATE as usize * HELD.as_secs() as usize);
+    let each = clients * 12 / 10 / (RATE * HELD) as usize;
     target(move || {
         let open = (0..each).filter_map(|_| TcpStream::connect(("127.0.0.1", redis)).ok()).collect();
         let mut held = held.lock().unwrap();
         let now = Instant::now();
-        while held.front().is_some_and(|(since, _)| now.duration_since(*since) > HELD) {
+        while held.front().is_some_and(|(since, _)| now.duration_since(*since) > Duration::from_secs(HELD.into())) {
             held.pop_front();
         }
         held.push_back((now, open));
@@ -210,7 +211,7 @@ fn guarded() {
     let replay = Replay::start(&url, (60, RATE), &["--ramp", "20%:3s,50%:12s,100%", "--dependency", &dependency]);
     until("the ramp to go back", || replay.errors().contains("more than"));
     // What was let in before is still held: it is now that most are connected.
-    thread::sleep(HELD / 2);
+    thread::sleep(Duration::from_secs(u64::from(HELD) / 2));
     let (refused, connected) = (info(port, "rejected_connections"), info(port, "connected_clients"));
     let summary = replay.end(true);
     let ramp = steps(&summary, "ramp");

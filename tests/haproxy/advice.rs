@@ -133,7 +133,7 @@ fn advice(results: &Path, more: &[&str]) -> String {
 
 /// Its lines for the runtime API.
 fn lines(advice: &str) -> String {
-    advice.lines().filter(|line| line.starts_with("set ")).map(|line| format!("{line}\n")).collect()
+    advice.split_inclusive('\n').filter(|line| line.starts_with("set ")).collect()
 }
 
 pub(super) fn taken_by_haproxy() {

@@ -99,7 +99,7 @@ impl Observed {
     /// Sends requests for so long, with the server in this state.
     fn send(&self, how: u64, lasts: Duration) {
         self.how.store(how, Ordering::SeqCst);
-        let begun = std::time::Instant::now();
+        let begun = tokio::time::Instant::now();
         let mut client = Client::new(self.www);
         let mut sent = 0;
         while begun.elapsed() < lasts {

@@ -123,7 +123,7 @@ pub(crate) struct AdviseArguments {
     /// of its runtime API and of its map. Changes nothing. See docs/haproxy.md
     #[arg(long, value_name = "PROXY")]
     pub(crate) advise: Option<String>,
-    /// The routes: a file as HAProxy's map_reg reads it
+    /// The routes: a file as HAProxy's `map_reg` reads it
     #[arg(long, value_name = "FILE")]
     pub(crate) map: Option<PathBuf>,
     /// The name by which HAProxy knows the map [default: FILE of --map]
