@@ -95,7 +95,7 @@ impl AdviseArguments {
 fn read_map(file: &Path) -> anyhow::Result<RouteMap> {
     let map = route::read(file, MatchInput::Path, &PatternBudget::default()).map_err(|mistakes| {
         let all = mistakes.into_iter().map(|(line, why)| match line {
-            0 => why,
+            0 => format!("{} {why}", file.display()),
             line => format!("{}, line {line}: {why}", file.display()),
         });
         anyhow!("--map: {}", all.collect::<Vec<_>>().join("\n"))
