@@ -269,8 +269,9 @@ fn differs(line: &ResultsLine<'_>, noise: &HashSet<(String, DifferencePart, Stri
     line.production.as_ref()?;
     let route = line.route.as_deref().unwrap_or_default();
     let is_whole = line.differences.iter().all(|one| !one.is_more());
-    let is_noise =
-        |place, path: &str| is_whole && !noise.is_empty() && noise.contains(&(route.to_owned(), place, field(path)));
+    let is_noise = |place, path: &str| {
+        is_whole && !noise.is_empty() && noise.contains(&(route.to_owned(), place, field(path).into_owned()))
+    };
     let parts = [DifferencePart::Status, DifferencePart::Header, DifferencePart::Body];
     Some(parts.map(|part| line.differences.iter().any(|one| one.place == part && !is_noise(part, &one.path))))
 }
