@@ -72,7 +72,7 @@ impl Matcher {
     fn behind(&mut self, format: &TextFormat, line: &[u8], before: usize) -> bool {
         let Some(end) = BEFORE.get(before) else { return false };
         let window = line.get(..MAX_BEFORE).unwrap_or(line);
-        memchr::memmem::find(window, end).is_some_and(|at| self.part(format, line, 0, at + end.len()))
+        find(window, end).is_some_and(|at| self.part(format, line, 0, at + end.len()))
     }
 
     /// The value of a field of the line that was read last, as it is written.

@@ -17,6 +17,9 @@ use super::time::{TimeMemo, number};
 /// Status by which nginx says that the client left first, and that it closed without a response.
 const NO_RESPONSE: [u16; 2] = [444, 499];
 
+/// Bytes of an address of IPv6 and its port.
+const MAX_ENDPOINT: usize = 18;
+
 /// What is kept from line to line, so that it is made once.
 #[derive(Debug, Default)]
 pub(super) struct LineScratch {
@@ -208,10 +211,11 @@ impl<'v> LineValues<'v> {
         match self.raw(&self.layout.connection) {
             Some(number) => number.to_vec(),
             None if client.port() != 0 => {
-                let mut name = match client.ip() {
-                    IpAddr::V4(address) => address.octets().to_vec(),
-                    IpAddr::V6(address) => address.octets().to_vec(),
-                };
+                let mut name = Vec::with_capacity(MAX_ENDPOINT);
+                match client.ip() {
+                    IpAddr::V4(address) => name.extend_from_slice(&address.octets()),
+                    IpAddr::V6(address) => name.extend_from_slice(&address.octets()),
+                }
                 name.extend_from_slice(&client.port().to_be_bytes());
                 name
             }
@@ -226,8 +230,13 @@ impl<'v> LineValues<'v> {
 
     /// A length of time; of several attempts of nginx, `0.001, 0.002 : 0.003`, all together.
     fn took(&self, (field, unit): (usize, TimeUnit)) -> Option<Duration> {
+        let value = (self.value)(field);
+        // Mostly it is one number.
+        if let Some(count) = number(value) {
+            return count.checked_mul(unit.nanos()).map(Duration::from_nanos);
+        }
         let mut nanos = None;
-        for part in (self.value)(field).split(|byte| matches!(byte, b',' | b':')) {
+        for part in value.split(|byte| matches!(byte, b',' | b':')) {
             let part = part.trim_ascii();
             if matches!(part, b"-" | b"") {
                 continue;

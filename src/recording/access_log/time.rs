@@ -1,5 +1,7 @@
 //! Times as access logs write them, found by their shape.
 
+use std::time::Duration;
+
 use crate::exchange::Timestamp;
 
 const SECOND: u64 = 1_000_000_000;
@@ -12,7 +14,7 @@ pub(super) struct LoggedTime {
     pub(super) is_coarse: bool,
 }
 
-/// The time that was read last: many lines of a second say the same.
+/// The time that was read last, but for its fraction: many lines of a second say the same.
 #[derive(Debug, Default)]
 pub(super) struct TimeMemo {
     text: Vec<u8>,
@@ -22,6 +24,21 @@ pub(super) struct TimeMemo {
 impl TimeMemo {
     /// Reads a time as [`time`] does.
     pub(super) fn time(&mut self, text: &[u8]) -> Option<LoggedTime> {
+        // A clock with digits behind the point, and no zone.
+        if let Some((second, digits)) =
+            text.iter().rposition(|byte| *byte == b'.').and_then(|at| text.split_at_checked(at))
+            && let [b'.', digits @ ..] = digits
+            && matches!(second, [.., b':', _, _, b':', b'0'..=b'9', b'0'..=b'9'])
+            && !digits.is_empty()
+            && digits.iter().all(u8::is_ascii_digit)
+        {
+            let at = self.whole(second)?.at.plus(Duration::from_nanos(fraction(digits)?));
+            return Some(LoggedTime { at, is_coarse: false });
+        }
+        self.whole(text)
+    }
+
+    fn whole(&mut self, text: &[u8]) -> Option<LoggedTime> {
         if self.text != text {
             self.read = time(text);
             self.text.clear();
@@ -172,6 +189,9 @@ mod tests {
     fn check(text: &str, expected: &str, is_coarse: bool) {
         let found = time(text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
         assert_eq!((found.at.to_string().as_str(), found.is_coarse), (expected, is_coarse), "{text}");
+        let mut memo = TimeMemo::default();
+        let twice = [memo.time(text.as_bytes()), memo.time(text.as_bytes())];
+        assert_eq!(twice, [Some(found); 2], "{text}");
     }
 
     #[test]
@@ -207,12 +227,11 @@ mod tests {
             "99999999999999999999999",
             "10/Oct/2000:13:55:36 UTC",
             "10/Oct/2000:13:55:36 +9999",
-            "12",
-        ]
-        .iter()
-        .filter(|text| **text != "12")
-        {
+            "10/Oct/2000:13:55:36 -07:00.5",
+            "10/Oct/2000:13:55:36.5.5",
+        ] {
             assert_eq!(time(text.as_bytes()), None, "{text}");
+            assert_eq!(TimeMemo::default().time(text.as_bytes()), None, "{text}");
         }
     }
 }
