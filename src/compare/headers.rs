@@ -63,25 +63,30 @@ impl CountedNames<'_> {
     }
 }
 
-/// Adds in what the header lines of two responses differ, to HEAD or to another method.
+/// Adds in what the header lines of two responses differ, to HEAD or to another method. Returns false, and adds nothing,
+/// where they are not alike and have more than `most` lines.
 pub(super) fn compare<'a>(
     rules: &CompareRules,
     to_head: bool,
     (production, shadow): (&IndexedResponse<'_, 'a>, &IndexedResponse<'_, 'a>),
+    most: usize,
     differences: &mut Vec<Difference>,
-) {
-    let (Some(one), Some(other)) = (&production.head, &shadow.head) else { return };
+) -> bool {
+    let (Some(one), Some(other)) = (&production.head, &shadow.head) else { return true };
     let (production, shadow) = (production.response, shadow.response);
     if one.head().as_bytes().len().max(other.head().as_bytes().len()) > MAX_COMPARED_HEAD {
         differences.push(more());
-        return;
+        return true;
     }
     // A response in chunks names no length.
     let in_chunks = |head: &IndexedHead<'_>| head.get("transfer-encoding").is_some();
     let length = to_head && rules.head_length() && !in_chunks(one) && !in_chunks(other);
     let names = CountedNames { rules, length };
     if are_alike(names, one.head(), other.head()) {
-        return;
+        return true;
+    }
+    if one.lines().as_slice().len().max(other.lines().as_slice().len()) > most {
+        return false;
     }
     // Mostly it is asked only of names that differ whether they count.
     let all = !rules.looks_at_all_names() && one.lines().is_whole() && other.lines().is_whole();
@@ -97,6 +102,7 @@ pub(super) fn compare<'a>(
             differences.push(more());
         }
     }
+    true
 }
 
 /// The lines of a head that are compared, and its response.

@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 
 use crate::exchange::{Head, HeaderLines};
 
-/// Most header lines that are indexed; those behind them are searched each time.
-pub(super) const MAX_LINES: usize = 100;
+/// Most header lines that are indexed, ten times what servers take; those behind them are searched each time.
+pub(super) const MAX_LINES: usize = 1000;
 /// Lines that there is room for at once: most heads have no more.
 const USUAL_LINES: usize = 24;
 

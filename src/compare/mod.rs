@@ -46,10 +46,12 @@ pub use path::field;
 pub use rules::{CompareRules, RuleError};
 
 /// Bytes of the head of which header lines are compared; those of a longer one are not.
-pub(crate) const MAX_COMPARED_HEAD: usize = 32 << 10;
+pub(crate) const MAX_COMPARED_HEAD: usize = 256 << 10;
 
 /// Most header names that may differ for a quick comparison.
 const MANY_HEADERS: usize = 16;
+/// Most header lines of a quick comparison: what more take grows with their square.
+const QUICK_LINES: usize = 100;
 
 /// One response, as far as it is known.
 #[derive(Clone, Copy, Debug)]
@@ -158,8 +160,10 @@ pub fn attempt<'a>(
         });
     }
     if same_status && rules.headers() {
-        headers::compare(rules, method == b"HEAD", (production, shadow), &mut found.differences);
-        let many = found.differences.len() > MANY_HEADERS;
+        let is_quick = effort == Effort::Quick || matches!(bodies, BodyKnowledge::Unread(_));
+        let most = if is_quick { QUICK_LINES } else { usize::MAX };
+        let is_done = headers::compare(rules, method == b"HEAD", (production, shadow), most, &mut found.differences);
+        let many = !is_done || found.differences.len() > MANY_HEADERS;
         match (bodies, effort) {
             // There is no time to count them all.
             (BodyKnowledge::Unread(_), _) if many => {

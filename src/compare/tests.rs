@@ -586,13 +586,34 @@ fn a_head_too_long_to_be_compared_says_so() {
     let long = kept(200, &format!("A: {}\r\n", "a".repeat(MAX_COMPARED_HEAD)), b"");
     let found = found(&rules(&[]), &long, &kept(200, "A: b\r\n", b""));
     assert_eq!(lines(&found.differences), ["header  more null null"]);
-    let many = kept(200, &"A: b\r\n".repeat(200), b"");
-    let others = kept(200, &"A: c\r\n".repeat(200), b"");
+    let many = kept(200, &"A: b\r\n".repeat(1200), b"");
+    let others = kept(200, &"A: c\r\n".repeat(1200), b"");
     let compared = |one: &KeptResponse, other: &KeptResponse| {
         super::compare(&rules(&[]), b"GET", &one.side(), &other.side(), BodyKnowledge::Whole)
     };
     assert_eq!(lines(&compared(&many, &others).differences), ["header  more null null"]);
     assert!(compared(&many, &many).differences.is_empty(), "they are alike, however many");
+}
+
+#[test]
+fn heads_with_many_lines_differ_in_what_others_differ_in() {
+    let numbered =
+        |order: &dyn Fn(u32) -> u32| (0..300).map(|n| format!("X-{0}: {0}\r\n", order(n))).collect::<Vec<_>>().concat();
+    let (up, down) = (numbered(&|n| n), numbered(&|n| 299 - n));
+    let of = |head: &str, etag: &str| kept(200, &format!("{head}ETag: {etag}\r\nSet-Cookie: a={etag}\r\n"), b"");
+    let rules = rules(&["header:set-cookie"]);
+    assert_eq!(found(&rules, &of(&up, "1"), &of(&down, "1")).differences, []);
+    check_heads(
+        &[],
+        &format!("{up}X-Rest: 1\r\n"),
+        &format!("X-Rest: 2\r\n{down}"),
+        &["header x-rest value \"1\" \"2\""],
+    );
+    let (one, other) = (of(&up, "1"), of(&down, "1"));
+    let quick = |bodies, effort| attempt(&rules, b"GET", &one.side(), &other.side(), bodies, effort);
+    assert_eq!(quick(BodyKnowledge::Whole, Effort::Quick), None);
+    let unread = quick(BodyKnowledge::Unread(Unknown::QueueFull), Effort::Full).unwrap();
+    assert_eq!(lines(&unread.differences), ["header  more null null"]);
 }
 
 fn gzip(body: &[u8]) -> Vec<u8> {

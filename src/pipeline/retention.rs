@@ -113,6 +113,9 @@ impl RetentionRules {
     }
 }
 
+// What a target may send is compared.
+const _: () = assert!(MAX_COMPARED_HEAD >= crate::replay::wire::MAX_HEAD_BYTES);
+
 /// Returns the beginning of a head: enough to show that it is too long to be compared.
 fn beginning(head: &Head) -> Vec<u8> {
     let raw = head.as_bytes();

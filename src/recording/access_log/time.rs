@@ -81,7 +81,11 @@ fn iso(text: &[u8]) -> Option<LoggedTime> {
 fn of_parts((year, month, day): (u64, u64, u64), clock: &[u8]) -> Option<LoggedTime> {
     let (hour, minute, second) = (number(clock.get(..2)?)?, number(clock.get(3..5)?)?, number(clock.get(6..8)?)?);
     let separated = clock.get(2) == Some(&b':') && clock.get(5) == Some(&b':');
-    let valid = (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+    let valid = (1..=12).contains(&month)
+        && (1..=days_in(year, month)).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second <= 60;
     if !separated || !valid {
         return None;
     }
@@ -175,6 +179,15 @@ fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     (era * 146_097 + of_era).checked_sub(719_468)
 }
 
+fn days_in(year: u64, month: u64) -> u64 {
+    match month {
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
 fn month_of(name: &[u8]) -> Option<u64> {
     const NAMES: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
     let found = NAMES.chunks_exact(3).position(|known| known.eq_ignore_ascii_case(name))?;
@@ -220,6 +233,10 @@ mod tests {
             "10/Okt/2000:13:55:36",
             "10/Oct/2000",
             "10/Oct/2000:25:00:00",
+            "30/Feb/2024:12:00:00",
+            "29/Feb/2025:12:00:00",
+            "29/Feb/2100:12:00:00",
+            "2026-11-31T12:00:00",
             "2026-13-01T00:00:00",
             "2026-11-21T20:15",
             "1969-12-31T23:59:59Z",

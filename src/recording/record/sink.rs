@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use flate2::write::GzEncoder;
@@ -132,6 +133,7 @@ impl Disk for FileSystemDisk {
     }
 
     fn lock(&mut self, folder: &Path) -> io::Result<Box<dyn Any + Send>> {
+        check_ring(folder)?;
         let path = folder.join(LOCK);
         let file = match files::create_new(&path, FileMode::default()) {
             Ok(file) => file,
@@ -155,6 +157,23 @@ impl Disk for FileSystemDisk {
 
 /// Name of the file that is locked in the folder of a ring.
 const LOCK: &str = "lock";
+
+/// Makes sure that a folder which is there already is that of a ring: what is in another one is not ours to remove.
+fn check_ring(folder: &Path) -> io::Result<()> {
+    let Ok(found) = folder.symlink_metadata() else { return Ok(()) };
+    let is_empty = || std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none());
+    let why = if !found.is_dir() {
+        "is no folder"
+    } else if found.uid() != rustix::process::geteuid().as_raw() {
+        "belongs to another user"
+    } else if folder.join(LOCK).symlink_metadata().is_err() && !is_empty() {
+        "has files that are of no ring"
+    } else {
+        return Ok(());
+    };
+    let why = format!("{} {why}; move it away, or record to another file", folder.display());
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, why))
+}
 
 #[expect(clippy::disallowed_methods, reason = "records are for programs, as they were on the wire")]
 fn standard_output() -> io::Stdout {
@@ -243,5 +262,32 @@ impl Sink {
             Self::Zstd(to) => to.get_ref(),
         };
         to.get_ref().stored + to.buffer().len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_of_no_ring_is_left_alone() {
+        let above = tempfile::tempdir().unwrap();
+        let [real, link, file] = ["real", "link", "file"].map(|name| above.path().join(name));
+        let mut disk = FileSystemDisk::default();
+        drop(disk.lock(&real).unwrap());
+        std::fs::write(real.join("0.gor"), "a piece").unwrap();
+        drop(disk.lock(&real).unwrap());
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        std::fs::write(&file, "no folder").unwrap();
+        for path in [&link, &file] {
+            let error = disk.lock(path).unwrap_err().to_string();
+            assert_eq!(error, format!("{} is no folder; move it away, or record to another file", path.display()));
+        }
+        std::fs::remove_file(real.join(LOCK)).unwrap();
+        let error = disk.lock(&real).unwrap_err().to_string();
+        assert!(error.contains("has files that are of no ring"), "{error}");
+        assert!(real.join("0.gor").exists());
+        std::fs::remove_file(real.join("0.gor")).unwrap();
+        drop(disk.lock(&real).unwrap());
     }
 }

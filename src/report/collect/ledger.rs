@@ -64,7 +64,10 @@ impl Ledger {
         self.requests.seen += 1;
         let ended = &mut self.requests.ended;
         match outcome {
-            Outcome::Kept => ended.kept += 1,
+            Outcome::Kept => {
+                ended.kept += 1;
+                self.passed.add(bytes);
+            }
             Outcome::Filtered(rule) => {
                 count(&mut ended.filtered, rule);
                 // What a process outside keeps back had passed the sample.
@@ -281,13 +284,16 @@ mod tests {
     #[test]
     fn the_sample_is_judged_by_what_came_as_far_as_it() {
         let mut ledger = Ledger::new(1);
-        ledger.offered(TargetSet::first(1), Some(300));
+        ledger.offered(TargetSet::first(1), Some(200));
+        // Recorded, and sent nowhere.
+        ledger.ended(&Outcome::Kept, 100);
         ledger.ended(&Outcome::SampledOut, 100);
+        ledger.ended(&Outcome::SampledOut, 0);
         ledger.ended(&Outcome::filtered("deny-path"), 5000);
         ledger.ended(&Outcome::Incomplete(Incomplete::Gap), 5000);
         ledger.offered(TargetSet::first(1), None);
         let sample = ledger.sample(0.5, None, None);
-        assert_eq!((sample.decided, sample.requests, sample.bytes), (2, Some(0.5), Some(0.75)));
+        assert_eq!((sample.decided, sample.requests, sample.bytes), (4, Some(0.5), Some(0.75)));
         assert_eq!(
             Ledger::new(1).sample(0.5, Some(0.4), None),
             summary::SampleSummary { asked: 0.5, keys: Some(0.4), ..Default::default() }
