@@ -48,6 +48,8 @@ pub use rules::{CompareRules, RuleError};
 /// Bytes of the head of which header lines are compared; those of a longer one are not.
 pub(crate) const MAX_COMPARED_HEAD: usize = 256 << 10;
 
+/// Longest body that may be nothing under a content coding, in bytes: gzip with a name of a file has some more than 20.
+const MAX_CODED_NOTHING: usize = 64;
 /// Most header names that may differ for a quick comparison.
 const MANY_HEADERS: usize = 16;
 /// Most header lines of a quick comparison: what more take grows with their square.
@@ -228,6 +230,11 @@ fn body<'a>(
     if one.status != other.status {
         return whole();
     }
+    if (one.body_len == 0 && is_coded_nothing(rules, shadow))
+        || (other.body_len == 0 && is_coded_nothing(rules, production))
+    {
+        return BodyVerdict::Same;
+    }
     let is_small =
         |side: &ComparedResponse<'_>| side.body.is_some_and(|body| (1..=content::SMALL).contains(&body.len()));
     if (bodies, effort) == (BodyKnowledge::Whole, Effort::Quick) && is_small(one) && is_small(other) {
@@ -250,6 +257,19 @@ fn body<'a>(
             inside(rules, one, other).unwrap_or_else(whole)
         }
     }
+}
+
+/// Returns whether a body has a content coding and nothing under it.
+fn is_coded_nothing(rules: &CompareRules, side: &IndexedResponse<'_, '_>) -> bool {
+    let IndexedResponse { response: ComparedResponse { body: Some(body), body_len, .. }, head: Some(head) } = side
+    else {
+        return false;
+    };
+    let is_whole = body.len() as u64 == *body_len;
+    is_whole
+        && body.len() <= MAX_CODED_NOTHING
+        && decode::decoded(head, body, MAX_CODED_NOTHING, &Budget::new(rules.memory()))
+            .is_ok_and(|body| body.is_empty())
 }
 
 /// Returns what a body is by its head; `None` where its content, of which `len` bytes are known, cannot make a difference

@@ -596,6 +596,19 @@ fn a_head_too_long_to_be_compared_says_so() {
 }
 
 #[test]
+fn nothing_is_nothing_under_a_coding_too() {
+    let coded = |body: &[u8]| kept(200, "Content-Encoding: gzip\r\n", body);
+    let differs = |one: &KeptResponse, other: &KeptResponse| {
+        found(&rules(&["header:content-encoding"]), one, other).differences.len()
+    };
+    let plain = kept(200, "", b"");
+    assert_eq!((differs(&coded(&gzip(b"")), &plain), differs(&plain, &coded(&gzip(b"")))), (0, 0));
+    assert_eq!(differs(&coded(&gzip(b"a")), &plain), 1);
+    assert_eq!(differs(&coded(b"no gzip"), &plain), 1);
+    assert_eq!(differs(&kept(200, "", &gzip(b"")), &plain), 1);
+}
+
+#[test]
 fn heads_with_many_lines_differ_in_what_others_differ_in() {
     let numbered =
         |order: &dyn Fn(u32) -> u32| (0..300).map(|n| format!("X-{0}: {0}\r\n", order(n))).collect::<Vec<_>>().concat();
