@@ -2,7 +2,7 @@
 //!
 //! The lines of its results go in, with the lines of a `map_reg` file, the steps of a ramp, and demands. For each route and
 //! step comes out whether it is ready, and why. A step counts what was sent while the run itself let in as large a share, or
-//! a larger one. A share or a percentile holds only where its confidence limit does ([`super::bounds`]): so nothing is ready
+//! a larger one. A share or a percentile holds only where its confidence limit does (`bounds`): so nothing is ready
 //! on too few. Nothing is changed here.
 
 use std::collections::{BTreeMap, HashSet};
