@@ -287,6 +287,7 @@ fn rare() -> Value {
     summary["redaction"] = json!({ "body_dropped": 1, "dropped": 1, "kept": 1 });
     summary["capture_delay_us"] = serde_json::to_value(LatencySummary::default()).unwrap();
     summary["max_gap"] = json!({ "limit_s": 1.0, "shortened": 1, "left_out_s": 1.0 });
+    summary["fleet"] = json!({ "over": true, "ended": 1, "left_out": 1 });
     summary["unread"] = json!(["a file"]);
     summary["spoe"] = json!({ "connections": 1, "health_checks": 1, "acknowledged": 1, "shed": 1, "requests": 1, "cut": 1,
         "responses": 1, "orphans": 1, "without_id": 1, "unread": 1, "malformed": 1 });
@@ -313,6 +314,7 @@ fn rare() -> Value {
         "telemetry",
         "redaction",
         "max_gap",
+        "fleet",
         "unread",
         "frames",
         "tcp",

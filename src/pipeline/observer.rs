@@ -246,7 +246,11 @@ fn depth(room: usize, free: usize) -> QueueDepth {
 /// Returns the recording so far, of the counts that the recording thread publishes as it works.
 fn recording(progress: &Progress) -> RecordingSummary {
     let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    let lost = [("disk", of(&progress.lost_to_disk)), ("queue", of(&progress.unrecorded))];
+    let lost = [
+        ("disk", of(&progress.lost_to_disk)),
+        ("store", of(&progress.lost_to_store)),
+        ("queue", of(&progress.unrecorded)),
+    ];
     RecordingSummary {
         records: of(&progress.recorded),
         bytes: of(&progress.recorded_bytes),

@@ -43,6 +43,8 @@ pub struct Progress {
     pub unrecorded: AtomicU64,
     /// Records that the disk did not take.
     pub lost_to_disk: AtomicU64,
+    /// Records that found no room on their way to a store.
+    pub lost_to_store: AtomicU64,
     /// Events that wait for the pacing thread.
     pub queued: AtomicU64,
     /// Progress through the capture, in thousandths; `u64::MAX` where unknown.
@@ -80,6 +82,7 @@ impl Default for Progress {
             recorded_bytes: zero(),
             unrecorded: zero(),
             lost_to_disk: zero(),
+            lost_to_store: zero(),
             queued: zero(),
             read_permille: AtomicU64::new(u64::MAX),
             news: Mutex::default(),

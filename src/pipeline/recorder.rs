@@ -242,6 +242,8 @@ impl RecordingThread {
         self.progress.recorded.store(so_far.requests.unwrap_or(so_far.records), Ordering::Relaxed);
         self.progress.records_frames.store(so_far.requests.is_none(), Ordering::Relaxed);
         self.progress.recorded_bytes.store(so_far.bytes, Ordering::Relaxed);
-        self.progress.lost_to_disk.store(so_far.lost_records, Ordering::Relaxed);
+        let progress = &self.progress;
+        let lost = if so_far.is_store { &progress.lost_to_store } else { &progress.lost_to_disk };
+        lost.store(so_far.lost_records, Ordering::Relaxed);
     }
 }

@@ -212,13 +212,33 @@ fn count_one(reporter: &mut Reporter, fact: ReportEvent, progress: &Progress) {
         && delivery.destination.target().is_some()
     {
         progress.in_flight.fetch_sub(1, Ordering::Relaxed);
-        match delivery.outcome {
-            Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),
-            Outcome::Failed(_) => progress.failed.fetch_add(1, Ordering::Relaxed),
-            Outcome::Shed(Shed::OpenFiles | Shed::LocalPorts) => progress.unconnected.fetch_add(1, Ordering::Relaxed),
-            Outcome::Shed(_) => progress.shed.fetch_add(1, Ordering::Relaxed),
-            _ => 0,
-        };
+        count_outcome(&delivery.outcome, progress);
     }
     reporter.record_batched(fact);
+}
+
+fn count_outcome(outcome: &Outcome, progress: &Progress) {
+    match outcome {
+        Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),
+        Outcome::Failed(_) => progress.failed.fetch_add(1, Ordering::Relaxed),
+        Outcome::Shed(Shed::OpenFiles | Shed::LocalPorts) => progress.unconnected.fetch_add(1, Ordering::Relaxed),
+        // Another replayer has it, or had it: that says nothing about the target.
+        Outcome::Shed(Shed::Moved | Shed::Uncertain) => 0,
+        Outcome::Shed(_) => progress.shed.fetch_add(1, Ordering::Relaxed),
+        _ => 0,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_replayer_has_does_not_count_as_shed() {
+        let progress = Progress::default();
+        for shed in [Shed::Moved, Shed::Uncertain, Shed::TargetQueue] {
+            count_outcome(&Outcome::Shed(shed), &progress);
+        }
+        assert_eq!(progress.shed.load(Ordering::Relaxed), 1);
+    }
 }

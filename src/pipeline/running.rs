@@ -21,7 +21,7 @@ use super::threads::{self, joined};
 use crate::capture::Halt;
 use crate::recording::Recorded;
 use crate::report::{
-    CaptureStats, MaxGap, RecordingSummary, Reporter, RunTotals, Summary, TargetTotals, UnreportedSheds,
+    CaptureStats, FleetEnd, MaxGap, RecordingSummary, Reporter, RunTotals, Summary, TargetTotals, UnreportedSheds,
 };
 use crate::serve::Server;
 use crate::telemetry::TelemetryStage;
@@ -93,6 +93,7 @@ impl RunningRun {
             telemetry,
             middleware: counts.map(|counts| counts.so_far()),
             redaction: chain.unreadable,
+            fleet: context.session.as_ref().and_then(|session| session.fleet()).map(FleetEnd::from),
             max_gap: chain.shortened_gaps.map(|(longest, shortened)| MaxGap::new(longest, shortened)),
             ..protection.ends()
         });

@@ -50,7 +50,7 @@ pub use har::HarWriter;
 pub use input::RecordingInput;
 pub use output::RecordingOutput;
 pub use record::{DashcamSettings, OutputPath, OutputPathError, RecordError, Recorded, Recorder, Rotation};
-pub use session::{Admission, AdmissionWait, ScheduleZero, StoreSession};
+pub use session::{Admission, AdmissionWait, FleetProgress, ScheduleZero, StoreSession};
 pub use source::RecordingSource;
 pub use store::{fleet_account, open_input, open_output};
 pub use store_error::StoreError;

@@ -28,6 +28,17 @@ pub struct ScheduleZero {
     pub wall: Timestamp,
 }
 
+/// What a member knows of all that share a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FleetProgress {
+    /// Every request of the run has ended.
+    pub over: bool,
+    /// How many they are; 0 before that.
+    pub ended: u64,
+    /// Requests that this member left out unseen: they are of other ports, or lie outside what it replays.
+    pub left_out: u64,
+}
+
 /// A run in a store: it asks there before it sends, says what became of each request, and at the end what it came to.
 pub trait StoreSession: Send + Sync {
     /// A request is about to be sent. Of one that may change something (`is_write`) the store takes note first.
@@ -51,6 +62,11 @@ pub trait StoreSession: Send + Sync {
     /// The share of all requests that this member has at the moment, above 0 up to 1: an even pace is divided by it.
     fn share(&self) -> f64 {
         1.0
+    }
+
+    /// What is known of all members, where they share what they read.
+    fn fleet(&self) -> Option<FleetProgress> {
+        None
     }
 
     /// The run has ended with this summary (JSON), and the store is to know. Waits until it does.

@@ -49,7 +49,7 @@ pub use schema::reference::{Baseline, SelfChecks};
 pub use schema::spoe::SpoeSummary;
 pub use schema::steps::{RampStep, StepCause};
 pub use schema::summary::{
-    Ended, FileFrame, Frames, MaxGap, ProductionSide, RampEnd, Requests, SampleSummary, Streams, Summary, Tcp,
+    Ended, FileFrame, FleetEnd, Frames, MaxGap, ProductionSide, RampEnd, Requests, SampleSummary, Streams, Summary, Tcp,
 };
 pub use schema::target::{Differences, TargetEnded, TargetGuard, TargetLatency, TargetSummary};
 pub use schema::verdict::{FindingKind, Verdict};

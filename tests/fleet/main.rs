@@ -27,17 +27,21 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let lacks = net::enter().or_else(|| trials::missing(&["nats-server"]).into_iter().next());
-    let trials: [Row<'_>; 10] = [
+    let trials: [Row<'_>; 14] = [
         ("what two nodes record is read back, each request once", lacks, recorded::by_two_nodes),
         ("bodies larger than a message of the store come whole", lacks, recorded::large_bodies),
         ("a store that is killed and comes back costs nothing", lacks, recorded::over_a_restart),
         ("a store that stays away costs what is counted as lost", lacks, recorded::store_stays_away),
+        ("a store that does not keep up costs what is counted as lost", lacks, recorded::store_does_not_keep_up),
         ("wrong credentials, no JetStream and no recording are told at the start", lacks, recorded::refused),
         ("two replayers share a recording, and each request goes out once", lacks, shared::by_two),
         ("a replayer that is stopped leaves the rest to the next", lacks, shared::one_is_stopped),
         ("a replayer that is killed leaves no write that goes out twice", lacks, shared::one_is_killed),
         ("a replayer that stands still sends nothing that it has lost", lacks, shared::one_stands_still),
         ("a store that is killed during a replay costs nothing", lacks, shared::store_is_killed),
+        ("a store that is started again during a paced replay costs nothing", lacks, shared::store_is_started_again),
+        ("a reader that the store forgets goes on where it was", lacks, shared::reader_is_forgotten),
+        ("a replayer that others left nothing ends in order", lacks, shared::one_has_nothing),
     ];
     libtest_mimic::run(&arguments, net::trials(&trials)).exit_code()
 }

@@ -98,6 +98,30 @@ pub(crate) fn store_stays_away() {
     assert_eq!(stored + lost, seen, "{}", ended.summary["recording"]);
 }
 
+pub(crate) fn store_does_not_keep_up() {
+    let (nats, production) = (Nats::start(), Origin::start());
+    let node = node(&production, &nats.url("slow"), &["--max-memory", "16M"]);
+    ask(production.port, "before", 100, 20);
+    until("all to be captured", || node.said().contains("100 recorded"));
+    nats.signal("STOP");
+    // An eighth of the memory is for this: 2 MiB, and these are more.
+    ask(production.port, "held", 400, 40_000);
+    until("that to be told", || node.said().contains("does not keep up"));
+    nats.signal("CONT");
+    until("the store to take the rest", || node.said().contains("recording goes on"));
+    ask(production.port, "after", 100, 20);
+    until("all to be captured", || node.said().contains("600 seen"));
+    let ended = node.end("INT");
+    let count = |pointer: &str| ended.count(pointer);
+    assert_eq!((ended.code, count("/requests/seen")), (Some(2), 600), "{}", ended.said);
+    assert_eq!(count("/recording/requests") + count("/recording/requests_lost"), 600, "{}", ended.summary["recording"]);
+    assert_eq!(count("/recording/records") + count("/recording/lost/store"), 1200, "{}", ended.summary["recording"]);
+    for words in ["does not keep up", "recording goes on"] {
+        assert_eq!(ended.said.matches(words).count(), 1, "{words}: {}", ended.said);
+    }
+    assert!(!ended.said.contains("disk"), "{}", ended.said);
+}
+
 pub(crate) fn refused() {
     let said = |arguments: &[&str]| {
         let ended = shadowtap(arguments);

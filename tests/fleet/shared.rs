@@ -140,3 +140,57 @@ pub(crate) fn one_is_stopped() {
     assert_eq!((after.code, sent(&before) + sent(&after)), (Some(0), ALL), "{}", after.said);
     assert_eq!(staging.seen(), expected, "each request once");
 }
+
+/// A recording of one partition of which only a part is read ahead: many batches, of requests that one client made.
+fn long(nats: &Nats, name: &str) -> (String, BTreeMap<String, u64>) {
+    let (production, url) = (Origin::start(), nats.url(name));
+    let (port, one) = (production.port, format!("{url}?partitions=1"));
+    let node = Tap::start(&["record", "-i", "lo", "-p", &port.to_string(), "-o", &one, "--user", "root"]);
+    ask(port, "long", 1000, 20_000);
+    until("all to be captured", || node.said().contains("1,000 recorded"));
+    let ended = node.end("INT");
+    assert_eq!((ended.code, ended.count("/recording/requests")), (Some(0), 1000), "{}", ended.said);
+    (url, production.seen())
+}
+
+/// Replays a long recording at a pace, with something that happens to the store on the way.
+fn at_a_pace(name: &str, happens: impl FnOnce(&mut Nats)) {
+    let (mut nats, staging) = (Nats::start(), Origin::start());
+    let (url, expected) = long(&nats, name);
+    let replayer = replayer(&url, &staging, &["--rate", "200/s"]);
+    until("it to send", || total(&staging.seen()) > 100);
+    happens(&mut nats);
+    let ended = replayer.ended();
+    assert_eq!((ended.code, sent(&ended)), (Some(0), 1000), "{}", ended.said);
+    assert_eq!(staging.seen(), expected, "each request once");
+}
+
+pub(crate) fn store_is_started_again() {
+    at_a_pace("again", |nats| {
+        nats.stop();
+        nats.start_again();
+    });
+}
+
+pub(crate) fn reader_is_forgotten() {
+    at_a_pace("forgotten", |nats| nats.forget_readers("forgotten"));
+}
+
+pub(crate) fn one_has_nothing() {
+    let (nats, production, staging) = (Nats::start(), Origin::start(), Origin::start());
+    let (url, port, target) = (nats.url("one"), production.port, staging.url());
+    let node = Tap::start(&["record", "-i", "lo", "-p", &port.to_string(), "-o", &url, "--user", "root"]);
+    ask(port, "only", 1, 0);
+    let replayers = [(); 2].map(|()| Tap::launch(&mut Tap::program(), &["replay", &url, "--to", &target]));
+    until("both to take part", || report(&url).contains("2 replayers"));
+    until("the request to come", || total(&staging.seen()) == 1);
+    assert_eq!(node.end("INT").code, Some(0));
+    let ended = replayers.map(Tap::ended);
+    let (busy, idle): (Vec<_>, Vec<_>) = ended.iter().partition(|ended| sent(ended) == 1);
+    assert_eq!((busy.len(), idle.len()), (1, 1));
+    for ended in &ended {
+        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        assert_eq!((&ended.summary["fleet"]["over"], ended.count("/fleet/ended")), (&true.into(), 1));
+    }
+    assert!(idle[0].said.contains("other replayers had all requests of this run"), "{}", idle[0].said);
+}

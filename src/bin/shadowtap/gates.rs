@@ -17,6 +17,9 @@ pub(crate) fn tell_unread(summary: &Summary) {
 /// Prints why nothing was sent, before any other result of a run. Returns whether that is an error: with
 /// `--allow-empty` it is not, where there was nothing to send.
 pub(crate) fn nothing_sent(summary: &Summary, allow_empty: bool) -> bool {
+    if let Some(words) = summary.left_to_others() {
+        print_line(words);
+    }
     let Some(reason) = summary.nothing_sent() else { return false };
     let pardoned = allow_empty && !summary.sending_failed();
     print_line(&format!("{}: {reason}", if pardoned { "warning" } else { "error" }));

@@ -151,7 +151,7 @@ mod tests {
     fn message(batch: u64, piece: u32, pieces: u32) -> FeedMessage {
         let header = BatchHeader { node: 0, batch, first: batch * 10, requests: 10, piece, pieces };
         let payload = format!("{batch}.{piece} ").into();
-        FeedMessage { partition: 3, header, at: 100 + batch * 10 + u64::from(piece), payload, pending: 0 }
+        FeedMessage { partition: 3, header, at: 100 + batch * 10 + u64::from(piece), payload }
     }
 
     fn told(messages: impl IntoIterator<Item = FeedMessage>) -> (String, Assembler) {

@@ -24,6 +24,15 @@ pub(super) struct OutgoingPiece {
     pub(super) bytes: usize,
 }
 
+/// What a record is, as far as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RecordKind {
+    Request,
+    Response,
+    /// Stands in the place of a response that found no room, and is counted as lost already.
+    Mark,
+}
+
 /// What one partition gathers.
 #[derive(Debug, Default)]
 struct PartitionBuffer {
@@ -64,11 +73,11 @@ impl Buffers {
     }
 
     /// Appends a record; true where that makes a batch.
-    pub(super) fn push(&mut self, partition: u16, is_request: bool, record: &[u8]) -> bool {
+    pub(super) fn push(&mut self, partition: u16, kind: RecordKind, record: &[u8]) -> bool {
         let Some(buffer) = self.partitions.get_mut(usize::from(partition)) else { return false };
         buffer.events.extend_from_slice(record);
-        buffer.records += 1;
-        buffer.requests += u32::from(is_request);
+        buffer.records += u32::from(kind != RecordKind::Mark);
+        buffer.requests += u32::from(kind == RecordKind::Request);
         self.bytes += record.len();
         buffer.events.len() >= BATCH_BYTES
     }
@@ -136,11 +145,11 @@ mod tests {
     #[test]
     fn a_batch_counts_what_came_before_it() {
         let mut buffers = Buffers::new(2);
-        assert!(!buffers.push(1, true, b"abc") && !buffers.push(1, false, b"d"));
+        assert!(!buffers.push(1, RecordKind::Request, b"abc") && !buffers.push(1, RecordKind::Response, b"d"));
         assert!(buffers.take(false).is_empty());
         let first = buffers.take(true);
         assert!(buffers.is_empty() && first.len() == 1);
-        buffers.push(1, true, b"e");
+        buffers.push(1, RecordKind::Request, b"e");
         let second = buffers.take(true).remove(0).pieces().unwrap().remove(0);
         let header = BatchHeader { node: 0, batch: 1, first: 1, requests: 1, piece: 0, pieces: 1 };
         assert_eq!((second.header, second.partition), (header, 1));
@@ -156,7 +165,7 @@ mod tests {
             state.to_be_bytes()[0]
         };
         let large: Vec<u8> = (0..3 << 20).map(|_| byte()).collect();
-        assert!(buffers.push(0, true, &large));
+        assert!(buffers.push(0, RecordKind::Request, &large));
         let pieces = buffers.take(false).remove(0).pieces().unwrap();
         assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.payload.len() <= PIECE_BYTES));
         assert_eq!(pieces.iter().map(|piece| piece.requests).sum::<u32>(), 1);

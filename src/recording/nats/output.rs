@@ -1,7 +1,7 @@
 //! What a node records: events come in, batches leave for the store.
 //!
-//! Nobody here waits for the store. What is on its way takes bounded memory; past that whole exchanges are left out, and
-//! counted.
+//! Nobody here waits for the store. What is on its way takes bounded memory; past that exchanges are left out, and counted: whole
+//! ones, or the response alone where its request is on its way already.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::batch::RecordKind;
 use super::connect::Store;
 use super::publisher;
 use super::runtime;
@@ -46,7 +47,7 @@ impl NatsOutput {
     /// A recording at `url`, of which `memory` bytes may be on their way at once.
     pub(in crate::recording) fn new(url: StoreUrl, access: StoreAccess, memory: usize) -> Self {
         let partitions = url.settings.partitions();
-        let transit = Arc::new(Transit::new(partitions, memory));
+        let transit = Arc::new(Transit::new(url.to_string(), partitions, memory));
         Self {
             session: Arc::new(NodeSession::new(Arc::clone(&transit))),
             url,
@@ -77,7 +78,7 @@ impl NatsOutput {
             return;
         }
         let partition = partition(request.id, self.partitions);
-        if self.transit.push(partition, true, &self.record) {
+        if self.transit.push(partition, RecordKind::Request, &self.record) {
             if self.asked.len() < MAX_UNANSWERED {
                 self.asked.insert(request.id, (partition, RequestHint::by(&request.head)));
             }
@@ -88,6 +89,7 @@ impl NatsOutput {
 
     fn response(&mut self, of: ExchangeId, response: Result<&Response, Damage>) {
         if self.refused.remove(&of) {
+            self.transit.lose_response();
             return;
         }
         let Some((partition, asked)) = self.asked.remove(&of) else { return };
@@ -96,7 +98,7 @@ impl NatsOutput {
             Ok(response) => event_codec::response(of, asked, response, &mut self.record),
             Err(why) => event_codec::no_response(of, why, &mut self.record),
         }
-        if !self.transit.push(partition, false, &self.record) {
+        if !self.transit.push(partition, RecordKind::Response, &self.record) {
             self.record.clear();
             event_codec::no_response(of, Damage::Shed, &mut self.record);
             self.transit.push_anyway(partition, &self.record);

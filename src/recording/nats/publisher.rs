@@ -61,7 +61,6 @@ pub(super) async fn run(url: StoreUrl, access: StoreAccess, transit: Arc<Transit
         waits: FuturesUnordered::new(),
         next: 0,
         pause: None,
-        is_failing: false,
         away: None,
     };
     publisher.publish().await;
@@ -117,7 +116,6 @@ struct Publisher {
     next: u64,
     /// When to go on after a failure.
     pause: Option<Instant>,
-    is_failing: bool,
     /// Since when there is no connection.
     away: Option<Instant>,
 }
@@ -226,8 +224,8 @@ impl Publisher {
                     self.sent_bytes -= piece.payload.len();
                     self.transit.is_stored(&piece);
                 }
-                if self.pause.is_none() && std::mem::take(&mut self.is_failing) {
-                    self.transit.notice(format!("recording goes on in {}", self.store.url));
+                if self.pause.is_none() {
+                    self.transit.succeeds();
                 }
             }
             Err(error) => self.failed(&why(error)),
@@ -247,11 +245,7 @@ impl Publisher {
 
     fn failed(&mut self, why: &str) {
         self.pause = Some(Instant::now() + PAUSE);
-        if !std::mem::replace(&mut self.is_failing, true) {
-            let url = &self.store.url;
-            let notice = format!("cannot store in {url}: {why}. What comes waits in memory, and is left out past that");
-            self.transit.notice(notice);
-        }
+        self.transit.fails(why);
     }
 
     async fn beat(&mut self, ended: bool) -> Result<(), String> {

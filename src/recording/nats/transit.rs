@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::batch::{Buffers, GatheredBatch, OutgoingPiece};
+use super::batch::{Buffers, GatheredBatch, OutgoingPiece, RecordKind};
 use crate::recording::record::Recorded;
 use crate::recording::session::StoreSession;
 
@@ -20,6 +20,8 @@ pub(super) struct Transit {
     /// Rung when there is something to do for whoever publishes.
     pub(super) bell: Notify,
     changed: Condvar,
+    /// The recording, for people.
+    name: String,
     most: usize,
 }
 
@@ -27,6 +29,10 @@ struct TransitState {
     buffers: Buffers,
     /// Bytes of batches that were made and are not stored.
     outgoing: usize,
+    /// There was no room, and there was never much of it since.
+    is_full: bool,
+    /// The store does not take what is sent to it.
+    is_failing: bool,
     stored: Recorded,
     /// Records that were taken, requests among them, and their bytes.
     taken: [u64; 3],
@@ -49,10 +55,28 @@ pub(super) enum Stage {
 }
 
 impl TransitState {
-    fn take(&mut self, partition: u16, is_request: bool, record: &[u8]) -> bool {
-        let more = [1, u64::from(is_request), record.len() as u64];
+    fn take(&mut self, partition: u16, kind: RecordKind, record: &[u8]) -> bool {
+        let (counts, is_request) = (kind != RecordKind::Mark, kind == RecordKind::Request);
+        let more = [u64::from(counts), u64::from(is_request), record.len() as u64];
         self.taken.iter_mut().zip(more).for_each(|(taken, more)| *taken += more);
-        self.buffers.push(partition, is_request, record)
+        self.buffers.push(partition, kind, record)
+    }
+
+    /// Some trouble is over: said once all of it is.
+    fn goes_on(&mut self, name: &str) {
+        if !self.is_full && !self.is_failing {
+            self.notice(format!("recording goes on in {name}"));
+        }
+    }
+
+    fn on_way(&self) -> usize {
+        self.buffers.bytes() + self.outgoing
+    }
+
+    fn notice(&mut self, words: String) {
+        if self.notices.len() < MAX_NOTICES {
+            self.notices.push(words);
+        }
     }
 
     /// What is not stored by now counts as lost.
@@ -66,11 +90,14 @@ impl TransitState {
 }
 
 impl Transit {
-    pub(super) fn new(partitions: u16, most: usize) -> Self {
+    /// At most `most` bytes may be on their way to the recording `name`.
+    pub(super) fn new(name: String, partitions: u16, most: usize) -> Self {
         let stored = Recorded { requests: Some(0), is_store: true, ..Recorded::default() };
         let state = TransitState {
             buffers: Buffers::new(partitions),
             outgoing: 0,
+            is_full: false,
+            is_failing: false,
             stored,
             taken: [0; 3],
             notices: Vec::new(),
@@ -78,7 +105,7 @@ impl Transit {
             summary: None,
             concluded: None,
         };
-        Self { state: Mutex::new(state), bell: Notify::new(), changed: Condvar::new(), most }
+        Self { state: Mutex::new(state), bell: Notify::new(), changed: Condvar::new(), name, most }
     }
 
     fn lock(&self) -> MutexGuard<'_, TransitState> {
@@ -91,15 +118,22 @@ impl Transit {
     }
 
     /// Takes a record; false where there is no room, and it counts as lost.
-    pub(super) fn push(&self, partition: u16, is_request: bool, record: &[u8]) -> bool {
+    pub(super) fn push(&self, partition: u16, kind: RecordKind, record: &[u8]) -> bool {
         let mut state = self.lock();
-        if state.buffers.bytes() + state.outgoing + record.len() > self.most || state.stage != Stage::Recording {
+        let has_room = state.on_way() + record.len() <= self.most;
+        if !has_room || state.stage != Stage::Recording {
             state.stored.lost_records += 1;
-            state.stored.lost_requests += u64::from(is_request);
+            state.stored.lost_requests += u64::from(kind == RecordKind::Request);
             state.stored.lost_bytes += record.len() as u64;
+            if !has_room && !std::mem::replace(&mut state.is_full, true) {
+                state.notice(format!(
+                    "{} does not keep up: what finds no room in memory is left out, and counted (--max-memory gives more)",
+                    self.name
+                ));
+            }
             return false;
         }
-        let is_batch = state.take(partition, is_request, record);
+        let is_batch = state.take(partition, kind, record);
         drop(state);
         if is_batch {
             self.bell.notify_one();
@@ -109,7 +143,30 @@ impl Transit {
 
     /// Takes a few bytes in place of a record that found no room.
     pub(super) fn push_anyway(&self, partition: u16, record: &[u8]) {
-        self.lock().take(partition, false, record);
+        self.lock().take(partition, RecordKind::Mark, record);
+    }
+
+    /// A response is left out as its request was.
+    pub(super) fn lose_response(&self) {
+        self.lock().stored.lost_records += 1;
+    }
+
+    /// The store does not take what is sent to it: said when it begins.
+    pub(super) fn fails(&self, why: &str) {
+        let mut state = self.lock();
+        if !std::mem::replace(&mut state.is_failing, true) {
+            let words =
+                format!("cannot store in {}: {why}. What comes waits in memory, and is left out past that", self.name);
+            state.notice(words);
+        }
+    }
+
+    /// The store takes what is sent to it.
+    pub(super) fn succeeds(&self) {
+        let mut state = self.lock();
+        if std::mem::take(&mut state.is_failing) {
+            state.goes_on(&self.name);
+        }
     }
 
     /// What is recorded is this node's.
@@ -137,6 +194,11 @@ impl Transit {
     pub(super) fn is_stored(&self, piece: &OutgoingPiece) {
         let mut state = self.lock();
         state.outgoing = state.outgoing.saturating_sub(piece.payload.len());
+        // Where there is much room again: else it would be full again at once.
+        if state.is_full && state.on_way() <= self.most / 2 {
+            state.is_full = false;
+            state.goes_on(&self.name);
+        }
         if state.stage >= Stage::Drained {
             // It counts as lost already.
             return;
@@ -149,10 +211,7 @@ impl Transit {
     }
 
     pub(super) fn notice(&self, words: String) {
-        let mut state = self.lock();
-        if state.notices.len() < MAX_NOTICES {
-            state.notices.push(words);
-        }
+        self.lock().notice(words);
     }
 
     pub(super) fn take_notices(&self) -> Vec<String> {
@@ -232,5 +291,71 @@ impl StoreSession for NodeSession {
 impl Drop for NodeSession {
     fn drop(&mut self) {
         self.transit.reach(Stage::Ended);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Brings all that is gathered to the store.
+    fn store_all(transit: &Transit) {
+        for batch in transit.take(true) {
+            let pieces = batch.pieces().unwrap();
+            transit.made(&pieces);
+            pieces.iter().for_each(|piece| transit.is_stored(piece));
+        }
+    }
+
+    #[test]
+    fn what_finds_no_room_is_told_once_and_so_is_its_end() {
+        let transit = Transit::new("nats://a/evening".to_owned(), 1, 100);
+        for _ in 0..2 {
+            assert!(transit.push(0, RecordKind::Request, &[1; 90]));
+            for _ in 0..2 {
+                assert!(!transit.push(0, RecordKind::Request, &[1; 20]));
+            }
+            let told = transit.take_notices();
+            assert!(told.len() == 1 && told[0].starts_with("nats://a/evening does not keep up"), "{told:?}");
+            store_all(&transit);
+            assert_eq!(transit.take_notices(), ["recording goes on in nats://a/evening"]);
+        }
+    }
+
+    #[test]
+    fn recording_goes_on_once_there_is_neither_failure_nor_want_of_room() {
+        let goes_on = ["recording goes on in nats://a/evening"];
+        for room_first in [true, false] {
+            let transit = Transit::new("nats://a/evening".to_owned(), 1, 100);
+            transit.push(0, RecordKind::Request, &[1; 90]);
+            transit.push(0, RecordKind::Request, &[1; 90]);
+            transit.fails("timed out");
+            transit.fails("timed out");
+            assert_eq!(transit.take_notices().len(), 2);
+            if room_first {
+                store_all(&transit);
+                assert!(transit.take_notices().is_empty());
+                transit.succeeds();
+            } else {
+                transit.succeeds();
+                assert!(transit.take_notices().is_empty());
+                store_all(&transit);
+            }
+            assert_eq!(transit.take_notices(), goes_on);
+        }
+    }
+
+    #[test]
+    fn a_mark_in_the_place_of_a_response_is_no_record() {
+        let transit = Transit::new("x".to_owned(), 1, 100);
+        assert!(transit.push(0, RecordKind::Request, &[1; 90]));
+        assert!(!transit.push(0, RecordKind::Response, &[2; 90]));
+        transit.push_anyway(0, &[3; 8]);
+        assert!(!transit.push(0, RecordKind::Request, &[1; 90]));
+        transit.lose_response();
+        store_all(&transit);
+        let stored = transit.stored();
+        assert_eq!((stored.records, stored.lost_records), (1, 3), "two exchanges are four records");
+        assert_eq!((stored.requests, stored.lost_requests), (Some(1), 1));
     }
 }

@@ -15,7 +15,7 @@ use crate::report::schema::failures::DesynchronisedSummary;
 use crate::report::schema::middleware::MiddlewareCounts;
 use crate::report::schema::request::RunRequest;
 use crate::report::schema::spoe::SpoeSummary;
-use crate::report::schema::summary::{Frames, MaxGap, RampEnd, SCHEMA, Streams, Summary, Tcp};
+use crate::report::schema::summary::{FleetEnd, Frames, MaxGap, RampEnd, SCHEMA, Streams, Summary, Tcp};
 use crate::report::schema::target;
 use crate::report::schema::telemetry::TelemetrySummary;
 
@@ -180,6 +180,8 @@ pub struct RunTotals {
     pub ramp: Option<RampEnd>,
     /// What a limit on silences shortened, where there is one.
     pub max_gap: Option<MaxGap>,
+    /// What is known of all replayers of the recording, where several share it.
+    pub fleet: Option<FleetEnd>,
     /// The share that the sample was asked for last; `None` where it was never changed.
     pub asked: Option<f64>,
 }

@@ -340,6 +340,7 @@ impl Reporter {
             steps: steps.kept(),
             ramp: totals.ramp,
             max_gap: totals.max_gap,
+            fleet: totals.fleet,
             recording: totals.recording,
             middleware,
             telemetry: totals.telemetry,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::middleware::context::UnreadableCounts;
+use crate::recording::FleetProgress;
 use crate::replay::ShortenedGaps;
 
 use super::access_log::AccessLogSummary;
@@ -129,6 +130,9 @@ pub struct Summary {
     /// What a limit on the capture's silences did (`--max-gap`), where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_gap: Option<MaxGap>,
+    /// What is known of all replayers of the recording, where several may share it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetEnd>,
     /// Thresholds of the run, and their results.
     pub gates: Vec<GateResult>,
     /// Warnings, in words for people.
@@ -139,6 +143,24 @@ pub struct Summary {
     /// True when the results could not be written to their end; among the `warnings` too.
     #[serde(skip)]
     pub results_failed: bool,
+}
+
+/// What a replayer knows of all that share its recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FleetEnd {
+    /// The run has come to its end: every request has ended, here or elsewhere.
+    pub over: bool,
+    /// How many they are; 0 where it has not.
+    pub ended: u64,
+    /// Requests that this replayer left out unseen: they are of other ports, or lie outside what it replays.
+    pub left_out: u64,
+}
+
+impl From<FleetProgress> for FleetEnd {
+    fn from(FleetProgress { over, ended, left_out }: FleetProgress) -> Self {
+        Self { over, ended, left_out }
+    }
 }
 
 /// The ledger of frames: what was received was decoded or skipped.

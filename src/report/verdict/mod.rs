@@ -65,6 +65,9 @@ impl Verdict {
         if requests.seen == 0 && summary.targets.is_empty() {
             return only(VerdictWord::Seen, Severity::Bad, no_request(&summary.frames, &summary.streams));
         }
+        if let Some(words) = summary.left_to_others() {
+            return only(VerdictWord::NothingSent, Severity::Good, words.to_owned());
+        }
         let failed = |target: &TargetSummary| sum(&target.ended.failed) > 0;
         if let Some(reason) = summary.nothing_sent().filter(|_| !summary.targets.values().any(failed)) {
             return only(VerdictWord::NothingSent, Severity::Bad, reason);

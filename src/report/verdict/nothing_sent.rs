@@ -2,6 +2,7 @@
 
 use crate::report::schema::counts::{CountMap, sum};
 use crate::report::schema::summary::{Frames, Streams, Summary};
+use crate::report::schema::target::TargetSummary;
 use crate::report::units::{self, counted, number};
 
 /// Reasons that are named; further ones are in the ledger.
@@ -15,7 +16,7 @@ impl Summary {
         if self.targets.is_empty() {
             return self.nothing_recorded();
         }
-        if self.targets.values().any(|target| target.ended.sent > 0) {
+        if self.targets.values().any(|target| target.ended.sent > 0) || self.left_to_others().is_some() {
             return None;
         }
         if self.requests.seen == 0 {
@@ -30,6 +31,18 @@ impl Summary {
             return Some(format!("no request was delivered: {} failed", counted(failed, "attempt")));
         }
         Some(self.nothing_of("sent"))
+    }
+
+    /// Says that other replayers of the same recording had all requests of the run, where that is why nothing was sent.
+    #[must_use]
+    pub fn left_to_others(&self) -> Option<&'static str> {
+        let is_over = self.fleet.is_some_and(|fleet| fleet.over && fleet.ended > 0 && fleet.left_out == 0);
+        let is_elsewhere = |target: &TargetSummary| {
+            let of = |why: &str| target.ended.shed.get(why).copied().unwrap_or_default();
+            of("moved") + of("uncertain") == self.requests.seen
+        };
+        (is_over && self.targets.values().all(is_elsewhere))
+            .then_some("nothing was left to send: other replayers had all requests of this run")
     }
 
     /// Says that there was no request, and what there was instead.
@@ -190,7 +203,8 @@ mod tests {
     use super::*;
     use crate::report::schema::middleware::MiddlewareCounts;
     use crate::report::schema::recording::RecordingSummary;
-    use crate::report::schema::target::TargetSummary;
+    use crate::report::schema::summary::FleetEnd;
+    use crate::report::schema::verdict::{Severity, Verdict, VerdictWord};
 
     fn empty() -> Summary {
         let mut summary = Summary::default();
@@ -266,6 +280,27 @@ mod tests {
         assert!(reason(&summary).starts_with("nothing was recorded of 2 requests: 2 not in the sample"));
         summary.recording.as_mut().unwrap().records = 1;
         assert_eq!(summary.nothing_sent(), None);
+    }
+
+    #[test]
+    fn what_other_replayers_had_is_no_mistake() {
+        let mut summary = empty();
+        for (over, ended, left_out) in [(false, 0, 0), (true, 0, 0), (true, 4, 4)] {
+            summary.fleet = Some(FleetEnd { over, ended, left_out });
+            says(&summary, "no HTTP/1 request was found");
+        }
+        summary.fleet = Some(FleetEnd { over: true, ended: 4, left_out: 0 });
+        assert!(summary.nothing_sent().is_none() && summary.left_to_others().is_some());
+        let verdict = Verdict::of(&summary);
+        assert_eq!((verdict.word, verdict.severity), (VerdictWord::NothingSent, Severity::Good));
+        summary.requests.seen = 2;
+        let shed = &mut summary.targets.get_mut("http://t").unwrap().ended.shed;
+        shed.insert("moved".to_owned(), 2);
+        assert!(summary.nothing_sent().is_none() && summary.left_to_others().is_some());
+        summary.requests.seen = 3;
+        summary.requests.ended.filtered.insert("writes".to_owned(), 1);
+        says(&summary, "of 3 requests: 2 left to another replayer");
+        assert_eq!(summary.left_to_others(), None);
     }
 
     #[test]

@@ -338,7 +338,7 @@ fn recorded(page: &mut MetricsPage, recording: &RecordingSummary) {
     page.counter("shadowtap_recorded_bytes_total", "Bytes of these records, before compression.")
         .count(&[], recording.bytes);
     let mut lost = page.counter("shadowtap_recording_lost_records_total", "Records that are missing there, by place.");
-    for place in ["disk", "queue"] {
+    for place in ["disk", "store", "queue"] {
         lost.count(&[("place", place)], recording.lost.get(place).copied().unwrap_or_default());
     }
 }

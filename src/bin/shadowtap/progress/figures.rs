@@ -65,6 +65,7 @@ impl ProgressFigures {
             &progress.unconnected,
             &progress.unrecorded,
             &progress.lost_to_disk,
+            &progress.lost_to_store,
         ];
         // Captured connections are counted by the report alone where a file is read.
         let gaps = seen.map_or(0, |seen| seen.summary.tcp.gaps).saturating_sub(of(&progress.gaps));

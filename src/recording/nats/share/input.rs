@@ -281,7 +281,7 @@ impl PartitionQueue {
         });
         for (id, place) in left_out {
             if partitions.take(id, place) {
-                partitions.end(id, true);
+                partitions.leave_out(id);
             }
         }
         // What cannot be read of a damaged batch has ended, too.
@@ -345,7 +345,7 @@ impl RecordingInput for SharedInput {
     }
 
     fn left_out(&mut self, id: ExchangeId) {
-        self.partitions.end(id, true);
+        self.partitions.leave_out(id);
     }
 
     fn session(&self) -> Option<Arc<dyn StoreSession>> {

@@ -95,8 +95,11 @@ pub(super) struct PartitionsState {
     /// Requests that ended in this second, and in the one before.
     ended: [usize; 2],
     second: Option<Instant>,
-    /// Every partition is over.
+    /// Every partition is over, and so many requests have ended in them.
     pub(super) is_complete: bool,
+    pub(super) ended_in_all: u64,
+    /// Requests that were left out unseen.
+    pub(super) left_out: u64,
     /// The run is over, and what it came to.
     pub(super) is_stopping: bool,
     pub(super) summary: Option<Vec<u8>>,
@@ -221,6 +224,12 @@ impl Partitions {
                 held.is_changed = true;
             }
         }
+    }
+
+    /// A request ends unseen: it is of another port, or lies outside what is replayed.
+    pub(super) fn leave_out(&self, id: ExchangeId) {
+        self.lock().left_out += 1;
+        self.end(id, true);
     }
 
     /// Asks whether a request may go out now: the answer, or where to wait for it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::partitions::{Asked, Partitions};
 use crate::exchange::ExchangeId;
-use crate::recording::session::{Admission, AdmissionWait, ScheduleZero, StoreSession};
+use crate::recording::session::{Admission, AdmissionWait, FleetProgress, ScheduleZero, StoreSession};
 
 /// Time after which is asked again whether a partition is held.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
@@ -47,6 +47,11 @@ impl StoreSession for ReplaySession {
 
     fn share(&self) -> f64 {
         self.partitions.share()
+    }
+
+    fn fleet(&self) -> Option<FleetProgress> {
+        let state = self.partitions.lock();
+        Some(FleetProgress { over: state.is_complete, ended: state.ended_in_all, left_out: state.left_out })
     }
 
     fn conclude(&self, summary: Vec<u8>) -> Result<(), String> {

@@ -17,13 +17,13 @@ pub fn fleet(account: &FleetAccount, width: usize, color: bool) -> String {
         let mut text = match (node.seen, node.ended_there) {
             (Some(seen), Some(ended)) => {
                 format!(
-                    "  node {:<6}{} seen = {} ended there + {published} published",
+                    "  node {:<5} {} seen = {} ended there + {published} published",
                     node.node,
                     number(seen),
                     number(ended)
                 )
             }
-            _ => format!("  node {:<6}{published} published; it did not say what it saw", node.node),
+            _ => format!("  node {:<5} {published} published; it did not say what it saw", node.node),
         };
         write!(text, "; {}, from {}", node.host, node.began).ok();
         if !node.ended {
@@ -33,7 +33,7 @@ pub fn fleet(account: &FleetAccount, width: usize, color: bool) -> String {
     }
     let FleetAccount { published, ended, waiting, expired, .. } = account;
     let sum = format!(
-        "  run {:<7}{} published = {} ended + {} waiting + {} expired",
+        "  run {:<6} {} published = {} ended + {} waiting + {} expired",
         account.run,
         number(*published),
         number(*ended),
@@ -54,6 +54,13 @@ pub fn fleet(account: &FleetAccount, width: usize, color: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_of_a_run_stands_apart_from_its_count() {
+        let account = FleetAccount { run: "new-cache".to_owned(), published: 3_200, ..FleetAccount::default() };
+        let text = fleet(&account, 120, false);
+        assert!(text.contains("\n  run new-cache 3,200 published = "), "{text}");
+    }
 
     #[test]
     fn each_sum_can_be_followed() {

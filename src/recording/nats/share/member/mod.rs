@@ -287,9 +287,11 @@ impl Member {
         if self.reading.follow {
             return;
         }
-        let all = (0..self.store.meta.partitions).all(|partition| self.roster.partition(partition).record.is_over);
-        if all {
-            self.reading.partitions.lock().is_complete = true;
+        let all = (0..self.store.meta.partitions).map(|partition| self.roster.partition(partition).record);
+        let ended = all.map(|record| record.is_over.then_some(record.ended)).sum::<Option<u64>>();
+        if let Some(ended) = ended {
+            let mut state = self.reading.partitions.lock();
+            (state.is_complete, state.ended_in_all) = (true, ended);
             return;
         }
         if !self.have_nodes_ended().await {
