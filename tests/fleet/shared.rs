@@ -141,12 +141,12 @@ pub(crate) fn one_is_stopped() {
     assert_eq!(staging.seen(), expected, "each request once");
 }
 
-/// A recording of one partition of which only a part is read ahead: many batches, of requests that one client made.
+/// A recording of one partition, of which only a part is read ahead: one client's requests, each fourth of which fills a batch.
 fn long(nats: &Nats, name: &str) -> (String, BTreeMap<String, u64>) {
     let (production, url) = (Origin::start(), nats.url(name));
     let (port, one) = (production.port, format!("{url}?partitions=1"));
     let node = Tap::start(&["record", "-i", "lo", "-p", &port.to_string(), "-o", &one, "--user", "root"]);
-    ask(port, "long", 1000, 20_000);
+    ask(port, "long", 1000, 60_000);
     until("all to be captured", || node.said().contains("1,000 recorded"));
     let ended = node.end("INT");
     assert_eq!((ended.code, ended.count("/recording/requests")), (Some(0), 1000), "{}", ended.said);
