@@ -303,7 +303,9 @@ mod tests {
         for batch in transit.take(true) {
             let pieces = batch.pieces().unwrap();
             transit.made(&pieces);
-            pieces.iter().for_each(|piece| transit.is_stored(piece));
+            for piece in &pieces {
+                transit.is_stored(piece);
+            }
         }
     }
 
