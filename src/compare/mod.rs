@@ -19,6 +19,7 @@ mod json;
 mod met;
 mod number;
 mod path;
+mod response;
 mod rules;
 mod shown;
 mod text;
@@ -29,7 +30,7 @@ use std::borrow::Cow;
 
 use serde_json::json;
 
-use crate::exchange::{Digest, Head, digest_of_whole, hex};
+use crate::exchange::{Head, hex};
 use crate::http1::{ContentKind, content};
 
 use budget::Budget;
@@ -37,6 +38,8 @@ use decode::Undecoded;
 pub use difference::{Difference, DifferenceKind, DifferencePart, ResponseDiff};
 pub use endless::EndlessBodies;
 use indexed_head::IndexedHead;
+pub use response::ComparedResponse;
+use response::IndexedResponse;
 use tree::{Beside, Extent, TreeNode};
 pub use unknown::Unknown;
 
@@ -54,39 +57,6 @@ const MAX_CODED_NOTHING: usize = 64;
 const MANY_HEADERS: usize = 16;
 /// Most header lines of a quick comparison: what more take grows with their square.
 const QUICK_LINES: usize = 100;
-
-/// One response, as far as it is known.
-#[derive(Clone, Copy, Debug)]
-pub struct ComparedResponse<'a> {
-    /// Final status.
-    pub status: u16,
-    /// Status line and header lines, where they were kept.
-    pub head: Option<&'a Head>,
-    /// Content bytes.
-    pub body_len: u64,
-    /// SHA-256 of the content; `None` where it is empty, not known, or not made because the content is here.
-    pub body_sha256: Option<&'a Digest>,
-    /// The content, where it was kept.
-    pub body: Option<&'a [u8]>,
-    /// Hosts that this side may have been asked under: a `Location` that names one stays on its own stack.
-    pub authorities: [&'a [u8]; 2],
-}
-
-impl ComparedResponse<'_> {
-    /// SHA-256 of the content; `None` where that is empty or not known.
-    fn sha256(&self) -> Option<Digest> {
-        self.body_sha256.copied().or_else(|| digest_of_whole(self.body?, self.body_len))
-    }
-
-    /// Returns whether both have the same content, given that the lengths are equal; `None` where that is not known.
-    fn has_content_of(&self, other: &Self) -> Option<bool> {
-        match (self.body, other.body) {
-            _ if self.body_len == 0 => Some(true),
-            (Some(one), Some(other)) => Some(one == other),
-            _ => Some(self.sha256()? == other.sha256()?),
-        }
-    }
-}
 
 /// State of the bodies before the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,19 +148,6 @@ pub fn attempt<'a>(
     }
     found.differences.extend(of_body);
     Some(found)
-}
-
-/// A response, and its head by the names of its lines.
-#[derive(Debug)]
-struct IndexedResponse<'r, 'a> {
-    response: &'r ComparedResponse<'a>,
-    head: Option<IndexedHead<'a>>,
-}
-
-impl<'r, 'a> IndexedResponse<'r, 'a> {
-    fn new(response: &'r ComparedResponse<'a>) -> Self {
-        Self { response, head: response.head.map(IndexedHead::new) }
-    }
 }
 
 /// Result for two bodies.

@@ -30,6 +30,7 @@ mod live;
 mod mistakes;
 mod monitoring;
 mod outputs;
+mod own_traffic;
 mod protection;
 mod range;
 mod reload;

@@ -1,9 +1,7 @@
 //! `shadow` and `record`: what they share, and what each has of its own.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
-use crate::capture::interfaces;
 use crate::capture::live::{CaptureScope, KernelSample};
 use crate::capture::privileges::User;
 use crate::compare::CompareRules;
@@ -14,7 +12,7 @@ use crate::pipeline::{Control, Run};
 use crate::recording::place;
 use crate::recording::{DashcamSettings, OutputPath, Recorder, RecordingOutput, Rotation};
 use crate::replay::ramp::RampPlan;
-use crate::replay::{self, ConnectTo, ReferenceSettings};
+use crate::replay::{self, ReferenceSettings};
 use crate::report::threshold::Thresholds;
 use crate::serve::control::SocketLocation;
 
@@ -23,7 +21,7 @@ use super::mistakes::ConfigMistakes;
 use super::monitoring::{self, Monitoring};
 use super::protection::{self, ProtectionSettings};
 use super::store::{self, StoreNeeds};
-use super::{Output, Outputs, chain, check, compare, dashcam, external, gates, live, outputs, typed};
+use super::{Output, Outputs, chain, check, compare, dashcam, external, gates, live, outputs, own_traffic, typed};
 
 /// A run that was asked for, checked. Nothing was made or sent for it yet.
 pub struct RunConfig {
@@ -173,7 +171,7 @@ fn finish(
     let source = live::feed(typed, &settings, recorder.as_deref(), &mut mistakes, &mut warnings);
     let captured = source.as_ref().map(LiveFeed::interfaces).unwrap_or_default();
     let everybody: Vec<_> = targets.iter().chain(&reference.baseline).cloned().collect();
-    let own = own_traffic(&everybody, &settings.ports, captured, mark.as_ref());
+    let own = own_traffic::check(&everybody, &settings.ports, captured, mark.as_ref());
     warnings.extend(mistakes.keep("--to", own).flatten());
     let (Some(source), Some(user), true) = (source, user, mistakes.is_empty()) else { return Err(mistakes) };
     let opened = LiveConfig { user, capturing: source.describe(&capture.local), scope: source.scope(&settings) };
@@ -356,93 +354,9 @@ fn frames_only(middleware: &middleware::ChainSettings, mistakes: &mut ConfigMist
     }
 }
 
-/// Checks for a target on this machine behind a captured port: requests sent there are captured again. With a mark they
-/// can be recognized, which is a warning; without one the loop never ends, which is an error.
-fn own_traffic(
-    targets: &[replay::SendSettings],
-    ports: &[u16],
-    captured: &[String],
-    mark: Option<&LoopHeader>,
-) -> Result<Option<String>, String> {
-    // What a machine sends to an address of its own goes by way of loopback.
-    if !captured.iter().any(|name| name == interfaces::ANY || name == "lo" || name == "lo0") {
-        return Ok(None);
-    }
-    let mine = local_addresses();
-    let is_mine = |address: &SocketAddr| address.ip().is_loopback() || mine.contains(&address.ip());
-    let is_captured = |address: &SocketAddr| ports.is_empty() || ports.contains(&address.port());
-    let own = targets.iter().find_map(|target| {
-        let address = addresses_of(&target.target).into_iter().find(|address| is_mine(address) && is_captured(address));
-        address.map(|address| (&target.target, address))
-    });
-    match (own, mark) {
-        (None, _) => Ok(None),
-        (Some((target, _)), Some(mark)) => Ok(Some(format!(
-            "{target} is on this machine, behind a port that is captured: what is sent there is told apart by its \
-             header {}, and left out",
-            mark.name()
-        ))),
-        (Some((target, address)), None) => Err(format!(
-            "{target} is on this machine ({address}), behind a port that is captured: without a mark each request \
-             would be sent again for ever; leave out --mark off, or capture other ports or interfaces"
-        )),
-    }
-}
-
-/// Resolves the addresses of a target. A name that cannot be resolved now has none: the client reports that for each
-/// delivery.
-fn addresses_of(target: &replay::TargetUrl) -> Vec<SocketAddr> {
-    match target.connect_to() {
-        ConnectTo::Name(host, port) => {
-            (host.as_str(), *port).to_socket_addrs().map(Iterator::collect).unwrap_or_default()
-        }
-        ConnectTo::Address(address) => vec![*address],
-        // Nothing that is captured goes over it.
-        ConnectTo::Unix(_) => Vec::new(),
-    }
-}
-
-fn local_addresses() -> Vec<IpAddr> {
-    let all = interfaces::list().unwrap_or_default();
-    all.into_iter().flat_map(|interface| interface.addresses).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn target(url: &str) -> replay::SendSettings {
-        let mut mistakes = ConfigMistakes::default();
-        let send = typed::Send { to: vec![url.to_owned()], ..typed::Send::default() };
-        let middleware = middleware::ChainSettings::default();
-        super::super::targets(&send, &typed::Pace::default(), &middleware, None, &mut mistakes, &mut Vec::new())
-            .remove(0)
-    }
-
-    #[track_caller]
-    fn check(to: &str, ports: &[u16], captured: &str, mark: bool, expected: Result<Option<&str>, &str>) {
-        let mark = mark.then(LoopHeader::default);
-        let told = own_traffic(&[target(to)], ports, &[captured.to_owned()], mark.as_ref());
-        match (told, expected) {
-            (Ok(None), Ok(None)) => {}
-            (Ok(Some(told)), Ok(Some(part))) | (Err(told), Err(part)) => assert!(told.contains(part), "{told}"),
-            (told, expected) => panic!("{told:?} is not {expected:?}"),
-        }
-    }
-
-    #[test]
-    fn a_target_behind_a_captured_port_of_this_machine_is_a_loop_without_a_mark() {
-        check("http://127.0.0.1:8080", &[8080], "lo", false, Err("for ever"));
-        check("http://[::1]:8080", &[], "any", false, Err("for ever"));
-        check("http://127.0.0.1:8080", &[8080], "lo", true, Ok(Some("x-shadowtap")));
-    }
-
-    #[test]
-    fn a_target_elsewhere_or_behind_another_port_or_interface_is_none() {
-        check("http://127.0.0.1:9090", &[8080], "lo", false, Ok(None));
-        check("http://127.0.0.1:8080", &[8080], "eth0", false, Ok(None));
-        check("http://192.0.2.1:8080", &[8080], "any", false, Ok(None));
-    }
 
     #[test]
     fn a_mark_is_on_unless_it_is_turned_off() {

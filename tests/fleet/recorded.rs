@@ -102,7 +102,8 @@ pub(crate) fn store_stays_away() {
 
 pub(crate) fn store_does_not_keep_up() {
     let (nats, production) = (Nats::start(), Origin::start());
-    let node = node(&production, &nats.url("slow"), &["--max-memory", "16M"]);
+    let url = nats.url("slow");
+    let node = node(&production, &url, &["--max-memory", "16M"]);
     ask(production.port, "before", 100, 20);
     until("all to be captured", || node.said().contains("100 recorded"));
     nats.signal("STOP");

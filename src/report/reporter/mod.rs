@@ -3,19 +3,16 @@
 use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::compare;
-use crate::exchange::{Damage, ExchangeId, Outcome};
-use crate::replay::{ConnNumber, Delivery, Destination};
+use crate::exchange::Outcome;
+use crate::replay::Destination;
 
 use super::collect::comparer::{Comparer, ComparisonTask};
 use super::collect::evidence::Evidence;
 use super::collect::evidence::SummaryBlocks;
 use super::collect::histogram::LatencyHistogram;
-use super::collect::inputs::{
-    Production, RequestRecord, RunGauges, RunTotals, Started, TargetSet, TargetTotals, UnreportedSheds, blank,
-};
+use super::collect::inputs::{RunTotals, Started, TargetTotals, UnreportedSheds, blank};
 use super::collect::join::{Joins, ProductionJoin};
 use super::collect::ledger::Ledger;
 use super::collect::noise::{self, Noise};
@@ -35,69 +32,12 @@ use super::schema::verdict::Verdict;
 use super::threshold::{ThresholdWatch, Thresholds};
 
 mod desynchronised;
+mod event;
 mod exchange_context;
 pub mod snapshot;
 
-use snapshot::{RecentDifference, SnapshotRequest};
-
-/// Event that a stage reports, in any order that a run brings about.
-#[derive(Debug)]
-pub enum ReportEvent {
-    /// A request was seen, and ended before any target. Counts as seen.
-    Ended {
-        /// The request.
-        note: Box<RequestRecord>,
-        /// Outcome of the request.
-        outcome: Outcome,
-    },
-    /// A request was seen and recorded; there is no target. Counts as seen.
-    Kept {
-        /// The request.
-        note: Box<RequestRecord>,
-    },
-    /// A request was seen and offered to `targets`; a delivery follows for each. Counts as seen.
-    Offered {
-        /// The request.
-        note: Box<RequestRecord>,
-        /// Targets it was offered to.
-        targets: TargetSet,
-        /// Time from its last byte on the wire until it was handed to them, of a live capture.
-        capture_delay: Option<Duration>,
-    },
-    /// An offered request goes to the baseline in addition to its targets, or to some of them a second time; deliveries
-    /// follow.
-    Beside {
-        /// The request.
-        of: ExchangeId,
-        /// True when it goes to the baseline.
-        baseline: bool,
-        /// Targets it goes to a second time.
-        checks: TargetSet,
-    },
-    /// A delivery ended.
-    Delivered(Box<Delivery>),
-    /// The production side of an exchange.
-    Production {
-        /// The request it belongs to.
-        of: ExchangeId,
-        /// Response of production, or the reason that it is not known.
-        production: Result<Production, Damage>,
-    },
-    /// Connections to targets on which a response came without a request: those before it are nobody's.
-    Desynchronised(Vec<ConnNumber>),
-    /// A production response whose request was not captured.
-    Orphan,
-    /// Gauges of the run, sampled at intervals.
-    Level(Box<RunGauges>),
-    /// Somebody asks how the run goes.
-    Look(SnapshotRequest),
-}
-
-impl From<RunGauges> for ReportEvent {
-    fn from(level: RunGauges) -> Self {
-        Self::Level(Box::new(level))
-    }
-}
+pub use event::ReportEvent;
+use snapshot::RecentDifference;
 
 /// Settings of the report.
 pub struct ReportSettings {

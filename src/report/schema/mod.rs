@@ -2,6 +2,7 @@
 
 pub mod access_log;
 pub mod by_route;
+pub mod capture;
 pub mod carry;
 pub mod counts;
 pub mod curves;

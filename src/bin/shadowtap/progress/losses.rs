@@ -66,7 +66,7 @@ impl Losses {
         }
         if let Some(count) = self.unrecorded.news(&progress.unrecorded, now) {
             all.push(format!(
-                "{} not recorded: the disk does not keep up; record less (--sample), or to a faster one",
+                "{} not recorded: no room on their way to where they are stored; record less (--sample), or to a faster place",
                 counted(count, "record")
             ));
         }
@@ -103,7 +103,7 @@ mod tests {
     fn each_loss_has_its_own_advice() {
         let progress = Progress::default();
         for (counter, advice) in
-            [(&progress.shed, "--sample"), (&progress.unrecorded, "disk"), (&progress.gaps, "incomplete")]
+            [(&progress.shed, "--sample"), (&progress.unrecorded, "faster place"), (&progress.gaps, "incomplete")]
         {
             let mut losses = Losses::default();
             counter.store(1, Relaxed);

@@ -11,19 +11,21 @@ use crate::compare::{DifferencePart, field};
 use crate::exchange::wire_text;
 use crate::middleware::Share;
 use crate::middleware::route::RouteMap;
-use crate::report::collect::histogram::LatencyHistogram;
 use crate::report::collect::results::TakenBackLines;
 use crate::report::collect::route_name::template;
-use crate::report::schema::steps::StepCause;
 use crate::report::schema::summary::Summary;
-use crate::report::schema::target::TargetSummary;
-use crate::report::units::{counted, duration, number, percent};
+use crate::report::units::{counted, number, percent};
 use crate::route_pattern;
 
-use super::bounds::{CONFIDENCE, lower_rank, needed, upper_rank, upper_share};
-use super::judge::{GateInput, is_error};
+use super::bounds::CONFIDENCE;
 use super::results_reader::ResultsLine;
-use super::{LatencyClock, LatencyFigure, Threshold, ThresholdLimit, ThresholdMetric, Thresholds};
+use super::{Threshold, ThresholdLimit, ThresholdMetric, Thresholds};
+
+mod demand;
+mod load;
+
+use demand::{DemandEvidence, SeenDelivery};
+use load::{RunLoad, connections};
 
 /// Demands that are made where none of the same kind is: they have to hold as shares, whatever else is asked.
 const DEFAULTS: [&str; 4] = ["errors>0.5%", "status-diff>0.1%", "body-diff>1%", "p99>1.2*production"];
@@ -133,23 +135,6 @@ struct RouteEvidence {
     kept_back: BTreeMap<String, u64>,
     /// For each step: deliveries at its share or a larger one, and the measure of each demand.
     steps: Vec<(u64, Vec<DemandEvidence>)>,
-}
-
-/// What was measured for one demand.
-#[derive(Clone, Debug, Default)]
-struct DemandEvidence {
-    bad: u64,
-    of: u64,
-    own: Option<Box<LatencyHistogram>>,
-    production: Option<Box<LatencyHistogram>>,
-}
-
-/// A delivery, as far as demands ask for it.
-struct SeenDelivery<'a> {
-    line: &'a ResultsLine<'a>,
-    status: Option<u16>,
-    differs: Option<[bool; 3]>,
-    body_unknown: bool,
 }
 
 /// Adds what has to be asked anyhow to what the user asks: that few requests fail or differ, and that few are slower.
@@ -289,93 +274,6 @@ impl RouteEvidence {
     }
 }
 
-impl DemandEvidence {
-    fn take(&mut self, demand: &Threshold, seen: &SeenDelivery<'_>) {
-        let SeenDelivery { line, status, differs, body_unknown } = seen;
-        let production = line.production.as_ref().map(|side| side.status);
-        let [in_status, in_headers, in_body] = differs.unwrap_or_default();
-        let (is_measured, is_bad) = match demand.metric {
-            ThresholdMetric::Errors => (true, is_error(*status, production)),
-            ThresholdMetric::Status => (differs.is_some(), in_status),
-            ThresholdMetric::Header => (differs.is_some(), in_headers),
-            ThresholdMetric::Body => (differs.is_some() && !body_unknown, in_body),
-            ThresholdMetric::Any => (differs.is_some(), in_status || in_headers || in_body),
-            ThresholdMetric::Lost => (false, false),
-            ThresholdMetric::Latency(clock, _) => {
-                let us = if clock == LatencyClock::Service { line.service_us } else { line.response_us };
-                let beside = line.production_us;
-                let is_relative = matches!(demand.limit, ThresholdLimit::Production { .. });
-                if let Some(us) = us.filter(|_| !is_relative || beside.is_some()) {
-                    histogram(&mut self.own).record_us(us);
-                    if let Some(beside) = beside.filter(|_| is_relative) {
-                        histogram(&mut self.production).record_us(beside);
-                    }
-                }
-                (false, false)
-            }
-        };
-        self.of += u64::from(is_measured);
-        self.bad += u64::from(is_measured && is_bad);
-    }
-}
-
-fn histogram(slot: &mut Option<Box<LatencyHistogram>>) -> &mut LatencyHistogram {
-    slot.get_or_insert_with(|| Box::new(LatencyHistogram::coarse()))
-}
-
-/// What the summary knows of the load of a run.
-#[derive(Clone, Debug)]
-struct RunLoad {
-    /// The largest share that was sent.
-    top: f64,
-    /// The smallest share at which the ramp went back or the guard throttled, and why.
-    broke: Option<(f64, String)>,
-    /// Most connections to the target at once.
-    peak: u64,
-    /// Shares over time with the connections that were open then.
-    open: Vec<(f64, u64)>,
-    limit: Option<u64>,
-    input: GateInput,
-}
-
-impl RunLoad {
-    fn of(summary: &Summary, plan: &ReadinessPlan, top: f64) -> Self {
-        let none = TargetSummary::default();
-        let target = summary.targets.get(&plan.target).unwrap_or(&none);
-        let mut share = summary.steps.iter().find(|step| step.target.is_none()).map_or(top, |step| step.from);
-        let mut broke: Option<(f64, String)> = None;
-        for step in &summary.steps {
-            let is_of_target = step.target.as_ref().is_none_or(|url| *url == plan.target);
-            let is_worse = step.to < step.from && step.what != StepCause::Control;
-            let at = if step.target.is_none() { step.from } else { share };
-            if is_of_target && is_worse && broke.as_ref().is_none_or(|(broke, _)| at < *broke) {
-                broke = Some((at, step.reason.clone()));
-            }
-            if step.target.is_none() {
-                share = step.to;
-            }
-        }
-        let timeline = summary.timeline.as_ref();
-        let at = timeline.and_then(|timeline| timeline.targets.iter().position(|url| *url == plan.target));
-        let points = timeline.into_iter().flat_map(|timeline| &timeline.points);
-        let open = points.filter_map(|point| point.share.zip(point.targets.get(at?)?.connections)).collect();
-        let input = GateInput::of(summary, target);
-        Self { top, broke, peak: target.peak_connections, open, limit: plan.connections, input }
-    }
-
-    /// Connections that a share takes: by proportion of the most there were, and no fewer than were open at it.
-    fn connections(&self, share: f64) -> u64 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a number of connections by a share of at most 1"
-        )]
-        let part = (self.peak as f64 * (share / self.top.max(share)).min(1.0)).ceil() as u64;
-        let seen = self.open.iter().filter(|(at, _)| *at <= share + SAME).map(|(_, open)| *open).max();
-        part.max(seen.unwrap_or_default())
-    }
-}
-
 fn judge_step(
     share: Share,
     requests: u64,
@@ -410,111 +308,10 @@ fn judge_step(
     findings
 }
 
-fn connections(share: Share, load: &RunLoad) -> ReadinessFinding {
-    let takes = load.connections(share.0);
-    let text = counted(takes, "connection");
-    let Some(limit) = load.limit else {
-        return ReadinessFinding { holds: true, words: format!("some {text} (no limit was stated)") };
-    };
-    let holds = takes <= limit;
-    let words = format!("some {text}, {} {}", if holds { "of at most" } else { "more than" }, number(limit));
-    ReadinessFinding { holds, words }
-}
-
-impl DemandEvidence {
-    /// The finding on a demand; `None` where it is about none of the deliveries.
-    fn judge(&self, demand: &Threshold, min_samples: u64, input: &GateInput) -> Option<ReadinessFinding> {
-        let (holds, words) = match demand.metric {
-            ThresholdMetric::Lost => {
-                let gate = super::judge::judge(demand, min_samples, &[(String::new(), input.clone())]);
-                (gate.held, gate.reason)
-            }
-            ThresholdMetric::Latency(_, figure) => match self.own.as_deref() {
-                Some(own) => self.judge_latency(demand, figure, own),
-                None if demand.route.is_some() => return None,
-                None => (false, "no latency is known on both sides".to_owned()),
-            },
-            _ if self.of == 0 && demand.route.is_some() => return None,
-            _ => self.judge_share(demand),
-        };
-        let name = demand.to_string();
-        let name = name.split(['>', '{']).next().unwrap_or_default().trim().to_owned();
-        Some(ReadinessFinding { holds, words: format!("{name}: {words}") })
-    }
-
-    fn judge_share(&self, demand: &Threshold) -> (bool, String) {
-        let (bad, of) = (self.bad, self.of);
-        if of == 0 {
-            return (false, "no response could be compared".to_owned());
-        }
-        let ThresholdLimit::Share(limit) = demand.limit else {
-            let limit = if let ThresholdLimit::Count(limit) = demand.limit { limit } else { 0.0 };
-            let is_past = if demand.or_equal { bad as f64 >= limit } else { bad as f64 > limit };
-            return (!is_past, format!("{} of {}", number(bad), number(of)));
-        };
-        let (share, upper) = (bad as f64 / of as f64, upper_share(bad, of));
-        let is_past = |share: f64| if demand.or_equal { share >= limit } else { share > limit };
-        let found = format!("{} of {}", number(bad), number(of));
-        if is_past(share) {
-            return (false, format!("{} ({found}), the limit is {}", percent(share), percent(limit)));
-        }
-        let may_be = format!("{found}, may be {}", percent(upper));
-        if !is_past(upper) {
-            return (true, format!("{may_be} at most, of {}", percent(limit)));
-        }
-        let needed = match needed(limit) {
-            Some(needed) if needed > of => format!("too few for {}: {} at least", percent(limit), number(needed)),
-            Some(_) => format!("too few for {}", percent(limit)),
-            None => "no number of them shows that there is none".to_owned(),
-        };
-        (false, format!("{may_be}: {needed}"))
-    }
-
-    fn judge_latency(&self, demand: &Threshold, figure: LatencyFigure, own: &LatencyHistogram) -> (bool, String) {
-        let none = LatencyHistogram::default();
-        let production = self.production.as_deref().unwrap_or(&none);
-        let limit_beside = |beside: u64| match demand.limit {
-            ThresholdLimit::Production { factor, more } => factor * beside as f64 + more.as_secs_f64() * 1e6,
-            ThresholdLimit::Time(time) => time.as_secs_f64() * 1e6,
-            ThresholdLimit::Count(limit) | ThresholdLimit::Share(limit) => limit,
-        };
-        let is_past = |us: u64, limit: f64| if demand.or_equal { us as f64 >= limit } else { us as f64 > limit };
-        let measured = figure.of(&own.figures());
-        let limit = limit_beside(figure.of(&production.figures()));
-        if is_past(measured, limit) {
-            return (false, format!("{}, the limit is {}", duration(measured), format_us(limit)));
-        }
-        let Some(share) = figure.share() else {
-            return (true, format!("{} as measured, of {}", duration(measured), format_us(limit)));
-        };
-        let is_relative = matches!(demand.limit, ThresholdLimit::Production { .. });
-        let beside = lower_rank(share, production.count()).map(|rank| production.at_rank(rank));
-        let ranks =
-            upper_rank(share, own.count()).map(|rank| own.at_rank(rank)).zip(beside.or((!is_relative).then_some(0)));
-        let Some((upper, beside)) = ranks else {
-            let needed = needed(1.0 - share).unwrap_or_default();
-            return (false, format!("{} latencies, too few: {} at least", number(own.count()), number(needed)));
-        };
-        let limit = limit_beside(beside);
-        let may_be = format!("{}, may be {}", duration(measured), duration(upper));
-        let than = if is_relative { format!(" (production's may be {})", duration(beside)) } else { String::new() };
-        if is_past(upper, limit) {
-            (false, format!("{may_be}, too near {}{than}: more latencies would tell", format_us(limit)))
-        } else {
-            (true, format!("{may_be} at most, of {}{than}", format_us(limit)))
-        }
-    }
-}
-
 /// The confidence of limits, in words for people.
 #[must_use]
 pub fn confidence() -> String {
     percent(CONFIDENCE)
-}
-
-fn format_us(us: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates")]
-    duration(us.max(0.0) as u64)
 }
 
 #[cfg(test)]
@@ -522,6 +319,8 @@ mod tests {
     use super::*;
     use crate::middleware::route::MatchInput;
     use crate::report::schema::steps::RampStep;
+    use crate::report::schema::steps::StepCause;
+    use crate::report::schema::target::TargetSummary;
     use crate::report::threshold::MIN_SAMPLES;
 
     const URL: &str = "http://new";
