@@ -67,11 +67,12 @@ impl DependencyProbe {
             (ProbeClient::Redis { client, connection }, DependencySource::Redis { field, .. }) => {
                 if connection.is_none() {
                     *connection =
-                        Some(client.get_multiplexed_async_connection().await.map_err(|error| causes(&error))?);
+                        Some(client.get_multiplexed_async_connection().await.map_err(|error| error.to_string())?);
                 }
                 let Some(connection) = connection else { return Err("it cannot be connected to".to_owned()) };
                 let info: Result<String, _> = redis::cmd("INFO").query_async(connection).await;
-                info_field(&info.map_err(|error| causes(&error))?, field)
+                // Its words have their cause in them.
+                info_field(&info.map_err(|error| error.to_string())?, field)
             }
             (ProbeClient::Http(client), DependencySource::Prometheus { url, .. }) => {
                 let numbers = series(&get(client, url).await?)?;

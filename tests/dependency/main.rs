@@ -260,7 +260,7 @@ fn killed() {
     let told = steps(&summary, "dependency");
     assert_eq!(told.len(), 2, "{told:?}");
     let named = format!("redis://127.0.0.1:{port}/connected_clients is ");
-    assert!(told[0].2.starts_with(&format!("{named}unknown: ")) && told[0].2.ends_with("; nothing more is let in"));
+    assert!(told[0].2.starts_with(&format!("{named}unknown: ")) && told[0].2.ends_with("; the share does not rise"));
     assert!(told[1].2.starts_with(&format!("{named}known again: ")), "{told:?}");
     assert!(told.iter().all(|(from, to, _)| (*from, *to) == (0.25, 0.25)), "the share stays: {told:?}");
     let kinds: Vec<&str> = summary["steps"].as_array().unwrap().iter().map(|s| s["what"].as_str().unwrap()).collect();

@@ -148,7 +148,7 @@ pub(super) fn taken_by_haproxy() {
     // By weights.
     let servers = ["--new-servers", "cloud", "--old-servers", "onprem", "--now", "10%"];
     let told = advice(&run, &[&["--map", &map("routes.map")], &servers[..]].concat());
-    assert_eq!(lines(&told), "set weight app/cloud 25%\nset weight app/onprem 75%\n", "{told}");
+    assert_eq!(lines(&told), "set weight app/cloud 25\nset weight app/onprem 75\n", "{told}");
     let words = told.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("static: 25% is not ready on ^/img/"), "{told}");
     assert!(words.contains("errors: 0 of 40, may be 7.22%: too few for 0.5%: 598 at least"), "{told}");

@@ -37,6 +37,8 @@ impl Advice {
             Some(other) => bail!("--advise: `{other}` is not known; write haproxy"),
         }
         if !lines {
+            // A file that is not there is no summary.
+            File::open(&args.file).with_context(|| format!("cannot open {}", args.file.display()))?;
             bail!("--advise: it needs the results of a run (--results), and {} is its summary", args.file.display());
         }
         let Some(file) = &advise.map else {
@@ -194,8 +196,8 @@ fn demands_of(args: &ReportCommand, summary: &Summary) -> anyhow::Result<Thresho
 fn notes(way: &HaproxyMove) -> Vec<String> {
     let text = match way {
         HaproxyMove::Weights { .. } => {
-            "Weights are percents of those in the configuration: old and new servers need as much in all (`weight 100` each), \
-             and a balance that takes them (roundrobin, leastconn)."
+            "Weights need a balance that takes them (roundrobin, leastconn). HAProxy forgets them when it restarts: have `weight 0` \
+             on the new servers in its configuration, so that it falls back to the old ones, or these weights."
         }
         HaproxyMove::Backend(_) => "A value moves its whole route.",
         HaproxyMove::Percents => "Values are percents of a route.",

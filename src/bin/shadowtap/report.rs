@@ -77,6 +77,9 @@ fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
     ];
     for (flag, given) in asked {
         if given {
+            if !recording::place::is_store(&args.file) {
+                std::fs::File::open(&args.file).with_context(|| format!("cannot open {}", args.file.display()))?;
+            }
             bail!("{flag}: {} {NEITHER}", args.file.display());
         }
     }

@@ -29,7 +29,7 @@ pub struct Protection {
     /// `http://host/stats#$.queue.length>100` (JSON). Repeatable
     #[cfg_attr(feature = "cli", arg(long, value_name = "LIMIT"))]
     pub dependency: Vec<String>,
-    /// What a dependency does that does not answer. hold: nothing more is let in. ignore: it counts as well [default:
+    /// What a dependency does that does not answer. hold: the share does not rise. ignore: it counts as well [default:
     /// hold]
     #[cfg_attr(feature = "cli", arg(long, value_name = "ACTION"))]
     pub on_unknown: Option<String>,

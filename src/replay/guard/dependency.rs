@@ -308,7 +308,7 @@ impl DependencyWatch {
             Err(why) => {
                 self.past = None;
                 let (verdict, does) = match self.on_unknown {
-                    OnUnknown::Hold => (GuardVerdict::Near, "nothing more is let in"),
+                    OnUnknown::Hold => (GuardVerdict::Near, "the share does not rise"),
                     OnUnknown::Ignore => (GuardVerdict::Good, "ignored"),
                 };
                 let news = format!("{} is unknown: {why}; {does}", self.dependency.source);
@@ -412,7 +412,7 @@ mod tests {
     #[test]
     fn what_is_unknown_holds_or_is_ignored_and_is_told_once() {
         for (on_unknown, verdict, does) in [
-            (OnUnknown::Hold, GuardVerdict::Near, "nothing more is let in"),
+            (OnUnknown::Hold, GuardVerdict::Near, "the share does not rise"),
             (OnUnknown::Ignore, GuardVerdict::Good, "ignored"),
         ] {
             let mut watch = DependencyWatch::new("redis://h/x>100".parse().unwrap(), on_unknown);

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use crate::middleware::Share;
 use crate::report::threshold::readiness::{Readiness, RouteReadiness};
 
+/// Largest weight of a server in HAProxy.
+const MAX_WEIGHT: u64 = 256;
 /// Shares closer than this are the same.
 const SAME: f64 = 1e-9;
 
@@ -81,13 +83,27 @@ fn weights(backend: &str, routes: &[&RouteReadiness], (new, old): (&[String], &[
         return NextStep::NotYet(format!("{backend}: {share} is not ready on {first}{rest}"));
     }
     let Some(percent) = whole_percent(share) else {
-        return NextStep::NotYet(format!("{backend}: {share} is ready, but weights are whole percents in HAProxy"));
+        return NextStep::NotYet(format!("{backend}: {share} is ready, but is no whole percent"));
     };
-    let line = |server: &String, percent: u32| format!("set weight {backend}/{server} {percent}%");
-    let runtime =
-        new.iter().map(|server| line(server, percent)).chain(old.iter().map(|server| line(server, 100 - percent)));
+    let (of_new, of_old) = server_weights(percent, new.len(), old.len());
+    let line = |server: &String, weight: u64| format!("set weight {backend}/{server} {weight}");
+    let runtime = new.iter().map(|server| line(server, of_new)).chain(old.iter().map(|server| line(server, of_old)));
     let words = format!("{backend}: {now} -> {share}");
     NextStep::Ready { words, runtime: runtime.collect(), map: Vec::new() }
+}
+
+/// The weights by which so many new servers get this percentage beside so many old ones: numbers of their own, since a percentage
+/// of a configured weight of 1 is none.
+fn server_weights(percent: u32, new: usize, old: usize) -> (u64, u64) {
+    let percent = u64::from(percent.min(100));
+    let (mut of_new, mut of_old) = (percent * old.max(1) as u64, (100 - percent) * new.max(1) as u64);
+    let most = of_new.max(of_old);
+    if most > MAX_WEIGHT {
+        // As near as it gets; who is to get something gets something.
+        let scaled = |weight: u64| (weight * MAX_WEIGHT).div_ceil(most);
+        (of_new, of_old) = (scaled(of_new), scaled(of_old));
+    }
+    (of_new, of_old)
 }
 
 /// The next step of a route that goes over as a whole.
@@ -188,18 +204,28 @@ mod tests {
     fn weights_of_a_backend_follow_the_least_of_its_routes() {
         let (good, half) = ([true; 3], [true, true, false]);
         let routes = || vec![route("^/a", "app", good), route("^/b", "app", half), route("^/c", "other", good)];
-        let lines = |name: &str, new: u32| {
-            let old = 100 - new;
+        let lines = |name: &str, percent: u32| {
+            // One new server beside two old ones.
+            let (new, old) = (2 * percent, 100 - percent);
             Ok(vec![
-                format!("set weight {name}/cloud {new}%"),
-                format!("set weight {name}/a {old}%"),
-                format!("set weight {name}/b {old}%"),
+                format!("set weight {name}/cloud {new}"),
+                format!("set weight {name}/a {old}"),
+                format!("set weight {name}/b {old}"),
             ])
         };
         assert_eq!(next(&servers(), routes(), 0.1), [lines("app", 50), lines("other", 50)]);
         let last = next(&servers(), routes(), 0.5);
         assert_eq!(last, [Err("app: 100% is not ready on ^/b".to_owned()), lines("other", 100)]);
         assert!(next(&servers(), routes(), 1.0).iter().all(Result::is_err));
+    }
+
+    #[test]
+    fn weights_are_numbers_that_haproxy_takes() {
+        assert_eq!(server_weights(25, 1, 1), (25, 75));
+        assert_eq!(server_weights(25, 2, 1), (25, 150));
+        assert_eq!(server_weights(100, 1, 4), (256, 0));
+        assert_eq!(server_weights(1, 20, 1), (1, 256), "few is not none");
+        assert_eq!(server_weights(0, 1, 1), (0, 100));
     }
 
     #[test]

@@ -131,7 +131,7 @@ mod tests {
             NextStep::NotYet("app: 50% is not ready on ^/api/".to_owned()),
             NextStep::Ready {
                 words: "app: 0% -> 1%".to_owned(),
-                runtime: vec!["set weight app/cloud 1%".to_owned()],
+                runtime: vec!["set weight app/cloud 1".to_owned()],
                 map: vec![(3, "^/api/ cloud".to_owned())],
             },
         ];
@@ -141,7 +141,7 @@ mod tests {
             "    1% to 10% ready: 1,000 sent; well; some 9\n",
             "    50% not ready: 1,000 sent; well; some 45\n",
             "    never tried: 200 (filtered: writes)\n",
-            "\nset weight app/cloud 1%\n",
+            "\nset weight app/cloud 1\n",
             "     3  ^/api/ cloud\n",
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
