@@ -1,23 +1,24 @@
 //! The reporter: takes the events of the stages in any order, joins and counts them, makes the summary.
 
 use std::collections::VecDeque;
-use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::compare;
-use crate::exchange::Outcome;
-use crate::replay::Destination;
+use crate::exchange::{Damage, ExchangeId, Outcome};
+use crate::replay::{ConnNumber, Delivery, Destination};
 
 use super::collect::comparer::{Comparer, ComparisonTask};
 use super::collect::evidence::Evidence;
 use super::collect::evidence::SummaryBlocks;
 use super::collect::histogram::LatencyHistogram;
-use super::collect::inputs::{RunTotals, Started, TargetTotals, UnreportedSheds, blank};
+use super::collect::inputs::{
+    Production, RequestRecord, RunGauges, RunTotals, Started, TargetSet, TargetTotals, UnreportedSheds, blank,
+};
 use super::collect::join::{Joins, ProductionJoin};
 use super::collect::ledger::Ledger;
 use super::collect::noise::{self, Noise};
-use super::collect::observe::{ObserveRule, ObserveRun};
-use super::collect::patterns::RoutePatterns;
+use super::collect::observe::ObserveRun;
 use super::collect::recent::RecentDeliveries;
 use super::collect::repeats::RepeatTracker;
 use super::collect::results::{ResultLine, ResultsWriter, TakenBackLines};
@@ -29,46 +30,73 @@ use super::schema::request::RunRequest;
 use super::schema::summary::Summary;
 use super::schema::telemetry::TelemetrySummary;
 use super::schema::verdict::Verdict;
-use super::threshold::{ThresholdWatch, Thresholds};
+use super::threshold::ThresholdWatch;
 
 mod desynchronised;
-mod event;
 mod exchange_context;
+mod settings;
 pub mod snapshot;
 
-pub use event::ReportEvent;
-use snapshot::RecentDifference;
+pub use settings::ReportSettings;
+use snapshot::{RecentDifference, SnapshotRequest};
 
-/// Settings of the report.
-pub struct ReportSettings {
-    /// The command: `replay`, `demo`, ...
-    pub command: &'static str,
-    /// The targets' URLs, in the order in which deliveries number them; no two are the same.
-    pub targets: Vec<String>,
-    /// The share that the sample is asked for, from 0 to 1.
-    pub sample: f64,
-    /// Output for a line of JSON on each ended delivery; buffered by its maker.
-    pub results: Option<Box<dyn Write + Send>>,
-    /// Start of the run.
-    pub started: Started,
-    /// Patterns that name routes; without any, routes are named by their shape.
-    pub patterns: Arc<RoutePatterns>,
-    /// True when the summary has routes, difference groups and times.
-    pub evidence: bool,
-    /// Rules for what counts as a difference.
-    pub compare: compare::CompareRules,
-    /// Bytes of kept bodies that may wait for their other half.
-    pub kept_bytes: usize,
-    /// Bytes that may be taken to remember what responses were counted as, in case they are taken back.
-    pub recent_bytes: usize,
-    /// The URL of the baseline, where there is one.
-    pub baseline: Option<String>,
-    /// Thresholds that the run has to meet.
-    pub demands: Thresholds,
-    /// What it was asked for.
-    pub asked: RunRequest,
-    /// The server line of HAProxy that is played through, where one is.
-    pub observe: Option<ObserveRule>,
+/// Event that a stage reports, in any order that a run brings about.
+#[derive(Debug)]
+pub enum ReportEvent {
+    /// A request was seen, and ended before any target. Counts as seen.
+    Ended {
+        /// The request.
+        note: Box<RequestRecord>,
+        /// Outcome of the request.
+        outcome: Outcome,
+    },
+    /// A request was seen and recorded; there is no target. Counts as seen.
+    Kept {
+        /// The request.
+        note: Box<RequestRecord>,
+    },
+    /// A request was seen and offered to `targets`; a delivery follows for each. Counts as seen.
+    Offered {
+        /// The request.
+        note: Box<RequestRecord>,
+        /// Targets it was offered to.
+        targets: TargetSet,
+        /// Time from its last byte on the wire until it was handed to them, of a live capture.
+        capture_delay: Option<Duration>,
+    },
+    /// An offered request goes to the baseline in addition to its targets, or to some of them a second time; deliveries
+    /// follow.
+    Beside {
+        /// The request.
+        of: ExchangeId,
+        /// True when it goes to the baseline.
+        baseline: bool,
+        /// Targets it goes to a second time.
+        checks: TargetSet,
+    },
+    /// A delivery ended.
+    Delivered(Box<Delivery>),
+    /// The production side of an exchange.
+    Production {
+        /// The request it belongs to.
+        of: ExchangeId,
+        /// Response of production, or the reason that it is not known.
+        production: Result<Production, Damage>,
+    },
+    /// Connections to targets on which a response came without a request: those before it are nobody's.
+    Desynchronised(Vec<ConnNumber>),
+    /// A production response whose request was not captured.
+    Orphan,
+    /// Gauges of the run, sampled at intervals.
+    Level(Box<RunGauges>),
+    /// Somebody asks how the run goes.
+    Look(SnapshotRequest),
+}
+
+impl From<RunGauges> for ReportEvent {
+    fn from(level: RunGauges) -> Self {
+        Self::Level(Box::new(level))
+    }
 }
 
 /// Takes facts and makes the summary of them.

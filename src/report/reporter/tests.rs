@@ -3,15 +3,14 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::exchange::{Damage, FailureKind, Incomplete, Shed};
+use crate::exchange::{FailureKind, Incomplete, Shed};
 use crate::replay::RetainedResponse;
 use crate::report::collect::inputs::TargetTotals;
+use crate::report::threshold::Thresholds;
 
 use super::super::collect::testing::{delivery, id, note, production};
 use super::super::schema::counts::CountMap;
 use super::*;
-use crate::replay::Delivery;
-use crate::report::collect::inputs::{Production, TargetSet};
 
 /// A writer whose bytes can be looked at while someone else owns it.
 #[derive(Clone, Default)]
