@@ -218,7 +218,7 @@ impl ObserveRun {
 
     /// Takes a delivery to the target of this URL that has ended, of a request that came at `at`; what never reached the
     /// target is passed over.
-    pub(in crate::report) fn delivered(&mut self, url: &str, at: Timestamp, delivery: &Delivery) {
+    pub(crate) fn delivered(&mut self, url: &str, at: Timestamp, delivery: &Delivery) {
         let us = |time: Option<Duration>| time.map(micros);
         let (status, is_sent) = match (&delivery.outcome, &delivery.answer) {
             (Outcome::Sent, Some(answer)) => (Some(answer.status), true),
