@@ -106,12 +106,12 @@ pub(super) fn compare<'a>(
 }
 
 /// The lines of a head that are compared, and its response.
-type Lines<'l, 'a> = (&'l NamedLines<'a>, &'l ComparedResponse<'a>);
+type SideLines<'l, 'a> = (&'l NamedLines<'a>, &'l ComparedResponse<'a>);
 
 /// Adds the differences of the lines whose names count.
 fn lines_that_differ(
     rules: &CompareRules,
-    ((one, production), (other, shadow)): (Lines<'_, '_>, Lines<'_, '_>),
+    ((one, production), (other, shadow)): (SideLines<'_, '_>, SideLines<'_, '_>),
     counts: impl Fn(&[u8]) -> bool,
     differences: &mut Vec<Difference>,
 ) {

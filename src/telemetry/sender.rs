@@ -90,11 +90,11 @@ pub(crate) struct TelemetryStage {
     pub(crate) words: Option<WordSender>,
     thread: Option<JoinHandle<()>>,
     closing: watch::Sender<bool>,
-    counts: Vec<(Kind, Endpoint, Arc<Counts>)>,
+    counts: Vec<(SentKind, Endpoint, Arc<Counts>)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum SentKind {
     Traces,
     Webhook,
 }
@@ -110,7 +110,7 @@ impl TelemetryStage {
         let closing = stage.closing.subscribe();
         let (mut spans, mut words) = (None, None);
         if let Some(endpoint) = &settings.traces {
-            let (sender, queue, counts) = stage.queue(Kind::Traces, endpoint, SPAN_QUEUE);
+            let (sender, queue, counts) = stage.queue(SentKind::Traces, endpoint, SPAN_QUEUE);
             stage.spans = Some(sender);
             spans = Some(Worker {
                 client: EndpointClient::new(endpoint.clone(), "/v1/traces")?,
@@ -120,7 +120,7 @@ impl TelemetryStage {
             });
         }
         if let Some(endpoint) = &settings.webhook {
-            let (sender, queue, counts) = stage.queue(Kind::Webhook, endpoint, WORD_QUEUE);
+            let (sender, queue, counts) = stage.queue(SentKind::Webhook, endpoint, WORD_QUEUE);
             stage.words = Some(sender);
             words = Some(Worker { client: EndpointClient::new(endpoint.clone(), "/")?, queue, counts, told: false });
         }
@@ -154,7 +154,12 @@ impl TelemetryStage {
         Ok(stage)
     }
 
-    fn queue<T>(&mut self, kind: Kind, endpoint: &Endpoint, room: usize) -> (QueueSender<T>, Receiver<T>, Arc<Counts>) {
+    fn queue<T>(
+        &mut self,
+        kind: SentKind,
+        endpoint: &Endpoint,
+        room: usize,
+    ) -> (QueueSender<T>, Receiver<T>, Arc<Counts>) {
         let (to, queue) = mpsc::channel(room);
         let counts = Arc::<Counts>::default();
         self.counts.push((kind, endpoint.clone(), Arc::clone(&counts)));
@@ -169,11 +174,12 @@ impl TelemetryStage {
         {
             tracing::warn!("the telemetry thread died");
         }
-        let of = |wanted: Kind| {
+        let of = |wanted: SentKind| {
             let found = self.counts.iter().find(|(kind, ..)| *kind == wanted);
             found.map(|(_, endpoint, counts)| counts.total(endpoint))
         };
-        (!self.counts.is_empty()).then(|| TelemetrySummary { traces: of(Kind::Traces), webhook: of(Kind::Webhook) })
+        (!self.counts.is_empty())
+            .then(|| TelemetrySummary { traces: of(SentKind::Traces), webhook: of(SentKind::Webhook) })
     }
 }
 

@@ -2,10 +2,10 @@
 
 /// Texts in order, each with the longest other one that it begins with.
 #[derive(Debug, Default)]
-pub(super) struct Texts(Vec<Entry>);
+pub(super) struct Texts(Vec<KnownText>);
 
 #[derive(Debug)]
-struct Entry {
+struct KnownText {
     text: Box<[u8]>,
     number: u32,
     /// The least number of it and all that it begins with.
@@ -18,14 +18,14 @@ impl Texts {
         texts.sort_unstable();
         // Of the same text the first in the list counts.
         texts.dedup_by(|next, first| next.0 == first.0);
-        let mut all: Vec<Entry> = Vec::with_capacity(texts.len());
+        let mut all: Vec<KnownText> = Vec::with_capacity(texts.len());
         for (text, number) in texts {
             let mut parent = all.len().checked_sub(1);
             while let Some(other) = parent.and_then(|at| all.get(at)).filter(|other| !text.starts_with(&other.text)) {
                 parent = other.parent;
             }
             let least = parent.and_then(|at| all.get(at)).map_or(number, |other| other.least.min(number));
-            all.push(Entry { text: text.into(), number, least, parent });
+            all.push(KnownText { text: text.into(), number, least, parent });
         }
         Self(all)
     }

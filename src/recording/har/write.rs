@@ -71,7 +71,7 @@ impl<W: Write> HarWriter<W> {
 /// An entry. Keys that the format demands are there, even where nothing is known.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry<'a> {
+struct WrittenEntry<'a> {
     started_date_time: String,
     time: f64,
     request: HarRequest<'a>,
@@ -162,7 +162,7 @@ struct Content<'a> {
     comment: Option<&'static str>,
 }
 
-fn entry(exchange: &JoinedExchange) -> Entry<'_> {
+fn entry(exchange: &JoinedExchange) -> WrittenEntry<'_> {
     debug_assert_eq!(OWN, "_shadowtap");
     let request = exchange.request.as_ref();
     let response = exchange.response.as_deref().ok();
@@ -172,7 +172,7 @@ fn entry(exchange: &JoinedExchange) -> Entry<'_> {
     let known = send + wait.unwrap_or_default() + receive.unwrap_or_default();
     let millis = |time: Option<Duration>| time.map_or(-1.0, |time| time.as_secs_f64() * 1000.0);
     let state = state(exchange);
-    Entry {
+    WrittenEntry {
         started_date_time: request.first_byte.to_string(),
         time: millis(Some(known)),
         request: har_request(request),

@@ -72,7 +72,7 @@ pub struct Saved {
 }
 
 /// A piece of the ring that has ended.
-pub(super) struct Segment {
+pub(super) struct RingPiece {
     pub(super) path: PathBuf,
     /// Time of its last record.
     pub(super) ended: Timestamp,
@@ -102,7 +102,7 @@ pub(super) struct Dashcam {
     pub(super) settings: DashcamSettings,
     pub(super) output: OutputPath,
     folder: PathBuf,
-    segments: VecDeque<Segment>,
+    segments: VecDeque<RingPiece>,
     save: Option<Save>,
     pub(super) saved: Saved,
     /// Keeps others out of the folder.
@@ -142,7 +142,7 @@ impl Dashcam {
     }
 
     /// Takes a piece that has ended.
-    pub(super) fn push(&mut self, mut segment: Segment) {
+    pub(super) fn push(&mut self, mut segment: RingPiece) {
         segment.is_wanted = self.save.as_ref().is_some_and(|save| !save.is_closing);
         self.segments.push_back(segment);
     }
@@ -315,7 +315,7 @@ impl Save {
     fn copy(
         &mut self,
         disk: &mut dyn Disk,
-        segment: &Segment,
+        segment: &RingPiece,
         format: RecordingFormat,
         most: usize,
     ) -> Result<usize, CopyError> {

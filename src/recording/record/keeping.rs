@@ -1,6 +1,6 @@
 //! A recorder that keeps the last minutes alone: what it does with its files instead of leaving them.
 
-use super::dashcam::{Dashcam, DashcamSettings, Line, Segment};
+use super::dashcam::{Dashcam, DashcamSettings, Line, RingPiece};
 use super::{MAX_NOTICES, OpenFile, Recorder, Rotation};
 
 impl Recorder {
@@ -92,6 +92,6 @@ impl Recorder {
     pub(super) fn keep_segment(&mut self, open: &OpenFile) {
         let Some(dashcam) = self.dashcam.as_mut().filter(|_| open.proven) else { return };
         let (amount, ended, stored) = open.flushed;
-        dashcam.push(Segment { path: open.path.clone(), ended, amount, stored, is_wanted: false });
+        dashcam.push(RingPiece { path: open.path.clone(), ended, amount, stored, is_wanted: false });
     }
 }
