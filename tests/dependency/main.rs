@@ -5,6 +5,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
 
+#[path = "../support/programs.rs"]
+mod programs;
 #[path = "../support/trials.rs"]
 mod trials;
 
@@ -14,12 +16,13 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
+use programs::{Running, until};
 use serde_json::Value;
 use tokio::time::Instant;
 use trials::{missing, trial};
@@ -36,27 +39,6 @@ fn main() {
         trial("a place in a JSON document is a limit", &[], json),
     ];
     libtest_mimic::run(&arguments, trials).exit();
-}
-
-/// A process that ends with its owner.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-#[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..3000 {
-        if is_so() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    panic!("waited too long for {what}");
 }
 
 fn port() -> u16 {

@@ -5,6 +5,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
 
+#[path = "../support/programs.rs"]
+mod programs;
 #[path = "../support/trials.rs"]
 mod trials;
 
@@ -17,12 +19,12 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use data_encoding::HEXUPPER;
 use libtest_mimic::{Arguments, Trial};
+use programs::{Running, until};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use trials::{missing, trial};
@@ -61,34 +63,6 @@ fn main() {
         trial("nothing is advised on too few, or beyond what was tried", &["haproxy"], advice::not_ready),
     ];
     libtest_mimic::run(&arguments, trials).exit();
-}
-
-/// A process that ends with its owner.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.signal("CONT");
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-impl Running {
-    fn signal(&self, name: &str) {
-        Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status().unwrap();
-    }
-}
-
-#[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..3000 {
-        if is_so() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    panic!("waited too long for {what}");
 }
 
 /// Ports that are free now.

@@ -48,7 +48,7 @@ pub(crate) fn open_up(folder: &Path) {
 }
 
 /// A process that ends with its owner.
-pub(crate) struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
     pub(crate) fn id(&self) -> u32 {
