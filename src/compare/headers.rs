@@ -95,7 +95,11 @@ pub(super) fn compare<'a>(
         let sides = ((one.lines(), production), (other.lines(), shadow));
         lines_that_differ(rules, sides, counts, differences);
     } else {
-        let (one, other) = (NamedLines::of(one.head(), counts), NamedLines::of(other.head(), counts));
+        let counted = |head: &IndexedHead<'a>| {
+            let lines = head.lines();
+            if lines.is_whole() { lines.only(counts) } else { NamedLines::of(head.head(), counts) }
+        };
+        let (one, other) = (counted(one), counted(other));
         if one.is_whole() && other.is_whole() {
             lines_that_differ(rules, ((&one, production), (&other, shadow)), |_| true, differences);
         } else {

@@ -59,6 +59,12 @@ impl<'a> NamedLines<'a> {
         found
     }
 
+    /// Those of them that are `wanted`.
+    pub(super) fn only(&self, wanted: impl Fn(&[u8]) -> bool) -> Self {
+        let lines = self.lines.iter().filter(|line| wanted(line.name)).copied().collect();
+        Self { lines, ..*self }
+    }
+
     pub(super) fn as_slice(&self) -> &[NamedLine<'a>] {
         &self.lines
     }

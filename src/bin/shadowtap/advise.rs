@@ -37,8 +37,6 @@ impl Advice {
             Some(other) => bail!("--advise: `{other}` is not known; write haproxy"),
         }
         if !lines {
-            // A file that is not there is no summary.
-            File::open(&args.file).with_context(|| format!("cannot open {}", args.file.display()))?;
             bail!("--advise: it needs the results of a run (--results), and {} is its summary", args.file.display());
         }
         let Some(file) = &advise.map else {

@@ -72,7 +72,7 @@ enum Relation {
 /// What an unknown number does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUnknown {
-    /// Nothing more is let in until it is known again.
+    /// The share does not rise until it is known again.
     #[default]
     Hold,
     /// It counts as well.
