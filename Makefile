@@ -1,7 +1,7 @@
 # What one does here; `make help` lists it. cargo does the work, this finds what cargo needs.
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo deb static test bench bench-instructions bench-instructions-accept bench-open soak bench-live bench-replay lint install cargo needed
+.PHONY: help demo deb static test bench bench-instructions bench-instructions-accept bench-open soak bench-live bench-replay bench-haproxy lint install cargo needed
 
 # A cargo that rustup has just installed is not in the PATH of an old shell.
 export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -34,6 +34,9 @@ bench-live: needed ## what recording and shadowing cost beside a busy nginx, as 
 
 bench-replay: needed ## how late a replay sends, and what it reaches beside wrk, at nginx, as root (BENCH_RUNS, BENCH_SECONDS)
 	cargo test --release --locked --test load -- --ignored --nocapture replay
+
+bench-haproxy: needed ## how long a real HAProxy waits for acknowledgements, and what a million lines of its log cost, as root (BENCH_RUNS, BENCH_LINES)
+	cargo test --release --locked --test load -- --ignored --nocapture haproxy
 
 lint: needed ## formatting, lints and documentation, as strict as CI
 	cargo fmt --all --check

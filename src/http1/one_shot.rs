@@ -1,7 +1,7 @@
 //! One message by itself, as a recording holds it: read by the rules of streams, with nothing before or after it.
 
 use super::body::{BodyProgress, BodyReader};
-use super::head::{self, Method};
+use super::head::{self, HeadFacts, Method};
 use super::stream::{Boundary, find};
 use super::{BodyPolicy, MAX_HEAD_BYTES};
 use crate::exchange::{Body, Damage, Framing, Head, Incomplete, Malformed, RequestState};
@@ -61,20 +61,17 @@ pub(crate) struct ResponseTraits {
 /// Reads a request; `None` where there is none. One that ends early is incomplete, as a cut one is.
 pub(crate) fn request(bytes: &[u8], interest: BodyPolicy) -> Option<StandaloneMessage<RequestState>> {
     let bytes = after_blank(bytes);
-    let too_large = RequestState::Malformed(Malformed::HeadTooLarge);
-    let len = match find(bytes, true, false, false) {
-        Boundary::Nothing | Boundary::Partial { recognized: false } => return None,
-        Boundary::Partial { recognized: true } if bytes.len() > MAX_HEAD_BYTES => {
-            return Some(broken(bytes, too_large));
-        }
-        Boundary::Partial { recognized: true } => {
-            return Some(broken(bytes, RequestState::Incomplete(Incomplete::Cut)));
-        }
-        Boundary::Head(len) if len > MAX_HEAD_BYTES => return Some(broken(bytes, too_large)),
-        Boundary::Head(len) => len,
+    let (len, facts, contents) = match head::plain(bytes, true) {
+        Some((len, HeadFacts::Request(facts, contents))) if len <= MAX_HEAD_BYTES => (len, facts, contents),
+        _ => match request_boundary(bytes)? {
+            Ok(len) => {
+                let (facts, contents) = head::request(bytes.get(..len)?);
+                (len, facts, contents)
+            }
+            Err(state) => return Some(broken(bytes, state)),
+        },
     };
     let (raw, after) = bytes.split_at_checked(len)?;
-    let (facts, contents) = head::request(raw);
     // Where its body ends, and whether it has one, nobody can tell.
     let unframed = matches!(facts.malformed, Some(Malformed::BadLength | Malformed::BadTransferEncoding));
     let (body, end) = read_body(facts.framing, interest, (raw, after));
@@ -86,6 +83,18 @@ pub(crate) fn request(bytes: &[u8], interest: BodyPolicy) -> Option<StandaloneMe
     };
     let rest = if unframed { 0 } else { end.rest(after) };
     Some(StandaloneMessage { head: Head::with_contents(raw.to_vec(), contents), body, state, rest })
+}
+
+/// The length of the request head that `bytes` begin with, or why it is not whole; `None` where there is none.
+fn request_boundary(bytes: &[u8]) -> Option<Result<usize, RequestState>> {
+    let too_large = RequestState::Malformed(Malformed::HeadTooLarge);
+    match find(bytes, true, false, false) {
+        Boundary::Nothing | Boundary::Partial { recognized: false } => None,
+        Boundary::Partial { recognized: true } if bytes.len() > MAX_HEAD_BYTES => Some(Err(too_large)),
+        Boundary::Partial { recognized: true } => Some(Err(RequestState::Incomplete(Incomplete::Cut))),
+        Boundary::Head(len) if len > MAX_HEAD_BYTES => Some(Err(too_large)),
+        Boundary::Head(len) => Some(Ok(len)),
+    }
 }
 
 /// Reads the final response to a request, passing over interim ones; `None` where there is none.

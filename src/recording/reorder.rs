@@ -25,6 +25,25 @@ pub(super) struct ReorderEntry {
     pub(super) at: Timestamp,
 }
 
+/// When a request was sent, and the number of its entry; in one number, which is compared at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Asked(u128);
+
+impl Asked {
+    fn new(at: Timestamp, number: u64) -> Self {
+        Self(u128::from(at.nanos()) << 64 | u128::from(number))
+    }
+
+    const fn at(self) -> Timestamp {
+        Timestamp::from_nanos((self.0 >> 64) as u64)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half, as it was put in")]
+    const fn number(self) -> u64 {
+        self.0 as u64
+    }
+}
+
 /// Records that were read and not emitted yet.
 ///
 /// Invariant: `first` is the number of the first entry; `asked` holds the numbers of entries whose request is not
@@ -33,9 +52,9 @@ pub(super) struct ReorderEntry {
 pub(super) struct RecordReorder {
     entries: VecDeque<(ReorderEntry, usize)>,
     first: u64,
-    asked: BinaryHeap<Reverse<(Timestamp, u64)>>,
-    /// Exchanges whose end is still to be emitted.
-    under_way: HashSet<ExchangeId, foldhash::fast::RandomState>,
+    asked: BinaryHeap<Reverse<Asked>>,
+    /// Exchanges whose end is still to be emitted; kept where ids are those of a file, which may have one twice.
+    under_way: Option<HashSet<ExchangeId, foldhash::fast::RandomState>>,
     bytes: usize,
     most: usize,
 }
@@ -46,7 +65,7 @@ impl Default for RecordReorder {
             entries: VecDeque::new(),
             first: 0,
             asked: BinaryHeap::new(),
-            under_way: HashSet::default(),
+            under_way: None,
             bytes: 0,
             most: MAX_AHEAD_BYTES,
         }
@@ -54,6 +73,11 @@ impl Default for RecordReorder {
 }
 
 impl RecordReorder {
+    /// Keeps in mind which exchanges are under way.
+    pub(super) fn remember_ids(&mut self) {
+        self.under_way.get_or_insert_default();
+    }
+
     /// Looks ahead `bytes` bytes of messages at most.
     pub(super) fn set_most(&mut self, bytes: usize) {
         self.most = bytes.min(MAX_AHEAD_BYTES);
@@ -64,18 +88,18 @@ impl RecordReorder {
         self.entries.len() >= MAX_AHEAD || self.bytes >= self.most
     }
 
-    /// Returns whether an exchange of this id is among the waiting records.
+    /// Returns whether an exchange of this id is among the waiting records, as far as ids are remembered.
     pub(super) fn has(&self, id: ExchangeId) -> bool {
-        self.under_way.contains(&id)
+        self.under_way.as_ref().is_some_and(|ids| ids.contains(&id))
     }
 
     /// Adds a record.
     pub(super) fn push(&mut self, entry: ReorderEntry) {
         if let Some(request) = &entry.request {
             let number = self.first + self.entries.len() as u64;
-            self.asked.push(Reverse((request.last_byte, number)));
-            if entry.end.is_some() {
-                self.under_way.insert(request.id);
+            self.asked.push(Reverse(Asked::new(request.last_byte, number)));
+            if let Some(ids) = self.under_way.as_mut().filter(|_| entry.end.is_some()) {
+                ids.insert(request.id);
             }
         }
         let weight = entry.weight();
@@ -87,11 +111,11 @@ impl RecordReorder {
     pub(super) fn pop(&mut self) -> Option<Event> {
         loop {
             let (front, _) = self.entries.front()?;
-            if let Some(Reverse((asked, number))) = self.asked.peek().copied()
-                && (asked <= front.at || number == self.first || front.request.is_some())
+            if let Some(Reverse(asked)) = self.asked.peek().copied()
+                && (asked.at() <= front.at || asked.number() == self.first || front.request.is_some())
             {
                 self.asked.pop();
-                let index = usize::try_from(number - self.first).unwrap_or(usize::MAX);
+                let index = usize::try_from(asked.number() - self.first).unwrap_or(usize::MAX);
                 let request = self.entries.get_mut(index).and_then(|(entry, _)| entry.request.take());
                 match request {
                     Some(request) => return Some(Event::Request(request)),
@@ -102,8 +126,9 @@ impl RecordReorder {
             self.first += 1;
             self.bytes -= weight;
             if let Some(end) = entry.end {
-                if let Event::Response { of, .. } | Event::Damaged { of, .. } = &end {
-                    self.under_way.remove(of);
+                if let (Event::Response { of, .. } | Event::Damaged { of, .. }, Some(ids)) = (&end, &mut self.under_way)
+                {
+                    ids.remove(of);
                 }
                 return Some(end);
             }
@@ -142,6 +167,7 @@ mod tests {
 
     fn emitted(entries: Vec<ReorderEntry>) -> Vec<String> {
         let mut ahead = RecordReorder::default();
+        ahead.remember_ids();
         for entry in entries {
             ahead.push(entry);
         }

@@ -178,6 +178,9 @@ impl RecordingSource {
             ports: Vec::new(),
             read_up: false,
         };
+        if source.readers.iter().any(|reader| matches!(reader, FormatReader::Lines(_))) {
+            source.ahead.remember_ids();
+        }
         source.set_interests(BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep });
         source
     }

@@ -253,6 +253,11 @@ fn shipped() {
 fn none_missing() {
     let mut rig = Rig::start(false, &[]);
     let www = rig.www;
+    let agent = rig.shadow.as_ref().unwrap().id();
+    until("all others to let HAProxy go first", || niceness(agent, "capture") == 10);
+    if Command::new("prlimit").args(["--nice=30:30", "true"]).status().is_ok_and(|status| status.success()) {
+        assert_eq!(niceness(agent, "spoe"), -10, "it comes before others, though the rights are gone");
+    }
     thread::scope(|scope| {
         for client in 0..4 {
             scope.spawn(move || {
@@ -285,6 +290,17 @@ fn none_missing() {
     assert_eq!(target["differences"]["compared"], spoe["requests"]);
     assert_eq!(target["differences"]["status"], 0, "{report}");
     assert!(report.contains("From HAProxy (SPOE). Order and case of header names are HAProxy's"), "{report}");
+}
+
+/// Niceness of a thread, by its name (proc(5)).
+fn niceness(process: u32, thread: &str) -> i32 {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let stats = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("stat")).unwrap());
+    let of = |stat: String| {
+        let (_, rest) = stat.split_once(&format!("({thread}) "))?;
+        rest.split(' ').nth(16).map(|nice| nice.parse().unwrap())
+    };
+    stats.into_iter().find_map(of).unwrap()
 }
 
 fn frontends() {

@@ -1,5 +1,5 @@
 //! What shadowtap costs beside a busy nginx, whether it stays what it is for long, and what a replay reaches. All take
-//! minutes, so they run only when asked for: `make soak`, `make bench-live`, `make bench-replay`.
+//! minutes, so they run only when asked for: `make soak`, `make bench-live`, `make bench-replay`, `make bench-haproxy`.
 //!
 //! The client is this same binary, started again among the clients.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
@@ -18,6 +18,7 @@ mod trials;
 
 mod client;
 mod costs;
+mod haproxy;
 mod replay;
 mod soak;
 
@@ -54,6 +55,8 @@ fn main() -> ExitCode {
         trial("costs", costs::run),
         trial("replay: lag", replay::lag),
         trial("replay: speed", replay::fast),
+        trial("haproxy: how long it waits", haproxy::acknowledged),
+        trial("haproxy: its log", haproxy::logs),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

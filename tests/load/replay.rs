@@ -106,7 +106,7 @@ fn answer() -> Vec<u8> {
 
 /// A replay of `file` over so many connections, with wrk before and after it.
 fn beside_wrk(folder: &Path, file: &Path, answers: &str, connections: u64) {
-    let before = wrk(folder, connections);
+    let before = wrk(folder, URL, connections);
     let most = connections.to_string();
     let begun = Instant::now();
     let run = Measured::of(&[
@@ -122,7 +122,7 @@ fn beside_wrk(folder: &Path, file: &Path, answers: &str, connections: u64) {
         &most,
     ]);
     let took = begun.elapsed().as_secs_f64();
-    let reference = f64::midpoint(before, wrk(folder, connections));
+    let reference = f64::midpoint(before, wrk(folder, URL, connections));
     let sent = run.ended.of_target("/ended/sent");
     assert_eq!(sent, run.ended.count("/requests/seen"), "{}", run.ended.summary["targets"]);
     let differing = run.ended.of_target("/differences/any");
@@ -146,14 +146,14 @@ fn replay(arguments: &[&str]) -> crate::programs::Ended {
 }
 
 /// A run, and what it cost.
-struct Measured {
-    ended: crate::programs::Ended,
-    processor_us: u64,
+pub(crate) struct Measured {
+    pub(crate) ended: crate::programs::Ended,
+    pub(crate) processor_us: u64,
     peak_mb: u64,
 }
 
 impl Measured {
-    fn of(arguments: &[&str]) -> Self {
+    pub(crate) fn of(arguments: &[&str]) -> Self {
         let tap = Tap::launch(&mut Tap::program(), arguments);
         let (ended, processor_us, peak_mb) = tap.watched();
         assert_eq!(ended.code, Some(0), "{}", ended.said);
@@ -162,11 +162,11 @@ impl Measured {
 }
 
 /// Requests a second that wrk makes of the same mix.
-fn wrk(folder: &Path, connections: u64) -> f64 {
+pub(crate) fn wrk(folder: &Path, url: &str, connections: u64) -> f64 {
     let script = folder.join("mix.lua");
     std::fs::write(&script, MIX).unwrap();
     let output = Command::new("wrk")
-        .args(["-t1", &format!("-c{connections}"), "-d3", "-s", script.to_str().unwrap(), URL])
+        .args(["-t1", &format!("-c{connections}"), "-d3", "-s", script.to_str().unwrap(), url])
         .stderr(Stdio::inherit())
         .output()
         .unwrap();

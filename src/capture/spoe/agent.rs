@@ -90,6 +90,7 @@ impl Acknowledged {
 
 /// Answers connections until the halt.
 fn run(listener: &SpoeListener, queue: &SpoeSender, halt: &Halt) {
+    listener.priority.come_first();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else {
         tracing::error!("cannot listen for HAProxy: no runtime");

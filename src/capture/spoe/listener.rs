@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use rustix::fs::Mode;
 
+use super::priority::Priority;
 use crate::files::{self, Folder, is_open_to_others};
 
 /// An address to listen on.
@@ -69,6 +70,7 @@ pub struct SpoeError {
 pub struct SpoeListener {
     address: SpoeAddress,
     pub(super) socket: SpoeSocket,
+    pub(super) priority: Priority,
 }
 
 #[derive(Debug)]
@@ -92,7 +94,7 @@ impl SpoeListener {
             SpoeAddress::Unix(path) => unix(path).map(SpoeSocket::Unix),
         };
         match socket {
-            Ok(socket) => Ok(Self { address, socket }),
+            Ok(socket) => Ok(Self { address, socket, priority: Priority::take() }),
             Err(source) => Err(SpoeError { address, source }),
         }
     }

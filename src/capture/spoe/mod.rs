@@ -6,6 +6,7 @@
 mod agent;
 mod codec;
 mod listener;
+mod priority;
 mod queue;
 
 pub(crate) use agent::start;

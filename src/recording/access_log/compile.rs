@@ -4,6 +4,7 @@ use super::format::{MAX_PARTS, Part, TextFormat};
 use super::json::JsonFormat;
 use super::meaning::{Escapes, Field, Meaning};
 use super::names;
+use super::straight::StraightSteps;
 
 /// HAProxy's `option httplog`; that of `option httpslog` begins so.
 const HAPROXY: &str =
@@ -137,7 +138,8 @@ impl Builder {
             }
         }
         let Self { parts, fields, .. } = self;
-        Ok(TextFormat { parts, fields, escapes, is_open: false, collapses })
+        let straight = StraightSteps::of(&parts, &fields);
+        Ok(TextFormat { parts, fields, straight, escapes, is_open: false, collapses })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::meaning::{Escapes, Field, Meaning};
+use super::meaning::{Escapes, Field};
+use super::shape::ValueShape;
+use super::straight::StraightSteps;
 use super::time::TimeMemo;
 
 /// Most parts of a format.
@@ -25,6 +27,8 @@ pub(super) enum Part {
 pub(super) struct TextFormat {
     pub(super) parts: Vec<Part>,
     pub(super) fields: Vec<Field>,
+    /// The parts once more, as nearly every line is read.
+    pub(super) straight: StraightSteps,
     pub(super) escapes: Escapes,
     /// Whether more may stand at the end of a line.
     pub(super) is_open: bool,
@@ -52,10 +56,13 @@ pub(super) struct Matcher {
 impl Matcher {
     /// Takes a line apart; false where it is not of this format.
     pub(super) fn read(&mut self, format: &TextFormat, line: &[u8]) -> bool {
-        self.spans.clear();
-        self.spans.resize(format.fields.len(), 0..0);
-        (self.steps, self.furthest) = (0, 0);
         let last = self.before;
+        self.spans.resize(format.fields.len(), 0..0);
+        if self.straight(format, line, last) {
+            return true;
+        }
+        self.spans.fill(0..0);
+        (self.steps, self.furthest) = (0, 0);
         if last.is_some_and(|before| self.behind(format, line, before)) || self.part(format, line, 0, 0) {
             return true;
         }
@@ -68,16 +75,21 @@ impl Matcher {
         false
     }
 
-    /// Tries what stands behind a text that is not of the line.
-    fn behind(&mut self, format: &TextFormat, line: &[u8], before: usize) -> bool {
-        let Some(end) = BEFORE.get(before) else { return false };
-        let window = line.get(..MAX_BEFORE).unwrap_or(line);
-        find(window, end).is_some_and(|at| self.part(format, line, 0, at + end.len()))
+    /// Reads a line from its beginning to its end, behind the text before it.
+    fn straight(&mut self, format: &TextFormat, line: &[u8], before: Option<usize>) -> bool {
+        let Some(from) = before.map_or(Some(0), |before| begin(line, before)) else { return false };
+        let end = format.straight.read((line, from), format.escapes, (&mut self.spans, &mut self.times));
+        end.is_some_and(|end| format.is_open || end == line.len())
     }
 
-    /// The value of a field of the line that was read last, as it is written.
-    pub(super) fn value<'l>(&self, line: &'l [u8], field: usize) -> &'l [u8] {
-        self.spans.get(field).and_then(|span| line.get(span.clone())).unwrap_or_default()
+    /// Tries what stands behind a text that is not of the line.
+    fn behind(&mut self, format: &TextFormat, line: &[u8], before: usize) -> bool {
+        begin(line, before).is_some_and(|at| self.part(format, line, 0, at))
+    }
+
+    /// Where the fields of the line stand that was read last, as they are written; and its times.
+    pub(super) fn found(&mut self) -> (&[Range<usize>], &mut TimeMemo) {
+        (&self.spans, &mut self.times)
     }
 
     /// Describes the part at which the last line could not be read on.
@@ -176,19 +188,10 @@ impl Matcher {
         line.get(at..).is_some_and(|rest| rest.starts_with(text)) && self.part(format, line, part + 2, at + text.len())
     }
 
-    /// Returns whether a field may have this value, as far as that is seen at once.
+    /// Returns whether a field may have this value.
     fn is_plausible(&mut self, format: &TextFormat, field: usize, value: &[u8]) -> bool {
-        let digits = |value: &[u8]| value.iter().all(u8::is_ascii_digit);
-        match format.fields.get(field).map(|field| &field.meaning) {
-            Some(Meaning::Status) => matches!(value, b"-" | b"-1" | b"") || (value.len() <= 3 && digits(value)),
-            Some(Meaning::ClientPort) => !value.is_empty() && (value == b"-" || digits(value)),
-            Some(Meaning::Client) => !value.is_empty() && !value.contains(&b' '),
-            Some(Meaning::Time { .. }) => self.times.time(value).is_some(),
-            Some(Meaning::Took(..)) => {
-                value.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b',' | b':' | b' '))
-            }
-            _ => true,
-        }
+        let shape = format.fields.get(field).map_or(ValueShape::Any, |field| ValueShape::of(&field.meaning));
+        shape.fits(value, &mut self.times)
     }
 
     fn set(&mut self, field: usize, span: Range<usize>) {
@@ -198,20 +201,80 @@ impl Matcher {
     }
 }
 
+/// Where a line begins behind such a text.
+fn begin(line: &[u8], before: usize) -> Option<usize> {
+    let end = BEFORE.get(before)?;
+    find(line.get(..MAX_BEFORE).unwrap_or(line), end).map(|at| at + end.len())
+}
+
+/// Where `text` comes first.
 fn find(rest: &[u8], text: &[u8]) -> Option<usize> {
     match text {
-        [one] => memchr::memchr(*one, rest),
-        [first, ..] => {
+        [one] => find_byte(rest, *one),
+        [first, behind @ ..] => {
             // Few bytes lie between: cheaper than to prepare a search.
             let mut from = 0;
             loop {
-                let found = from + memchr::memchr(*first, rest.get(from..)?)?;
-                if rest.get(found..)?.starts_with(text) {
+                let found = from + find_byte(rest.get(from..)?, *first)?;
+                if rest.get(found + 1..)?.starts_with(behind) {
                     return Some(found);
                 }
                 from = found + 1;
             }
         }
         [] => Some(0),
+    }
+}
+
+/// Where a byte comes first. Most fields are shorter than what a search by larger words takes to begin.
+#[inline]
+pub(super) fn find_byte(rest: &[u8], wanted: u8) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = ONES * 0x80;
+    let Some(eight) = rest.first_chunk() else { return rest.iter().position(|byte| *byte == wanted) };
+    let other = u64::from_le_bytes(*eight) ^ (ONES * u64::from(wanted));
+    // The lowest bit that is set is exact: what borrows stands above it.
+    let found = other.wrapping_sub(ONES) & !other & HIGH;
+    if found == 0 {
+        return memchr::memchr(wanted, rest.get(8..)?).map(|at| at + 8);
+    }
+    Some(found.trailing_zeros() as usize / 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::compile::{LineFormat, format};
+    use super::*;
+
+    /// Reads a line as nearly all are read, and with every way tried.
+    #[track_caller]
+    fn check(name: &str, line: &[u8]) {
+        let Ok((_, LineFormat::Text(format))) = format(name) else { panic!("{name}") };
+        let slow = TextFormat { straight: StraightSteps::default(), ..format.clone() };
+        let read = |format: &TextFormat| {
+            let mut matcher = Matcher::default();
+            // Once more, with what stands before lines known.
+            [(); 2].map(|()| (matcher.read(format, line), matcher.before)).map(|read| (read, matcher.spans.clone()))
+        };
+        assert_eq!(read(&format), read(&slow), "{name}: {}", String::from_utf8_lossy(line));
+    }
+
+    #[test]
+    fn a_line_read_straight_is_read_as_with_every_way_tried() {
+        const HAPROXY: &str = r#"lb1 haproxy[2]: 10.0.0.1:5000 [06/Feb/2009:12:14:14.655] http-in app/a 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {1wt.eu} {} "GET /a b HTTP/1.1""#;
+        const COMBINED: &str =
+            r#"1.2.3.4 - - [10/Oct/2000:13:55:36 -0700] "GET /a\"b HTTP/1.0" 200 2326 "http://x/ y" "M (a; b)""#;
+        for (name, line) in [("haproxy", HAPROXY), ("combined", COMBINED)] {
+            check(name, line.as_bytes());
+            for at in 0..line.len() {
+                let (before, after) = line.as_bytes().split_at(at);
+                check(name, before);
+                check(name, &[before, &after[1..]].concat());
+                for byte in b" \"\\/-0{[:" {
+                    check(name, &[before, &[*byte], after].concat());
+                    check(name, &[before, &[*byte], &after[1..]].concat());
+                }
+            }
+        }
     }
 }

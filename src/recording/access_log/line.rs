@@ -20,19 +20,22 @@ const NO_RESPONSE: [u16; 2] = [444, 499];
 /// Bytes of an address of IPv6 and its port.
 const MAX_ENDPOINT: usize = 18;
 
+/// What requests of one connection share; empty where that is not known.
+pub(in crate::recording) type ConnectionName = smallvec::SmallVec<[u8; MAX_ENDPOINT]>;
+
 /// What is kept from line to line, so that it is made once.
 #[derive(Debug, Default)]
 pub(super) struct LineScratch {
-    times: TimeMemo,
-    message: Vec<u8>,
+    /// Of lines whose fields are not searched for.
+    pub(super) times: TimeMemo,
+    pub(super) message: Vec<u8>,
 }
 
 /// An exchange of a line, before its connection has a number.
 #[derive(Debug)]
 pub(super) struct LoggedExchange {
     pub(super) exchange: JoinedExchange,
-    /// What requests of one connection share; empty where a line does not say.
-    pub(super) connection: Vec<u8>,
+    pub(super) connection: ConnectionName,
     /// The second that the line was stamped with, where it says no more than that.
     pub(super) coarse: Option<u64>,
 }
@@ -68,7 +71,7 @@ impl<'v> LineValues<'v> {
     pub(super) fn exchange(
         &self,
         interests: BodyPolicies,
-        scratch: &mut LineScratch,
+        (times, message): (&mut TimeMemo, &mut Vec<u8>),
     ) -> Result<LoggedExchange, LineError> {
         let layout = self.layout;
         let (field, at_end) = *layout
@@ -76,7 +79,6 @@ impl<'v> LineValues<'v> {
             .iter()
             .find(|(field, _)| !matches!((self.value)(*field), b"" | b"-"))
             .ok_or(LineError::Value("no time"))?;
-        let LineScratch { times, message } = scratch;
         let stamped = times.time((self.value)(field)).ok_or(LineError::Value("no time"))?;
         let parts = self.request_line()?;
         let body = self.body();
@@ -207,11 +209,11 @@ impl<'v> LineValues<'v> {
         }
     }
 
-    fn connection(&self, client: SocketAddr) -> Vec<u8> {
+    fn connection(&self, client: SocketAddr) -> ConnectionName {
         match self.raw(&self.layout.connection) {
-            Some(number) => number.to_vec(),
+            Some(number) => number.into(),
             None if client.port() != 0 => {
-                let mut name = Vec::with_capacity(MAX_ENDPOINT);
+                let mut name = ConnectionName::new();
                 match client.ip() {
                     IpAddr::V4(address) => name.extend_from_slice(&address.octets()),
                     IpAddr::V6(address) => name.extend_from_slice(&address.octets()),
@@ -219,21 +221,28 @@ impl<'v> LineValues<'v> {
                 name.extend_from_slice(&client.port().to_be_bytes());
                 name
             }
-            None => Vec::new(),
+            None => ConnectionName::new(),
         }
     }
 
     /// The latency that production's clients saw, as far as the line says.
     fn latency(&self) -> Option<Duration> {
-        self.layout.latency.iter().find_map(|sum| sum.fields.iter().map(|field| self.took(*field)).sum())
+        let of = |fields: &[(usize, TimeUnit)]| {
+            fields.iter().try_fold(0u64, |sum, field| sum.checked_add(self.nanos(*field)?))
+        };
+        self.layout.latency.iter().find_map(|sum| of(&sum.fields)).map(Duration::from_nanos)
     }
 
-    /// A length of time; of several attempts of nginx, `0.001, 0.002 : 0.003`, all together.
-    fn took(&self, (field, unit): (usize, TimeUnit)) -> Option<Duration> {
+    fn took(&self, field: (usize, TimeUnit)) -> Option<Duration> {
+        self.nanos(field).map(Duration::from_nanos)
+    }
+
+    /// A length of time, in nanoseconds; of several attempts of nginx, `0.001, 0.002 : 0.003`, all together.
+    fn nanos(&self, (field, unit): (usize, TimeUnit)) -> Option<u64> {
         let value = (self.value)(field);
         // Mostly it is one number.
         if let Some(count) = number(value) {
-            return count.checked_mul(unit.nanos()).map(Duration::from_nanos);
+            return count.checked_mul(unit.nanos());
         }
         let mut nanos = None;
         for part in value.split(|byte| matches!(byte, b',' | b':')) {
@@ -244,7 +253,7 @@ impl<'v> LineValues<'v> {
             let part = part.strip_prefix(b"+").unwrap_or(part);
             nanos = Some(decimal(part, unit)?.checked_add(nanos.unwrap_or_default())?);
         }
-        nanos.map(Duration::from_nanos)
+        nanos
     }
 
     fn response(
@@ -332,7 +341,10 @@ fn split(line: Cow<'_, [u8]>) -> Result<RequestParts<'_>, LineError> {
 
 /// The authority of a target in absolute form, as HAProxy logs those of HTTP/2.
 fn authority(target: &[u8]) -> Option<&[u8]> {
-    let after = target.get(memchr::memmem::find(target, b"://")? + 3..).filter(|_| target.first() != Some(&b'/'))?;
+    if target.first() == Some(&b'/') {
+        return None;
+    }
+    let after = target.get(memchr::memmem::find(target, b"://")? + 3..)?;
     let end = after.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(after.len());
     after.get(..end)
 }

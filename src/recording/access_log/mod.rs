@@ -12,7 +12,9 @@ mod line;
 mod meaning;
 mod names;
 mod reader;
+mod shape;
 mod skipped;
+mod straight;
 #[cfg(test)]
 mod tests;
 mod time;

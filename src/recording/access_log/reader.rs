@@ -13,7 +13,7 @@ use crate::recording::jsonl_read::{ended, find};
 use super::compile::LineFormat;
 use super::format::Matcher;
 use super::layout::Layout;
-use super::line::{LineError, LineScratch, LineValues, LoggedExchange};
+use super::line::{ConnectionName, LineError, LineScratch, LineValues, LoggedExchange};
 use super::meaning::Escapes;
 use super::skipped::SkippedLines;
 use super::{AccessLogFormat, ReadLog};
@@ -84,7 +84,7 @@ impl LogReader {
     }
 
     /// The current exchange, and what requests of its connection share; empty where that is not known.
-    pub(in crate::recording) fn take(&mut self) -> Option<(JoinedExchange, Vec<u8>)> {
+    pub(in crate::recording) fn take(&mut self) -> Option<(JoinedExchange, ConnectionName)> {
         let logged = self.ready.pop_front()?;
         Some((logged.exchange, logged.connection))
     }
@@ -195,8 +195,10 @@ fn exchange(
             if !matcher.read(format, line) {
                 return Err(LineFailure::Unread(matcher.failure(format)));
             }
-            let value = |field| matcher.value(line, field);
-            LineValues { layout, escapes: format.escapes, value: &value }.exchange(interests, scratch)
+            let (spans, times) = matcher.found();
+            let value = |field: usize| spans.get(field).and_then(|span| line.get(span.clone())).unwrap_or_default();
+            LineValues { layout, escapes: format.escapes, value: &value }
+                .exchange(interests, (times, &mut scratch.message))
         }
         LineFormat::Json(format) => {
             let parsed: serde_json::Value =
@@ -204,7 +206,8 @@ fn exchange(
             let mut values: Vec<Cow<'_, [u8]>> = Vec::new();
             format.read(&parsed, &mut values);
             let value = |field: usize| values.get(field).map(|value| &**value).unwrap_or_default();
-            LineValues { layout, escapes: Escapes::None, value: &value }.exchange(interests, scratch)
+            let (times, message) = (&mut scratch.times, &mut scratch.message);
+            LineValues { layout, escapes: Escapes::None, value: &value }.exchange(interests, (times, message))
         }
     };
     found.map_err(|error| match error {

@@ -14,16 +14,26 @@ pub(super) struct LoggedTime {
     pub(super) is_coarse: bool,
 }
 
-/// The time that was read last, but for its fraction: many lines of a second say the same.
+/// The time that was read last, and its second: a line's is asked for twice, and many lines of a second say the same.
 #[derive(Debug, Default)]
 pub(super) struct TimeMemo {
-    text: Vec<u8>,
-    read: Option<LoggedTime>,
+    last: (Vec<u8>, Option<LoggedTime>),
+    /// Without its fraction.
+    second: (Vec<u8>, Option<LoggedTime>),
 }
 
 impl TimeMemo {
     /// Reads a time as [`time`] does.
     pub(super) fn time(&mut self, text: &[u8]) -> Option<LoggedTime> {
+        if self.last.0 != text {
+            self.last.1 = self.read(text);
+            self.last.0.clear();
+            self.last.0.extend_from_slice(text);
+        }
+        self.last.1
+    }
+
+    fn read(&mut self, text: &[u8]) -> Option<LoggedTime> {
         // A clock with digits behind the point, and no zone.
         if let Some((second, digits)) =
             text.iter().rposition(|byte| *byte == b'.').and_then(|at| text.split_at_checked(at))
@@ -35,16 +45,16 @@ impl TimeMemo {
             let at = self.whole(second)?.at.plus(Duration::from_nanos(fraction(digits)?));
             return Some(LoggedTime { at, is_coarse: false });
         }
-        self.whole(text)
+        time(text)
     }
 
     fn whole(&mut self, text: &[u8]) -> Option<LoggedTime> {
-        if self.text != text {
-            self.read = time(text);
-            self.text.clear();
-            self.text.extend_from_slice(text);
+        if self.second.0 != text {
+            self.second.1 = time(text);
+            self.second.0.clear();
+            self.second.0.extend_from_slice(text);
         }
-        self.read
+        self.second.1
     }
 }
 
@@ -157,13 +167,16 @@ fn fraction(digits: &[u8]) -> Option<u64> {
 
 /// A number of decimal digits alone.
 pub(super) fn number(digits: &[u8]) -> Option<u64> {
+    /// So many digits are no overflow.
+    const SURE: usize = 19;
     if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0u64, |sum, digit| match digit {
-        b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
-        _ => None,
-    })
+    let value = |digit: &u8| Some(digit.wrapping_sub(b'0')).filter(|value| *value < 10).map(u64::from);
+    if digits.len() <= SURE {
+        return digits.iter().try_fold(0, |sum, digit| Some(sum * 10 + value(digit)?));
+    }
+    digits.iter().try_fold(0u64, |sum, digit| sum.checked_mul(10)?.checked_add(value(digit)?))
 }
 
 fn instant(seconds: u64, nanos: u64) -> Option<Timestamp> {
