@@ -21,6 +21,32 @@ pub(super) struct Telling {
     result: Result<u64, kv::UpdateError>,
 }
 
+/// What the store has of a partition, after what it was told last may have failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    /// That very thing, at this revision.
+    Written(u64),
+    /// What this member wrote before that, at this revision: it came late, and so the last one was refused.
+    Before(u64),
+    /// Somebody else holds the partition.
+    Lost,
+    Unknown,
+}
+
+impl Finding {
+    /// Reads what stands there: whether it is this member's, its beat and its revision. Where the last telling was not refused,
+    /// it may still come.
+    fn of(entry: Option<(bool, u64, u64)>, told: u64, is_refused: bool) -> Self {
+        match entry {
+            Some((true, beat, revision)) if beat == told => Self::Written(revision),
+            Some((true, _, revision)) if is_refused => Self::Before(revision),
+            Some((true, ..)) => Self::Unknown,
+            None if !is_refused => Self::Unknown,
+            Some((false, ..)) | None => Self::Lost,
+        }
+    }
+}
+
 impl Member {
     /// Says in the store what is to be said of each partition.
     pub(super) fn tell(&mut self) {
@@ -60,16 +86,10 @@ impl Member {
         let revision = match telling.result {
             Ok(revision) => revision,
             Err(error) => match self.found(partition, telling.beat, &error).await {
-                Some(Some(revision)) => revision,
-                Some(None) => return self.lose(partition).await,
-                // It is not known: what waits for it waits on, and it is told again.
-                None => {
-                    let mut state = self.reading.partitions.lock();
-                    if let Some(held) = state.held.get_mut(&partition) {
-                        held.writes.splice(0..0, telling.writes);
-                    }
-                    return;
-                }
+                Finding::Written(revision) => revision,
+                Finding::Lost => return self.lose(partition).await,
+                Finding::Before(revision) => return self.tell_again(partition, telling.writes, Some(revision)),
+                Finding::Unknown => return self.tell_again(partition, telling.writes, None),
             },
         };
         let Some(tenure) = self.tenures.get_mut(&partition) else { return };
@@ -88,19 +108,29 @@ impl Member {
         }
     }
 
-    /// After a failure: the revision of what this member wrote last, or that somebody else holds the partition; `None` where
-    /// that is not known.
-    async fn found(&self, partition: u16, beat: u64, error: &kv::UpdateError) -> Option<Option<u64>> {
-        let key = names::run_partition(&self.reading.url.run, partition);
-        let entry = timeout(ANSWER, self.store.keys.entry(key)).await.ok()?.ok()?;
-        let is_certain = error.kind() == UpdateErrorKind::WrongLastRevision;
-        let Some(entry) = entry else { return is_certain.then_some(None) };
-        let record = serde_json::from_slice::<PartitionRecord>(&entry.value).unwrap_or_default();
-        if record.holder == self.id {
-            // What was written is this, or what stood before it: then it may still come.
-            return (record.beat == beat).then_some(Some(entry.revision));
+    /// What was told is not written, or not known to be: what waits for it waits on, and it is told again, over what stands at
+    /// this revision.
+    fn tell_again(&mut self, partition: u16, writes: Vec<WaitingWrite>, over: Option<u64>) {
+        if let (Some(tenure), Some(revision)) = (self.tenures.get_mut(&partition), over) {
+            tenure.revision = revision;
         }
-        Some(None)
+        let mut state = self.reading.partitions.lock();
+        if let Some(held) = state.held.get_mut(&partition) {
+            held.writes.splice(0..0, writes);
+            held.is_changed = true;
+        }
+    }
+
+    /// Finds out what stands in the store after a failure.
+    async fn found(&self, partition: u16, beat: u64, error: &kv::UpdateError) -> Finding {
+        let key = names::run_partition(&self.reading.url.run, partition);
+        let Ok(Ok(entry)) = timeout(ANSWER, self.store.keys.entry(key)).await else { return Finding::Unknown };
+        let is_refused = error.kind() == UpdateErrorKind::WrongLastRevision;
+        let entry = entry.map(|entry| {
+            let record = serde_json::from_slice::<PartitionRecord>(&entry.value).unwrap_or_default();
+            (record.holder == self.id, record.beat, entry.revision)
+        });
+        Finding::of(entry, beat, is_refused)
     }
 
     /// Somebody else holds a partition.
@@ -112,5 +142,24 @@ impl Member {
             "partition {partition} was lost to another replayer: the store was not heard of for too long"
         ))
         .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_late_is_written_over_and_not_waited_for_forever() {
+        let own = |beat| Some((true, beat, 40 + beat));
+        assert_eq!(Finding::of(own(7), 7, true), Finding::Written(47));
+        assert_eq!(Finding::of(own(7), 7, false), Finding::Written(47));
+        // An earlier telling got there after all, behind its time: this one was refused for it.
+        assert_eq!(Finding::of(own(6), 7, true), Finding::Before(46));
+        assert_eq!(Finding::of(own(6), 7, false), Finding::Unknown, "it may still come");
+        assert_eq!(Finding::of(Some((false, 9, 49)), 7, true), Finding::Lost);
+        assert_eq!(Finding::of(Some((false, 9, 49)), 7, false), Finding::Lost);
+        assert_eq!(Finding::of(None, 7, true), Finding::Lost);
+        assert_eq!(Finding::of(None, 7, false), Finding::Unknown);
     }
 }
