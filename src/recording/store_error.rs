@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use crate::bounded::ReadError;
 use crate::causes::Help;
 
+/// How a server says that it cannot set aside as much as a recording may take.
+const NO_ROOM: &str = "error code 10047";
+
 /// Reason that a recording in a store cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -38,6 +41,16 @@ pub enum StoreError {
         file: String,
         /// What is wrong.
         source: ReadError,
+    },
+    /// The server is of a version that lacks what a recording needs.
+    #[error("{server} is NATS {version}: a recording needs {needed} or later")]
+    Old {
+        /// The server.
+        server: String,
+        /// Its version.
+        version: String,
+        /// The oldest version that has it.
+        needed: &'static str,
     },
     /// The credentials are none.
     #[error("the credentials in {file} are none: {why}")]
@@ -109,6 +122,10 @@ impl Help for StoreError {
             Self::Denied { .. } => Some("give a file with them: --nats-credentials FILE".into()),
             Self::Consumed { .. } => Some("to replay it anew, write ?run=2 or another word behind its name".into()),
             Self::Missing { .. } => Some("is its name spelled right? `shadowtap record -o` makes one".into()),
+            Self::Refused { why, .. } if why.contains(NO_ROOM) => Some(
+                "it sets aside max-bytes, 10G unless the URL says other: write less, as in ?max-bytes=1G, or raise its max_file_store"
+                    .into(),
+            ),
             Self::Refused { why, .. } if why.contains("not enabled") || why.contains("no responders") => Some(
                 "JetStream has to be on: start it with nats-server -js, or jetstream {} in its configuration".into(),
             ),

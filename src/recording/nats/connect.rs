@@ -15,12 +15,19 @@ use crate::recording::store_error::StoreError;
 
 /// Time that a connection may take, and an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Times that a stream is asked for.
+const ATTEMPTS: u32 = 3;
 /// Longest pause between two attempts to connect anew.
 const RETRY: Duration = Duration::from_secs(1);
 /// Time within which a batch that is sent twice is known as such.
 const DUPLICATES: Duration = Duration::from_secs(300);
+/// Oldest version of a server that has what a recording needs, and how it is written.
+const OLDEST: ((u64, u64), &str) = ((2, 9), "2.9");
 /// Version of what is stored.
 const FORMAT: u32 = 1;
+
+/// What is said of a question that nobody answers.
+pub(super) const NO_ANSWER: &str = "it did not answer in time";
 
 /// What a recording is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -94,6 +101,22 @@ impl Store {
         })
     }
 
+    /// What of it the server says that it does not have any more; `None` where all is there, or that is not known now.
+    pub(super) async fn absent(&self) -> Option<&'static str> {
+        let stream = names::stream(&self.url.name);
+        let bucket = format!("KV_{stream}");
+        let parts =
+            [(stream, "the recording is not there any more"), (bucket, "its bucket of keys is not there any more")];
+        for (name, words) in parts {
+            let found = self.context.get_stream(name).await;
+            let is_absent = |kind| matches!(kind, GetStreamErrorKind::JetStream(why) if why.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND);
+            if found.is_err_and(|error| is_absent(error.kind())) {
+                return Some(words);
+            }
+        }
+        None
+    }
+
     /// Returns whether it is connected now.
     pub(super) fn is_connected(&self) -> bool {
         self.client.connection_state() == async_nats::connection::State::Connected
@@ -147,10 +170,15 @@ async fn make(url: &StoreUrl, context: &jetstream::Context) -> Result<(), StoreE
 
 /// Makes a stream; one that is there stays as it is.
 async fn create(url: &StoreUrl, context: &jetstream::Context, config: stream::Config) -> Result<(), StoreError> {
-    match context.create_stream(config).await {
-        Ok(_) => Ok(()),
-        Err(error) if is_there(&error.kind()) => Ok(()),
-        Err(error) => Err(refused(url, "make", &error)),
+    let mut asked = 1;
+    loop {
+        match context.create_stream(config.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(error) if is_there(&error.kind()) => return Ok(()),
+            // A cluster that has lost a server takes its time, and may have made it by now.
+            Err(error) if error.kind() == CreateStreamErrorKind::TimedOut && asked < ATTEMPTS => asked += 1,
+            Err(error) => return Err(refused(url, "make", &error)),
+        }
     }
 }
 
@@ -194,9 +222,19 @@ async fn connect(url: &StoreUrl, access: &StoreAccess) -> Result<(Client, jetstr
         }
         _ => failed(url, &error),
     })?;
+    let version = client.server_info().version;
+    if is_too_old(&version) {
+        return Err(StoreError::Old { server: server(url), version, needed: OLDEST.1 });
+    }
     let mut context = jetstream::new(client.clone());
     context.set_timeout(TIMEOUT);
     Ok((client, context))
+}
+
+/// Returns whether a server of this version lacks what a recording needs; one that cannot be read is taken as it is.
+fn is_too_old(version: &str) -> bool {
+    let mut numbers = version.split(['.', '-']).map_while(|word| word.parse::<u64>().ok());
+    numbers.next().zip(numbers.next()).is_some_and(|version| version < OLDEST.0)
 }
 
 fn failed(url: &StoreUrl, error: &(dyn std::error::Error + 'static)) -> StoreError {
@@ -233,5 +271,31 @@ pub(super) fn words(error: &(dyn std::error::Error + 'static)) -> String {
         }
         next = cause.source();
     }
+    if words.contains("timed out") {
+        // It says so up to three times.
+        return NO_ANSWER.to_owned();
+    }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_before_2_9_are_too_old() {
+        for old in ["2.2.0", "2.8.4", "1.4.1", "2.8.0-beta.1"] {
+            assert!(is_too_old(old), "{old}");
+        }
+        for enough in ["2.9.0", "2.9.10", "2.10.24", "2.12.0-RC.2", "3.0.0", "", "dev", "2"] {
+            assert!(!is_too_old(enough), "{enough}");
+        }
+    }
+
+    #[test]
+    fn a_silence_is_told_in_a_few_words() {
+        let error = std::io::Error::other("request error: timed out: request timed out: deadline has elapsed");
+        assert_eq!(words(&error), NO_ANSWER);
+        assert_eq!(words(&std::io::Error::other("no quorum")), "no quorum");
+    }
 }

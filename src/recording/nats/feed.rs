@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connect::{Store, words};
 use super::names::{BatchHeader, HEADER};
+use super::readers;
 
 /// Messages that are asked for at once. To bound their bytes would be an error of servers of version 2.9.
 const AT_ONCE: usize = 16;
@@ -28,6 +29,8 @@ const FORGOTTEN: Duration = Duration::from_secs(60);
 const OLD: Duration = Duration::from_secs(45);
 /// Silence after which it is looked whether the reader is still there.
 const QUIET: Duration = Duration::from_secs(2);
+/// How a server says that it has this reader no more: another one goes on, or tells what is wrong.
+const ENDS: [&str; 3] = ["Consumer Deleted", "Leadership Change", "Server Shutdown"];
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -81,7 +84,7 @@ async fn read(store: &Store, subject: &str, next: &mut u64, to: &mpsc::Sender<Fe
         num_replicas: 1,
         ..pull::Config::default()
     };
-    let consumer: PullConsumer = stream.create_consumer(config).await.map_err(|error| words(&error))?;
+    let consumer = readers::make(&stream, config).await?;
     let is_more = consumer.cached_info().num_pending > 0;
     if !is_more && to.send(FeedItem::CaughtUp).await.is_err() {
         return Ok(());
@@ -124,10 +127,11 @@ impl Reader<'_> {
             tokio::select! {
                 biased;
                 message = timeout(QUIET, batch.next()), if is_open => match message {
-                    Ok(Some(message)) => {
-                        if !self.arrived(&message.map_err(|error| words(&*error))?, &mut at_hand) {
-                            return Ok(false);
-                        }
+                    Ok(Some(Ok(message))) if self.arrived(&message, &mut at_hand) => {}
+                    Ok(Some(Ok(_))) => return Ok(false),
+                    Ok(Some(Err(error))) => {
+                        let why = words(&*error);
+                        return if ENDS.iter().any(|end| why.contains(end)) { Ok(false) } else { Err(why) };
                     }
                     Ok(None) => is_open = false,
                     Err(_) if self.is_gone().await => return Ok(false),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::assemble::{Assembler, WholeBatch};
 use super::connect::Store;
@@ -23,6 +24,8 @@ use crate::recording::store_reading::StoreReading;
 
 /// Messages that are read ahead.
 const AHEAD: usize = 64;
+/// Time for which nothing can be read after which that is the end.
+const PATIENCE: Duration = Duration::from_secs(12);
 /// Time between two looks whether something has come.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -44,6 +47,8 @@ pub(in crate::recording) struct NatsInput {
     /// Nodes that have not ended.
     recording: usize,
     failed: Option<String>,
+    /// Since when nothing can be read.
+    failing: Option<Instant>,
     is_over: bool,
 }
 
@@ -74,6 +79,7 @@ impl NatsInput {
             trouble: BatchTrouble::default(),
             recording,
             failed: None,
+            failing: None,
             is_over: false,
         })
     }
@@ -90,13 +96,13 @@ impl NatsInput {
             let mut whole = Vec::new();
             match self.item()? {
                 FeedItem::Message(message) => {
-                    self.failed = None;
+                    (self.failed, self.failing) = (None, None);
                     self.read += 1;
                     self.assembler.take(message, &mut whole);
                 }
                 FeedItem::CaughtUp if self.reading.follow => {}
                 FeedItem::CaughtUp => {
-                    self.is_over = true;
+                    (self.failed, self.is_over) = (None, true);
                     self.assembler.give_up(&mut whole);
                 }
                 FeedItem::Foreign => self.trouble.foreign += 1,
@@ -105,7 +111,8 @@ impl NatsInput {
                         tracing::warn!("cannot read {}: {why}. It is tried again", self.url);
                     }
                     self.failed = Some(why);
-                    if !self.reading.follow {
+                    let since = *self.failing.get_or_insert_with(Instant::now);
+                    if !self.reading.follow && since.elapsed() >= PATIENCE {
                         self.is_over = true;
                         self.assembler.give_up(&mut whole);
                     }

@@ -14,6 +14,7 @@ mod names;
 mod node;
 mod output;
 mod publisher;
+mod readers;
 mod runtime;
 mod share;
 mod transit;

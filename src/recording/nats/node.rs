@@ -34,6 +34,13 @@ impl NodeRecord {
         serde_json::to_vec(self).unwrap_or_default().into()
     }
 
+    /// Returns whether the store still knows this node by its number; an error where that cannot be found out.
+    pub(super) async fn is_known(&self, keys: &kv::Store, node: u32) -> Result<bool, kv::EntryError> {
+        let found = keys.get(names::node(node)).await?;
+        let found = found.and_then(|value| Self::read(&value));
+        Ok(found.is_some_and(|found| found.began == self.began && found.host == self.host))
+    }
+
     /// Says it in the store.
     pub(super) async fn put(&self, keys: &kv::Store, node: u32) -> Result<(), kv::PutError> {
         keys.put(names::node(node), self.value()).await.map(drop)

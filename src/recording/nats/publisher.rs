@@ -34,9 +34,18 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Time between two signs of life.
 const BEAT: Duration = Duration::from_secs(2);
 
+/// Signs of life in a row after which what is not there counts as gone.
+const ABSENT: u32 = 2;
 /// Time without a connection after which that is told.
 const AWAY: Duration = Duration::from_secs(1);
 
+/// How a server says that its disk, or what it may take of it, is full.
+const NO_SPACE: &str = "error code 10023";
+
+/// What of the recording is not there any more, and how often in a row that has to be so before it counts.
+type Absence = (&'static str, u32);
+/// A sign of life on its way, and what was absent.
+type SignOfLife = Pin<Box<dyn Future<Output = Option<Absence>> + Send>>;
 type Sent = Pin<Box<dyn Future<Output = (u64, Result<(), PublishError>)> + Send>>;
 
 /// Publishes what is in `transit` until the run has ended.
@@ -62,6 +71,10 @@ pub(super) async fn run(url: StoreUrl, access: StoreAccess, transit: Arc<Transit
         next: 0,
         pause: None,
         away: None,
+        beats: FuturesUnordered::new(),
+        absent: 0,
+        is_gone: false,
+        doubts: false,
     };
     publisher.publish().await;
     let ended = publisher.end().await;
@@ -96,8 +109,12 @@ async fn join(url: &StoreUrl, access: &StoreAccess, record: &NodeRecord, transit
 /// What is wrong, for people.
 fn why(error: &PublishError) -> String {
     match error.kind() {
-        PublishErrorKind::StreamNotFound => "the recording is not there any more (was it thrown away?)".to_owned(),
-        _ => words(error),
+        // A cluster is about to find another server for it, or it was thrown away: that is looked into.
+        PublishErrorKind::StreamNotFound => "no server has the recording now".to_owned(),
+        _ => match words(error) {
+            words if words.contains(NO_SPACE) => "the server's disk or its max_file_store is full".to_owned(),
+            words => words,
+        },
     }
 }
 
@@ -118,6 +135,14 @@ struct Publisher {
     pause: Option<Instant>,
     /// Since when there is no connection.
     away: Option<Instant>,
+    /// A sign of life that is on its way.
+    beats: FuturesUnordered<SignOfLife>,
+    /// Signs of life in a row for which something of the recording was not there.
+    absent: u32,
+    /// Something of the recording is gone for good.
+    is_gone: bool,
+    /// No server had the recording: first it is to be known whether it is still the same.
+    doubts: bool,
 }
 
 impl Publisher {
@@ -134,19 +159,21 @@ impl Publisher {
                     self.look_after_connection();
                     all = all || !self.is_behind();
                 }
+                Some(absent) = self.beats.next() => self.has_beaten(absent),
                 () = transit.bell.notified() => {}
             }
             self.cut(all);
             self.send().await;
-            if beat.elapsed() >= BEAT && self.store.is_connected() {
+            let rest = if self.doubts { PAUSE } else { BEAT };
+            if beat.elapsed() >= rest && self.store.is_connected() && self.beats.is_empty() {
                 beat = Instant::now();
-                self.beat(false).await.ok();
+                self.begin_beat();
             }
-            let is_empty = self.queue.is_empty() && self.sent.is_empty();
+            let is_empty = self.is_gone || (self.queue.is_empty() && self.sent.is_empty());
             match transit.stage() {
                 Stage::Recording => {}
                 Stage::Draining if !is_empty => {}
-                Stage::Draining if !transit.is_empty() => {}
+                Stage::Draining if !self.is_gone && !transit.is_empty() => {}
                 Stage::Draining => transit.reach(Stage::Drained),
                 Stage::Drained | Stage::Ended => break,
             }
@@ -184,6 +211,10 @@ impl Publisher {
     }
 
     async fn send(&mut self) {
+        // One that somebody has made anew under the same name has other nodes by the same numbers.
+        if self.is_gone || self.doubts {
+            return;
+        }
         if let Some(until) = self.pause {
             // First it is to be known of all of them what became of them.
             if !self.sent.is_empty() || Instant::now() < until || !self.store.is_connected() {
@@ -209,7 +240,7 @@ impl Publisher {
             match self.store.context.send_publish(subject, message).await {
                 Ok(ack) => self.waits.push(Box::pin(async move { (order, ack.await.map(drop)) })),
                 Err(error) => {
-                    self.failed(&why(&error));
+                    self.refused(&error);
                     self.settle();
                     return;
                 }
@@ -228,7 +259,7 @@ impl Publisher {
                     self.transit.succeeds();
                 }
             }
-            Err(error) => self.failed(&why(error)),
+            Err(error) => self.refused(error),
         }
         self.settle();
     }
@@ -243,22 +274,61 @@ impl Publisher {
         }
     }
 
+    fn refused(&mut self, error: &PublishError) {
+        self.doubts |= error.kind() == PublishErrorKind::StreamNotFound;
+        self.failed(&why(error));
+    }
+
     fn failed(&mut self, why: &str) {
         self.pause = Some(Instant::now() + PAUSE);
         self.transit.fails(why);
     }
 
+    /// Gives a sign of life, beside everything else: the store may take its time.
+    fn begin_beat(&mut self) {
+        let record = self.record_now(false);
+        let (store, number) = (self.store.clone(), self.number);
+        self.beats.push(Box::pin(async move {
+            match record.is_known(&store.keys, number).await {
+                Ok(false) => return Some(("another one goes by its name now", 1)),
+                Ok(true) => drop(record.put(&store.keys, number).await),
+                Err(_) => {}
+            }
+            store.absent().await.map(|words| (words, ABSENT))
+        }));
+    }
+
+    /// The sign of life is given, or could not be. What is absent once may be about to come.
+    fn has_beaten(&mut self, absence: Option<Absence>) {
+        let Some((words, enough)) = absence else {
+            (self.absent, self.doubts) = (0, false);
+            return;
+        };
+        self.absent += 1;
+        if self.absent >= enough && !std::mem::replace(&mut self.is_gone, true) {
+            self.transit.is_gone(words);
+        }
+    }
+
     async fn beat(&mut self, ended: bool) -> Result<(), String> {
+        let record = self.record_now(ended);
+        record.put(&self.store.keys, self.number).await.map_err(|error| words(&error))
+    }
+
+    fn record_now(&mut self, ended: bool) -> NodeRecord {
         let stored = self.transit.stored();
         self.record.beat += 1;
         self.record.ended = ended;
         self.record.published = stored.requests.unwrap_or_default();
         self.record.lost = stored.lost_requests;
-        self.record.put(&self.store.keys, self.number).await.map_err(|error| words(&error))
+        self.record.clone()
     }
 
     /// Waits for the run's summary, and says in the store that this node has ended.
     async fn end(&mut self) -> Result<(), String> {
+        if self.is_gone {
+            return Err("it is not there any more".to_owned());
+        }
         while self.transit.stage() < Stage::Ended {
             tokio::time::timeout(BEAT, self.transit.bell.notified()).await.ok();
             self.beat(false).await.ok();

@@ -169,6 +169,14 @@ impl Transit {
         }
     }
 
+    /// Nobody can read the recording any more.
+    pub(super) fn is_gone(&self, why: &str) {
+        let mut state = self.lock();
+        state.stored.unfinished = 1;
+        let words = format!("{}: {why} (was it thrown away?). Nothing is stored from here on", self.name);
+        state.notice(words);
+    }
+
     /// What is recorded is this node's.
     pub(super) fn belong_to(&self, node: u32) {
         self.lock().buffers.belong_to(node);

@@ -150,7 +150,8 @@ pub struct Recorded {
     pub left_out: Unsupported,
     /// Exchanges that were written as they stood, because too many waited for their response.
     pub given_up: u64,
-    /// Files whose end could not be written, such as that of a compressed stream: what is in them can be read.
+    /// Files whose end could not be written, such as that of a compressed stream: what is in them can be read. Of a store 1 where
+    /// its recording was thrown away meanwhile.
     pub unfinished: u64,
     /// What a dashcam wrote out; the rest is then about its ring.
     pub saved: Option<Saved>,

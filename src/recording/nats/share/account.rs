@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
-use futures_util::StreamExt as _;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::ledger::PartitionRecord;
 use crate::recording::access::StoreAccess;
 use crate::recording::account::{FleetAccount, NodeAccount};
-use crate::recording::nats::connect::{Store, refused};
+use crate::recording::nats::connect::{NO_ANSWER, Store, refused};
 use crate::recording::nats::names::{self, BatchHeader, HEADER};
 use crate::recording::nats::node;
+use crate::recording::nats::readers;
 use crate::recording::nats::runtime;
 use crate::recording::place::StoreUrl;
 use crate::recording::store_error::StoreError;
@@ -21,6 +23,9 @@ use crate::recording::store_error::StoreError;
 const AT_ONCE: usize = 1000;
 /// Time without another one after which all were read.
 const QUIET: Duration = Duration::from_secs(1);
+/// Time that the server has to say what is left, and times that nothing comes before that counts as no answer.
+const ANSWER: Duration = Duration::from_secs(5);
+const MAX_SILENCES: u32 = 5;
 /// Largest summary that is read.
 const MAX_SUMMARY: usize = 64 << 20;
 
@@ -63,7 +68,7 @@ async fn add_up(store: &Store) -> Result<FleetAccount, StoreError> {
         moved: partitions.iter().map(|record| record.moved).sum(),
         waiting,
         run,
-        replayers: replayers(store).await,
+        replayers: replayers(store).await?,
         ..FleetAccount::default()
     };
     for (number, record) in node::all(store).await? {
@@ -103,9 +108,10 @@ async fn waiting(
         num_replicas: 1,
         ..pull::Config::default()
     };
-    let consumer: PullConsumer = stream.create_consumer(config).await.map_err(|error| failed(&error))?;
+    let silent = |why: String| refused(&store.url, "read", &std::io::Error::other(why));
+    let consumer = readers::make(&stream, config).await.map_err(silent)?;
     let mut left = consumer.cached_info().num_pending;
-    let mut waiting = 0;
+    let (mut waiting, mut silences) = (0, 0);
     while left > 0 {
         let batch = consumer.batch().max_messages(AT_ONCE).expires(QUIET).messages().await;
         let mut batch = batch.map_err(|error| failed(&error))?;
@@ -127,8 +133,14 @@ async fn waiting(
             let so_far = published.entry((partition, header.node)).or_default();
             *so_far = (*so_far).max(header.first + u64::from(header.requests));
         }
+        // What was let go meanwhile is not waited for.
         if left == before {
-            break;
+            let info = timeout(ANSWER, consumer.get_info()).await.map_err(|_| silent(NO_ANSWER.to_owned()))?;
+            left = info.map_err(|error| failed(&error))?.num_pending;
+            silences += 1;
+        }
+        if silences > MAX_SILENCES {
+            return Err(silent(NO_ANSWER.to_owned()));
         }
     }
     Ok(waiting)
@@ -141,9 +153,11 @@ async fn summary(store: &Store, node: u32) -> Option<NodeSummary> {
     serde_json::from_slice(&json).ok()
 }
 
-/// The number of replayers that took part in the run.
-async fn replayers(store: &Store) -> usize {
-    let prefix = names::run_member(&store.url.run, "");
-    let Ok(keys) = store.keys.keys().await else { return 0 };
-    keys.filter(|key| std::future::ready(key.as_ref().is_ok_and(|key| key.starts_with(&prefix)))).count().await
+/// The number of replayers that took part in the run: of the keys that the bucket has now.
+async fn replayers(store: &Store) -> Result<usize, StoreError> {
+    let prefix = format!("{}{}", store.keys.prefix, names::run_member(&store.url.run, ""));
+    let failed = |error: &(dyn std::error::Error + 'static)| refused(&store.url, "read who takes part in", error);
+    let subjects = store.keys.stream.info_with_subjects(format!("{prefix}*")).await.map_err(|error| failed(&error))?;
+    let subjects: Vec<_> = subjects.try_collect().await.map_err(|error| failed(&error))?;
+    Ok(subjects.len())
 }

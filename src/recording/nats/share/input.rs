@@ -72,6 +72,8 @@ pub(in crate::recording) struct SharedInput {
     expired: u64,
     /// What is to be said of how it went.
     remarks: Vec<String>,
+    /// Why the recording is gone.
+    gone: Option<String>,
     waits: Option<Instant>,
 }
 
@@ -99,6 +101,7 @@ impl SharedInput {
             trouble: BatchTrouble::default(),
             expired: 0,
             remarks: Vec::new(),
+            gone: None,
             waits: None,
         })
     }
@@ -144,6 +147,11 @@ impl SharedInput {
                 Ok(MemberCommand::Remark(words)) => {
                     tracing::warn!("{words}");
                     self.remarks.push(words);
+                }
+                Ok(MemberCommand::Gone(words)) => {
+                    tracing::warn!("{words}");
+                    self.gone = Some(words);
+                    break false;
                 }
                 Err(mpsc::error::TryRecvError::Empty) => break true,
                 Err(mpsc::error::TryRecvError::Disconnected) => break false,
@@ -331,7 +339,16 @@ impl EventSource for SharedInput {
                 self.url
             )
         });
-        self.remarks.iter().cloned().chain(expired).chain(self.trouble.words(&self.url)).collect()
+        self.unread()
+            .into_iter()
+            .chain(self.remarks.iter().cloned())
+            .chain(expired)
+            .chain(self.trouble.words(&self.url))
+            .collect()
+    }
+
+    fn unread(&self) -> Vec<String> {
+        self.gone.iter().cloned().collect()
     }
 }
 

@@ -14,6 +14,8 @@ use crate::recording::nats::node::NodeRecord;
 
 /// Time without a sign of life after which a partition is taken from its holder: longer than that one is sure of it.
 const LOST: Duration = Duration::from_secs(6);
+/// Time without hearing of itself after which a member knows that it does not hear the store: less than others have.
+const ECHO: Duration = Duration::from_secs(4);
 /// The same of a node, after which it counts as ended.
 const NODE_LOST: Duration = Duration::from_secs(20);
 
@@ -54,16 +56,35 @@ pub(super) struct Roster {
     seen: BTreeMap<String, Seen>,
     /// Since when the store can be heard.
     heard: Instant,
+    /// When this member was last heard of, as the others hear of it.
+    echo: Instant,
 }
 
 impl Roster {
     pub(super) fn new(run: &str, id: &str) -> Self {
-        Self { run: run.to_owned(), id: id.to_owned(), seen: BTreeMap::new(), heard: Instant::now() }
+        Self {
+            run: run.to_owned(),
+            id: id.to_owned(),
+            seen: BTreeMap::new(),
+            heard: Instant::now(),
+            echo: Instant::now(),
+        }
     }
 
     /// The store cannot be heard: what was seen says nothing about who is still there.
     pub(super) fn is_deaf(&mut self) {
         self.heard = Instant::now();
+    }
+
+    /// Returns whether this member does not even hear of itself: then what it hears is not what the store has, whatever the
+    /// connection looks like. Asked anew, the store has as long again.
+    pub(super) fn has_no_echo(&mut self) -> bool {
+        let is_silent = self.echo.elapsed() >= ECHO;
+        if is_silent {
+            self.echo = Instant::now();
+            self.is_deaf();
+        }
+        is_silent
     }
 
     /// A key stands in the store like this.
@@ -73,8 +94,12 @@ impl Roster {
 
     pub(super) fn note(&mut self, key: String, revision: u64, value: Bytes) {
         let changed = Instant::now();
+        let key_is_own = key == names::run_member(&self.run, &self.id);
         let seen = self.seen.entry(key).or_insert_with(|| Seen { revision: 0, value: Bytes::new(), changed });
         if revision > seen.revision {
+            if key_is_own {
+                self.echo = changed;
+            }
             *seen = Seen { revision, value, changed };
         }
     }
@@ -178,6 +203,31 @@ mod tests {
         tokio::time::advance(LOST).await;
         assert!(roster.partition(3).is_lost && roster.partition(3).revision == 7);
         assert_eq!((roster.partition(4).revision, roster.partition(4).is_lost), (0, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_hear_itself_counts_nobody_as_lost() {
+        let mut roster = roster();
+        roster.note("n.0".to_owned(), 1, node(false));
+        let own = |roster: &mut Roster, revision| roster.note("r.1.m.me".to_owned(), revision, Bytes::new());
+        for revision in 2..=12 {
+            tokio::time::advance(ECHO).await;
+            assert!(roster.has_no_echo() && !roster.has_no_echo());
+            assert_eq!(roster.lost_nodes(), None);
+            own(&mut roster, 1);
+            tokio::time::advance(ECHO / 2).await;
+            own(&mut roster, revision);
+            tokio::time::advance(ECHO / 2).await;
+            assert!(!roster.has_no_echo());
+            tokio::time::advance(ECHO / 2).await;
+            assert!(roster.has_no_echo());
+        }
+        for revision in 20..=30 {
+            own(&mut roster, revision);
+            tokio::time::advance(ECHO / 2).await;
+            assert!(!roster.has_no_echo());
+        }
+        assert!(roster.lost_nodes().is_some());
     }
 
     #[tokio::test(start_paused = true)]

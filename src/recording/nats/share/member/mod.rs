@@ -1,6 +1,8 @@
 //! The thread that speaks with the store for a replayer: it takes its share of the partitions, says in time that it holds them
 //! and what became of their requests, and gives them back.
 
+mod absence;
+mod join;
 mod schedule;
 mod telling;
 
@@ -26,7 +28,9 @@ use crate::recording::nats::feed::{self, FeedItem};
 use crate::recording::nats::names;
 use crate::recording::nats::node;
 use crate::recording::place::StoreUrl;
-use crate::recording::store_error::StoreError;
+use absence::Absence;
+use join::join;
+pub(super) use join::look;
 use telling::Told;
 
 /// Time between two looks at who holds what.
@@ -46,9 +50,18 @@ const TAKEN_AT_ONCE: usize = 4;
 
 /// What the thread that reads has to know.
 pub(super) enum MemberCommand {
-    Open { partition: u16, tenure: u64, items: mpsc::Receiver<FeedItem>, assembler: Assembler },
-    Close { partition: u16 },
+    Open {
+        partition: u16,
+        tenure: u64,
+        items: mpsc::Receiver<FeedItem>,
+        assembler: Assembler,
+    },
+    Close {
+        partition: u16,
+    },
     Remark(String),
+    /// The recording is gone, as these words say: nothing more comes.
+    Gone(String),
 }
 
 /// What the thread works on.
@@ -61,21 +74,6 @@ pub(super) struct Reading {
     pub(super) to: mpsc::Sender<MemberCommand>,
 }
 
-/// Looks whether there is anything left of this run of the recording.
-pub(super) async fn look(store: &Store) -> Result<(), StoreError> {
-    let mut all = Vec::new();
-    for partition in 0..store.meta.partitions {
-        let value = store.keys.get(names::run_partition(&store.url.run, partition)).await;
-        let value = value.map_err(|error| crate::recording::nats::connect::refused(&store.url, "read", &error))?;
-        all.extend(value.and_then(|value| serde_json::from_slice::<PartitionRecord>(&value).ok()));
-    }
-    let ended: u64 = all.iter().map(|record| record.ended).sum();
-    if all.len() == usize::from(store.meta.partitions) && all.iter().all(|record| record.is_over) {
-        return Err(StoreError::Consumed { name: store.url.name.clone(), run: store.url.run.clone(), requests: ended });
-    }
-    Ok(())
-}
-
 /// Works until the run has ended.
 pub(super) async fn run(reading: Reading) {
     let (ended, partitions) = (Arc::clone(&reading.ended), Arc::clone(&reading.partitions));
@@ -86,24 +84,6 @@ pub(super) async fn run(reading: Reading) {
     partitions.lock().concluded = Some(known);
     *ended.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
     ended.1.notify_all();
-}
-
-/// Connects, however long that takes; `None` where the run ends before.
-async fn join(reading: &Reading) -> Option<Store> {
-    let mut is_told = false;
-    loop {
-        match Store::open(&reading.url, &reading.access).await {
-            Ok(store) => return Some(store),
-            Err(error) if !std::mem::replace(&mut is_told, true) => {
-                reading.to.send(MemberCommand::Remark(format!("{error}. It is tried again"))).await.ok();
-            }
-            Err(_) => {}
-        }
-        if reading.partitions.lock().is_stopping {
-            return None;
-        }
-        sleep(LOOK).await;
-    }
 }
 
 /// A partition that is held, as far as only this thread has to know.
@@ -128,6 +108,7 @@ struct Member {
     ends: HashMap<u16, u64>,
     is_told_of_lost_node: bool,
     beat: Instant,
+    absence: Absence,
 }
 
 impl Member {
@@ -147,6 +128,7 @@ impl Member {
             ends: HashMap::new(),
             is_told_of_lost_node: false,
             beat: Instant::now(),
+            absence: Absence::default(),
         }
     }
 
@@ -163,7 +145,12 @@ impl Member {
                     Some(entry) => self.roster.see(entry),
                     None => watch = self.watch().await,
                 },
-                _ = ticks.tick() => self.look().await,
+                _ = ticks.tick() => {
+                    self.look().await;
+                    if self.roster.has_no_echo() {
+                        watch = None;
+                    }
+                }
                 () = partitions.bell.notified() => {}
             }
             self.agree().await;
@@ -190,6 +177,10 @@ impl Member {
         if self.beat.elapsed() >= BEAT {
             self.beat = Instant::now();
             self.beat(false).await.ok();
+            self.look_for_recording().await;
+        }
+        if self.absence.is_for_good() {
+            return;
         }
         self.finish_partitions().await;
         let all = usize::from(self.store.meta.partitions);
