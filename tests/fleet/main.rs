@@ -13,10 +13,13 @@ mod programs;
 #[path = "../support/trials.rs"]
 mod trials;
 
+mod cluster;
+mod faults;
 mod origin;
 mod recorded;
 mod server;
 mod shared;
+mod sums;
 
 use std::process::ExitCode;
 
@@ -27,7 +30,8 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let lacks = net::enter().or_else(|| trials::missing(&["nats-server"]).into_iter().next());
-    let trials: [Row<'_>; 14] = [
+    let cut = lacks.or_else(faults::lacks_nft);
+    let trials: [Row<'_>; 26] = [
         ("what two nodes record is read back, each request once", lacks, recorded::by_two_nodes),
         ("bodies larger than a message of the store come whole", lacks, recorded::large_bodies),
         ("a store that is killed and comes back costs nothing", lacks, recorded::over_a_restart),
@@ -42,6 +46,18 @@ fn main() -> ExitCode {
         ("a store that is started again during a paced replay costs nothing", lacks, shared::store_is_started_again),
         ("a reader that the store forgets goes on where it was", lacks, shared::reader_is_forgotten),
         ("a replayer that others left nothing ends in order", lacks, shared::one_has_nothing),
+        ("a cluster that loses the leader of a recording costs nothing", lacks, cluster::leader_is_killed),
+        ("a cluster with a server that is gone costs nothing", lacks, cluster::follower_is_gone),
+        ("a node that is killed counts as ended, and what it stored is replayed", lacks, faults::node_is_killed),
+        ("a store that stands still costs nothing", lacks, faults::store_stands_still),
+        ("a network that is cut costs nothing", cut, faults::network_is_cut),
+        ("what makes way for newer requests is told as expired", lacks, faults::old_ones_make_way),
+        ("a store that is full costs what is counted as lost", lacks, faults::store_is_full),
+        ("a recording that is deleted ends who records and replays it", lacks, faults::stream_is_deleted),
+        ("a bucket that is deleted ends who records and replays with it", lacks, faults::bucket_is_deleted),
+        ("a recording that is made anew takes nothing of the one before", lacks, faults::made_anew),
+        ("a server that is too old is told at the start", lacks, faults::server_is_old),
+        ("a store that stands still while a replayer is killed has no write go out twice", lacks, faults::two_at_once),
     ];
     libtest_mimic::run(&arguments, net::trials(&trials)).exit_code()
 }

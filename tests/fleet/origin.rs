@@ -69,6 +69,11 @@ fn answer(stream: TcpStream, seen: &Mutex<BTreeMap<String, u64>>, takes: Duratio
 
 /// Asks for `/TAG/0` and so on over one connection, with a POST of `body` bytes for every fourth.
 pub(crate) fn ask(port: u16, tag: &str, count: usize, body: usize) {
+    ask_slowly(port, tag, count, body, Duration::ZERO);
+}
+
+/// The same with a pause after each.
+pub(crate) fn ask_slowly(port: u16, tag: &str, count: usize, body: usize, pause: Duration) {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     for number in 0..count {
         let mut request = if number % 4 == 3 {
@@ -88,5 +93,6 @@ pub(crate) fn ask(port: u16, tag: &str, count: usize, body: usize) {
         let mut response = [0; 40];
         stream.read_exact(&mut response).unwrap();
         assert!(response.ends_with(b"ok"), "{}", String::from_utf8_lossy(&response));
+        thread::sleep(pause);
     }
 }

@@ -8,13 +8,13 @@ use crate::programs::{Ended, Tap, until};
 use crate::server::Nats;
 
 /// Starts a node that records what reaches `origin`.
-fn node(origin: &Origin, url: &str, more: &[&str]) -> Tap {
+pub(crate) fn node(origin: &Origin, url: &str, more: &[&str]) -> Tap {
     let port = origin.port.to_string();
     Tap::start(&[&["record", "-i", "lo", "-p", &port, "-o", url, "--user", "root"], more].concat())
 }
 
 /// Runs another command to its end.
-fn shadowtap(arguments: &[&str]) -> Ended {
+pub(crate) fn shadowtap(arguments: &[&str]) -> Ended {
     Tap::launch(&mut Tap::program(), arguments).ended()
 }
 

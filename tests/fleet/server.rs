@@ -4,6 +4,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::programs::until;
 
@@ -55,14 +58,7 @@ impl Nats {
 
     /// Has it forget who reads the recording, as it does of itself after a minute without a question.
     pub(crate) fn forget_readers(&self, name: &str) {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
-        stream.write_all(b"CONNECT {\"verbose\":false}\r\nSUB answers 1\r\n").unwrap();
-        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
-        let mut ask = |what: String| -> serde_json::Value {
-            write!(stream, "PUB $JS.API.CONSUMER.{what} answers 0\r\n\r\n").unwrap();
-            lines.find(|line| line.starts_with("MSG answers")).unwrap();
-            serde_json::from_str(&lines.next().unwrap()).unwrap()
-        };
+        let ask = |what: String| ask_server(self.port, &format!("CONSUMER.{what}"), "").unwrap();
         let readers = ask(format!("NAMES.shadowtap-{name}"));
         let readers = readers["consumers"].as_array().unwrap();
         assert!(!readers.is_empty(), "nobody reads {name}");
@@ -70,6 +66,25 @@ impl Nats {
             let answer = ask(format!("DELETE.shadowtap-{name}.{}", reader.as_str().unwrap()));
             assert_eq!(answer["success"], true, "{answer}");
         }
+    }
+
+    /// Asks it something of JetStream, and expects it to be content.
+    #[track_caller]
+    pub(crate) fn ask(&self, what: &str, body: &str) -> Value {
+        let answer = ask_server(self.port, what, body).unwrap();
+        assert!(answer.get("error").is_none(), "{what}: {answer}");
+        answer
+    }
+
+    /// Publishes `count` messages of so many bytes.
+    pub(crate) fn fill(&self, subject: &str, count: usize, bytes: usize) {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        stream.write_all(b"CONNECT {\"verbose\":false}\r\n").unwrap();
+        for _ in 0..count {
+            write!(stream, "PUB {subject} {bytes}\r\n{}\r\n", "x".repeat(bytes)).unwrap();
+        }
+        stream.write_all(b"PING\r\n").unwrap();
+        BufReader::new(stream).lines().map(Result::unwrap).find(|line| line == "PONG").unwrap();
     }
 
     /// Kills it at once; what it has stored stays.
@@ -96,6 +111,18 @@ impl Drop for Nats {
     }
 }
 
-fn free_port() -> u16 {
+/// Asks a server something of JetStream, and returns its answer; nothing where there is none for some seconds.
+pub(crate) fn ask_server(port: u16, what: &str, body: &str) -> Option<Value> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    write!(stream, "CONNECT {{\"verbose\":false}}\r\nSUB answers 1\r\nPUB $JS.API.{what} answers {}\r\n", body.len())
+        .unwrap();
+    write!(stream, "{body}\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    lines.find(|line| line.starts_with("MSG answers"))?;
+    serde_json::from_str(&lines.next()?).ok()
+}
+
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }

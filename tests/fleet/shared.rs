@@ -11,10 +11,10 @@ use crate::server::Nats;
 /// Requests that are recorded, over as many connections.
 const CONNECTIONS: usize = 32;
 const EACH: usize = 25;
-const ALL: u64 = (CONNECTIONS * EACH) as u64;
+pub(crate) const ALL: u64 = (CONNECTIONS * EACH) as u64;
 
 /// A recording of all that was asked for.
-fn recorded(nats: &Nats, name: &str) -> (String, BTreeMap<String, u64>) {
+pub(crate) fn recorded(nats: &Nats, name: &str) -> (String, BTreeMap<String, u64>) {
     let (production, url) = (Origin::start(), nats.url(name));
     let port = production.port;
     let node = Tap::start(&["record", "-i", "lo", "-p", &port.to_string(), "-o", &url, "--user", "root"]);
@@ -30,30 +30,30 @@ fn recorded(nats: &Nats, name: &str) -> (String, BTreeMap<String, u64>) {
 }
 
 /// Starts a replayer; `pace` says how fast.
-fn replayer(url: &str, to: &Origin, pace: &[&str]) -> Tap {
+pub(crate) fn replayer(url: &str, to: &Origin, pace: &[&str]) -> Tap {
     let target = to.url();
     let arguments = [&["replay", url, "--to", &target, "--allow-writes", "--allow-empty"], pace].concat();
     Tap::launch(&mut Tap::program(), &arguments)
 }
 
 /// What `report` says of the fleet.
-fn report(url: &str) -> String {
+pub(crate) fn report(url: &str) -> String {
     let output = Tap::program().args(["report", url]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn sent(ended: &Ended) -> u64 {
+pub(crate) fn sent(ended: &Ended) -> u64 {
     ended.of_target("/ended/sent")
 }
 
-fn total(seen: &BTreeMap<String, u64>) -> u64 {
+pub(crate) fn total(seen: &BTreeMap<String, u64>) -> u64 {
     seen.values().sum()
 }
 
 /// No write came twice, and everything came that did not end as uncertain.
 #[track_caller]
-fn once(seen: &BTreeMap<String, u64>, expected: &BTreeMap<String, u64>, uncertain: u64) {
+pub(crate) fn once(seen: &BTreeMap<String, u64>, expected: &BTreeMap<String, u64>, uncertain: u64) {
     let twice: Vec<_> = seen.iter().filter(|(what, times)| what.starts_with("POST") && **times > 1).collect();
     assert!(twice.is_empty(), "writes that came twice: {twice:?}");
     let missing: Vec<_> = expected.keys().filter(|what| !seen.contains_key(*what)).collect();
