@@ -1,7 +1,7 @@
 # What one does here; `make help` lists it. cargo does the work, this finds what cargo needs.
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo deb static test bench bench-instructions bench-instructions-accept bench-open soak bench-live bench-replay bench-haproxy lint install cargo needed
+.PHONY: help demo deb static test bench bench-instructions bench-instructions-accept bench-open soak bench-live bench-replay bench-fleet bench-haproxy lint install cargo needed
 
 # A cargo that rustup has just installed is not in the PATH of an old shell.
 export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -37,6 +37,9 @@ bench-replay: needed ## how late a replay sends, and what it reaches beside wrk,
 
 bench-haproxy: needed ## how long a real HAProxy waits for acknowledgements, and what a million lines of its log cost, as root (BENCH_RUNS, BENCH_LINES)
 	cargo test --release --locked --test load -- --ignored --nocapture haproxy
+
+bench-fleet: needed ## what a store costs a node beside a file, and what a replayer gets out of it, as root (BENCH_RUNS, BENCH_SECONDS, BENCH_RATE)
+	cargo test --release --locked --test load -- --ignored --nocapture fleet
 
 lint: needed ## formatting, lints and documentation, as strict as CI
 	cargo fmt --all --check

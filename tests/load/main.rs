@@ -1,5 +1,6 @@
 //! What shadowtap costs beside a busy nginx, whether it stays what it is for long, and what a replay reaches. All take
-//! minutes, so they run only when asked for: `make soak`, `make bench-live`, `make bench-replay`, `make bench-haproxy`.
+//! minutes, so they run only when asked for: `make soak`, `make bench-live`, `make bench-replay`,
+//! `make bench-fleet`, `make bench-haproxy`.
 //!
 //! The client is this same binary, started again among the clients.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
@@ -18,6 +19,7 @@ mod trials;
 
 mod client;
 mod costs;
+mod fleet;
 mod haproxy;
 mod replay;
 mod soak;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("soak: memory is flat, and nothing is missing", soak::run),
         trial("costs", costs::run),
+        trial("fleet", fleet::run),
         trial("replay: lag", replay::lag),
         trial("replay: speed", replay::fast),
         trial("haproxy: how long it waits", haproxy::acknowledged),

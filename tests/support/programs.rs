@@ -70,6 +70,17 @@ impl Running {
         status.and_then(|status| status.code())
     }
 
+    /// Processor time that it took so far, in microseconds.
+    #[track_caller]
+    pub(crate) fn processor_time(&self) -> u64 {
+        /// Of the system's clock, as proc(5) counts: a hundredth of a second.
+        const TICK: u64 = 10_000;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        // After the name, which may hold anything, the fields of user and system time are the 12th and 13th.
+        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap() * TICK).sum()
+    }
+
     fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
     }
@@ -165,6 +176,12 @@ impl Nginx {
         let nginx = Self { running: Running(child), log: folder.path().join("access.log"), folder };
         until("nginx to listen", || TcpStream::connect(address).is_ok());
         nginx
+    }
+
+    /// Processor time that it took so far, in microseconds.
+    #[track_caller]
+    pub(crate) fn processor_time(&self) -> u64 {
+        self.running.processor_time()
     }
 
     /// Halts it: connections are taken by the kernel, and nobody answers.
@@ -338,12 +355,7 @@ impl Tap {
     /// Processor time that it took so far, in microseconds.
     #[track_caller]
     pub(crate) fn processor_time(&self) -> u64 {
-        /// Of the system's clock, as proc(5) counts: a hundredth of a second.
-        const TICK: u64 = 10_000;
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
-        // After the name, which may hold anything, the fields of user and system time are the 12th and 13th.
-        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap() * TICK).sum()
+        self.running.processor_time()
     }
 
     /// Waits for the end; with what the run ends with comes its processor time in microseconds, and the most memory that it
