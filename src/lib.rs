@@ -23,7 +23,8 @@
 //! - [`config`]: checks what the user asked for.
 //! - [`pipeline`]: wires the stages into threads and channels.
 //!
-//! All of them use [`exchange`], the types of requests, responses, events and outcomes. [`bounded`], [`causes`],
+//! All of them use [`exchange`], the types of requests, responses, events and outcomes; [`fleet`] has what replayers tell each
+//! other. [`bounded`], [`causes`],
 //! [`files`], [`sandbox`] and [`sanitize`] are small helpers of the stages; [`help`] knows what helps against their errors.
 //!
 //! A run ([`pipeline::run`]) has a thread for each stage that could hold up another, and a bound on each channel between
@@ -119,6 +120,7 @@ pub mod causes;
 mod content_coding;
 pub mod exchange;
 pub mod files;
+pub mod fleet;
 pub mod help;
 pub(crate) mod json_path;
 mod quantity;

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 use super::budget::Budget;
 use super::carry::Carry;
 use super::control::Control;
+use super::fleet::{FleetCounts, FleetLink};
 use super::passes::KnownSpan;
 use super::progress::Progress;
 use super::protection::{self, ProtectionController};
@@ -38,6 +39,8 @@ pub(super) struct RunContext {
     pub(super) carry: Option<Arc<Carry>>,
     /// The store that the recording is read from together with others, where it is.
     pub(super) session: Option<Arc<dyn StoreSession>>,
+    /// What the others are told of how deliveries end.
+    pub(super) fleet: FleetCounts,
     pub(super) control: Control,
     pub(super) protection: ProtectionController,
     /// How production's responses end, for targets whose responses do not.
@@ -91,6 +94,7 @@ impl RunContext {
             carry: carry.map(Arc::new),
             protection: ProtectionController::new(run, &control),
             control,
+            fleet: FleetCounts::new(run.targets.len(), run.reading_session().is_some()),
             session: run.reading_session(),
             production_ends: Arc::default(),
             runtime,
@@ -103,6 +107,13 @@ impl RunContext {
             stops,
         };
         Ok((context, switches))
+    }
+
+    /// What connects the run to the others that share its recording, where it is one of several.
+    pub(super) fn fleet_link(&self) -> Option<FleetLink> {
+        let session = self.session.clone()?;
+        let (control, protection) = (self.control.clone(), self.protection.clone());
+        Some(FleetLink { session, control, protection, counts: self.fleet.clone() })
     }
 }
 

@@ -22,6 +22,9 @@ use crate::report::{RunTotals, Started, TargetGuard};
 use crate::serve::control::ControlCommand;
 use crate::telemetry::{GuardWord, WordSender};
 
+/// Who steers a run from its own host.
+const BY_HAND: &str = "by hand";
+
 /// Callback for each step.
 pub(crate) type ControlListener = Arc<dyn Fn(&RampStep) + Send + Sync>;
 
@@ -103,11 +106,16 @@ pub struct TargetState {
 impl Control {
     /// Does what a command says; how the run stands is in [`Control::state`].
     pub fn obey(&self, command: ControlCommand) {
+        self.obey_for(command, BY_HAND);
+    }
+
+    /// The same, where `who` is said with it.
+    pub(super) fn obey_for(&self, command: ControlCommand, who: &str) {
         match command {
-            ControlCommand::Sample(share) => self.set_share(share),
-            ControlCommand::Pause => self.pause(),
-            ControlCommand::Resume => self.resume(),
-            ControlCommand::Stop => self.stop(),
+            ControlCommand::Sample(share) => self.set_share_for(share, who),
+            ControlCommand::Pause => self.pause_for(who),
+            ControlCommand::Resume => self.resume_for(who),
+            ControlCommand::Stop => self.end(StepCause::Control, &format!("stopped {who}")),
             ControlCommand::Save => self.save("saved by hand"),
             ControlCommand::Status => {}
         }
@@ -131,10 +139,14 @@ impl Control {
 
     /// Sets the share that the sample lets in. A ramp goes no further after that.
     pub fn set_share(&self, share: Share) {
+        self.set_share_for(share, BY_HAND);
+    }
+
+    fn set_share_for(&self, share: Share, who: &str) {
         let from = self.share();
         self.0.by_hand.store(true, Ordering::Relaxed);
         self.0.dial.set(share);
-        self.note(None, StepCause::Control, from, share, "set by hand".to_owned());
+        self.note(None, StepCause::Control, from, share, format!("set {who}"));
     }
 
     /// The same, since the configuration says so now.
@@ -164,20 +176,28 @@ impl Control {
     /// Sends nothing until it is resumed. A file waits, and its schedule with it; what is captured live in the meantime
     /// is held back.
     pub fn pause(&self) {
+        self.pause_for(BY_HAND);
+    }
+
+    fn pause_for(&self, who: &str) {
         if !self.0.paused.swap(true, Ordering::Relaxed) {
             self.board().paused_since = Some(Instant::now());
-            self.note(None, StepCause::Control, self.share(), Share(0.0), "paused by hand".to_owned());
+            self.note(None, StepCause::Control, self.share(), Share(0.0), format!("paused {who}"));
         }
     }
 
     /// Resumes a paused run.
     pub fn resume(&self) {
+        self.resume_for(BY_HAND);
+    }
+
+    fn resume_for(&self, who: &str) {
         let Some(since) = self.board().paused_since.take() else { return };
         let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.0.stood_still.fetch_add(nanos, Ordering::Relaxed);
         // Whoever sees that it goes on sees by how much the schedule has moved.
         self.0.paused.store(false, Ordering::Release);
-        self.note(None, StepCause::Control, Share(0.0), self.share(), "resumed by hand".to_owned());
+        self.note(None, StepCause::Control, Share(0.0), self.share(), format!("resumed {who}"));
     }
 
     /// Returns whether nothing is sent for now.
@@ -188,7 +208,7 @@ impl Control {
 
     /// Ends the run in order, as SIGINT does.
     pub fn stop(&self) {
-        self.end(StepCause::Control, "stopped by hand");
+        self.obey(ControlCommand::Stop);
     }
 
     /// The same, for a reason of its own.

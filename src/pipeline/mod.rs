@@ -31,6 +31,7 @@ mod dependency;
 mod dispatch;
 mod dry_run;
 mod external;
+mod fleet;
 mod gauges;
 pub mod guard_command;
 mod in_memory;
@@ -64,6 +65,7 @@ use crate::recording::StoreSession;
 use crate::report::Summary;
 use context::RunContext;
 use external::ExternalProcesses;
+use fleet::FleetLink;
 use observer::LiveHandles;
 use pacer::{Pacer, PacerInputs};
 use reader::{CaptureStage, EventOutput};
@@ -105,7 +107,9 @@ pub fn run(
     // From the report back to the capture: each stage is given the senders of those behind it.
     let (report, facts) = ReportStage::new(&context, &mut run);
     context.runtime.spawn(children::reap_inherited());
-    let guards = context.protection.start(&context.runtime, run.guard_command.take(), run.dependency_watches())?;
+    let mut guards = context.protection.start(&context.runtime, run.guard_command.take(), run.dependency_watches())?;
+    let (fleet, niceness) = (context.fleet_link(), context.niceness);
+    guards.extend(fleet.clone().map(|link| link.start(&context.runtime)));
     let external = ExternalProcesses::start(&context, run.external.take())?;
     let telemetry = TelemetryStage::start(&run.telemetry).map_err(RunError::Telemetry)?;
     if let Some(words) = &telemetry.words {
@@ -143,8 +147,7 @@ pub fn run(
     let events = EventOutput { queue: events, pacer: shared_pacer };
     let capture = CaptureStage::new(&context, run, tap, events, facts, recording.frames, connections_wanted)?;
 
-    let capture = capture.start(context.niceness)?;
-    let niceness = context.niceness;
+    let capture = capture.start(niceness)?;
     let pacing = threads::spawn("pacing", move || {
         niceness.apply();
         pacing.run()
@@ -157,11 +160,12 @@ pub fn run(
     let (running, (workers, counts)) = (targets.running, (external.workers, external.counts));
     RunningRun { context, server, observer, threads, targets: running, watcher, guards, workers, counts, telemetry }
         .end()
-        .map(|summary| concluded(&sessions, summary))
+        .map(|summary| concluded(&sessions, fleet.as_ref(), summary))
 }
 
 /// Says in the stores that this run shares with others what it came to.
-fn concluded(sessions: &[Arc<dyn StoreSession>], mut summary: Summary) -> Summary {
+fn concluded(sessions: &[Arc<dyn StoreSession>], fleet: Option<&FleetLink>, mut summary: Summary) -> Summary {
+    fleet.into_iter().for_each(FleetLink::end);
     for session in sessions {
         let told = serde_json::to_vec(&summary).map_err(|error| error.to_string());
         if let Err(why) = told.and_then(|json| session.conclude(json)) {

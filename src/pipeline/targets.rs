@@ -153,9 +153,10 @@ impl TargetStarter<'_> {
             spans,
         });
         let stopped = self.context.stops.targets.clone();
-        let protection = self.context.protection.clone();
+        let (protection, fleet) = (self.context.protection.clone(), self.context.fleet.clone());
         let deliveries = Deliveries::observed(self.facts.clone(), move |delivery| {
             protection.observe(delivery);
+            fleet.observe(delivery);
             if let Some(carry) = &carry {
                 carry.ended(delivery);
             }

@@ -52,7 +52,7 @@ pub use output::RecordingOutput;
 pub use record::{DashcamSettings, OutputPath, OutputPathError, RecordError, Recorded, Recorder, Rotation};
 pub use session::{Admission, AdmissionWait, FleetProgress, ScheduleZero, StoreSession};
 pub use source::RecordingSource;
-pub use store::{fleet_account, open_input, open_output};
+pub use store::{fleet_account, fleet_status, open_input, open_output, steer_fleet};
 pub use store_error::StoreError;
 pub use store_reading::StoreReading;
 

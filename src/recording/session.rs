@@ -2,8 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::exchange::{ExchangeId, Timestamp};
+use crate::fleet::{FleetDecision, FleetOrders, FleetView, MemberFigures};
 
 /// What may become of a request that is about to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +56,8 @@ pub trait StoreSession: Send + Sync {
         let _ = (id, for_good);
     }
 
-    /// Agrees with all members on where their schedule begins: as they have, or else as is `proposed`. Waits for the store,
-    /// seconds at most.
+    /// Agrees with all members on where their schedule begins: as they have, put off by their pauses, or else as is
+    /// `proposed`. Waits for the store, seconds at most.
     fn agree(&self, proposed: ScheduleZero) -> ScheduleZero {
         proposed
     }
@@ -67,6 +70,31 @@ pub trait StoreSession: Send + Sync {
     /// What is known of all members, where they share what they read.
     fn fleet(&self) -> Option<FleetProgress> {
         None
+    }
+
+    /// What this member knows of all of them: orders, decisions, and what each says of itself. `None` before it is known.
+    fn view(&self) -> Option<Arc<FleetView>> {
+        None
+    }
+
+    /// The run goes by these orders from now on. Nothing is read before it goes by those that stand at the beginning.
+    fn obeyed(&self, orders: &FleetOrders) {
+        let _ = orders;
+    }
+
+    /// How long the run has stood still by orders.
+    fn stood_still(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// The others are to know this of this member.
+    fn publish(&self, figures: MemberFigures) {
+        let _ = figures;
+    }
+
+    /// A guard or the ramp has decided this for all. Where somebody else did so meanwhile, theirs stands.
+    fn decide(&self, decision: FleetDecision) {
+        let _ = decision;
     }
 
     /// The run has ended with this summary (JSON), and the store is to know. Waits until it does.

@@ -8,6 +8,7 @@ use super::output::RecordingOutput;
 use super::place::StoreUrl;
 use super::store_error::StoreError;
 use super::store_reading::StoreReading;
+use crate::fleet::{FleetStatus, FleetWord};
 
 /// Records into a store; `memory` bytes may be on their way at once. Nothing is connected yet.
 ///
@@ -40,6 +41,41 @@ pub fn fleet_account(url: &StoreUrl, access: &StoreAccess) -> Result<FleetAccoun
     #[cfg(not(feature = "nats"))]
     {
         let _ = access;
+        Err(StoreError::Unsupported { server: url.to_string() })
+    }
+}
+
+/// How the replayers of a recording stand, in the run that the URL names.
+///
+/// # Errors
+///
+/// Where it is not there or cannot be read, or this build has no client for it.
+pub fn fleet_status(url: &StoreUrl, access: &StoreAccess) -> Result<FleetStatus, StoreError> {
+    #[cfg(feature = "nats")]
+    {
+        super::nats::status(url, access)
+    }
+    #[cfg(not(feature = "nats"))]
+    {
+        let _ = access;
+        Err(StoreError::Unsupported { server: url.to_string() })
+    }
+}
+
+/// Gives an order to all replayers of the run that the URL names, in the name of `by`, and waits some seconds until those that are
+/// there have taken it up: how they stand then.
+///
+/// # Errors
+///
+/// Where it is not there or cannot be written, or this build has no client for it.
+pub fn steer_fleet(url: &StoreUrl, access: &StoreAccess, word: FleetWord, by: &str) -> Result<FleetStatus, StoreError> {
+    #[cfg(feature = "nats")]
+    {
+        super::nats::steer(url, access, word, by)
+    }
+    #[cfg(not(feature = "nats"))]
+    {
+        let _ = (access, word, by);
         Err(StoreError::Unsupported { server: url.to_string() })
     }
 }

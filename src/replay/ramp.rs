@@ -149,6 +149,33 @@ impl Ramp {
     }
 }
 
+/// One of several ramps, of which each goes where one of them went.
+impl Ramp {
+    /// Goes to the step, from 1, to which another replayer went; `reason` is why it fell, where it did.
+    pub(crate) fn follow(&mut self, at: Instant, step: usize, reason: &str) -> Option<GuardChange> {
+        let to = step.saturating_sub(1).min(self.plan.0.len().saturating_sub(1));
+        let (from, before) = (self.share(), self.at);
+        if to == before {
+            return None;
+        }
+        self.since = at;
+        let reason = if to < before {
+            if self.broke.is_some() {
+                self.step_budget = (self.step_budget * 2).min(MOST_PATIENCE);
+            }
+            self.broke = Some((from, reason.to_owned()));
+            reason.to_owned()
+        } else {
+            format!("{from} held")
+        };
+        self.at = to;
+        if self.broke.as_ref().is_some_and(|(share, _)| self.share().0 > share.0) {
+            (self.broke, self.step_budget) = (None, 1);
+        }
+        Some(GuardChange { from, to: self.share(), reason })
+    }
+}
+
 impl FromStr for RampPlan {
     type Err = SpecError;
 

@@ -19,6 +19,7 @@ mod origin;
 mod recorded;
 mod server;
 mod shared;
+mod steered;
 mod sums;
 
 use std::process::ExitCode;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let lacks = net::enter().or_else(|| trials::missing(&["nats-server"]).into_iter().next());
     let cut = lacks.or_else(faults::lacks_nft);
-    let trials: [Row<'_>; 26] = [
+    let trials: [Row<'_>; 32] = [
         ("what two nodes record is read back, each request once", lacks, recorded::by_two_nodes),
         ("bodies larger than a message of the store come whole", lacks, recorded::large_bodies),
         ("a store that is killed and comes back costs nothing", lacks, recorded::over_a_restart),
@@ -58,6 +59,12 @@ fn main() -> ExitCode {
         ("a recording that is made anew takes nothing of the one before", lacks, faults::made_anew),
         ("a server that is too old is told at the start", lacks, faults::server_is_old),
         ("a store that stands still while a replayer is killed has no write go out twice", lacks, faults::two_at_once),
+        ("a pause holds for all replayers, and nothing is lost by it", lacks, steered::paused),
+        ("a sample that is ordered goes for all replayers", lacks, steered::sampled),
+        ("a stop ends all replayers, and leaves the rest", lacks, steered::stopped),
+        ("a replayer that does not take an order up is named", lacks, steered::not_heard),
+        ("a guard goes by what all replayers see, and stops all", lacks, steered::guards),
+        ("a ramp is at one step for all replayers, and a fall is one of all", lacks, steered::ramps),
     ];
     libtest_mimic::run(&arguments, net::trials(&trials)).exit_code()
 }

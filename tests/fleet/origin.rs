@@ -20,6 +20,15 @@ impl Origin {
 
     /// Takes this long for each response.
     pub(crate) fn slow(takes: Duration) -> Self {
+        Self::answering("200 OK", takes)
+    }
+
+    /// Fails each request.
+    pub(crate) fn failing() -> Self {
+        Self::answering("503 Service Unavailable", Duration::ZERO)
+    }
+
+    fn answering(status: &'static str, takes: Duration) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(BTreeMap::new()));
@@ -27,7 +36,7 @@ impl Origin {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let all = Arc::clone(&all);
-                thread::spawn(move || answer(stream, &all, takes));
+                thread::spawn(move || answer(stream, &all, (status, takes)));
             }
         });
         Self { port, seen }
@@ -43,7 +52,7 @@ impl Origin {
     }
 }
 
-fn answer(stream: TcpStream, seen: &Mutex<BTreeMap<String, u64>>, takes: Duration) -> Option<()> {
+fn answer(stream: TcpStream, seen: &Mutex<BTreeMap<String, u64>>, (status, takes): (&str, Duration)) -> Option<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -63,7 +72,7 @@ fn answer(stream: TcpStream, seen: &Mutex<BTreeMap<String, u64>>, takes: Duratio
         reader.read_exact(&mut body).ok()?;
         *seen.lock().unwrap().entry(format!("{first} {length}")).or_default() += 1;
         thread::sleep(takes);
-        reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").ok()?;
+        write!(reader.get_mut(), "HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok").ok()?;
     }
 }
 

@@ -232,6 +232,8 @@ pub(crate) struct FiltersCheck {
 }
 
 /// Control a run: show its status, change its sample, pause, resume or stop it; save what a dashcam keeps.
+///
+/// With --at all replayers of a recording on NATS at once: see docs/fleet.md.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -239,8 +241,10 @@ Examples:
   shadowtap control sample 25%
   shadowtap control pause
   shadowtap control --socket /run/shadowtap/1000/4711.sock stop
+  shadowtap control --at nats://10.0.0.5/evening sample 25%
 
-Exit codes: 0 done; 2 no such run, several runs, or the run refused.")]
+Exit codes: 0 done; 1 a replayer did not take up the order within 5 s (--at); 2 no such
+run, several runs, or the run refused.")]
 pub(crate) struct ControlArguments {
     /// sample SHARE, pause, resume, stop, save or status
     #[arg(required = true, value_name = "WORD", num_args = 1..)]
@@ -248,9 +252,14 @@ pub(crate) struct ControlArguments {
     /// Socket of the run [default: that of the only run of this user]
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
+    /// All replayers of a recording on NATS at once: URL is what they replay
+    #[arg(long, value_name = "URL", conflicts_with = "socket")]
+    pub(crate) at: Option<PathBuf>,
     /// Print the reply as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) store: typed::Store,
 }
 
 /// Replay a bundled capture against a staging server that is wrong on purpose, and print the report.

@@ -116,12 +116,16 @@ impl Timing {
 fn begin(schedule: &mut Schedule, span: &KnownSpan, fleet: Option<&dyn StoreSession>, at: Timestamp) -> Instant {
     let from = span.get().and_then(|span| span.from).unwrap_or(at);
     schedule.begin(from);
-    let Some((fleet, speed)) = fleet.zip(schedule.plain_speed()) else { return Instant::now() };
+    let Some(fleet) = fleet else { return Instant::now() };
+    // Pauses put off what is due from here on, and those of before are over.
+    let stood_still = fleet.stood_still();
+    let before = |begun: Instant| begun.checked_sub(stood_still).unwrap_or(begun);
+    let Some(speed) = schedule.plain_speed() else { return before(Instant::now()) };
     let zero = fleet.agree(ScheduleZero { capture: from, wall: wall_clock() });
     let (begun, now) = (Instant::now(), wall_clock());
     match since_begun(zero, from, now, speed) {
-        Ok(passed) => begun.checked_sub(passed).unwrap_or(begun),
-        Err(ahead) => begun + ahead,
+        Ok(passed) => before(begun.checked_sub(passed).unwrap_or(begun)),
+        Err(ahead) => before(begun + ahead),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod assemble;
 mod batch;
+mod clock;
 mod connect;
 mod decode;
 mod feed;
@@ -21,4 +22,4 @@ mod transit;
 
 pub(super) use input::NatsInput;
 pub(super) use output::NatsOutput;
-pub(super) use share::{SharedInput, account};
+pub(super) use share::{SharedInput, account, status, steer};

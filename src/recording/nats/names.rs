@@ -53,6 +53,16 @@ pub(super) fn run_zero(run: &str) -> String {
     format!("r.{run}.zero")
 }
 
+/// The key of what people have ordered in a run.
+pub(super) fn run_orders(run: &str) -> String {
+    format!("r.{run}.orders")
+}
+
+/// The key of what guards and ramps have decided for all members of a run.
+pub(super) fn run_decision(run: &str) -> String {
+    format!("r.{run}.decision")
+}
+
 /// The key of what a member came to.
 pub(super) fn run_summary(run: &str, member: &str) -> String {
     format!("r.{run}.s.{member}")

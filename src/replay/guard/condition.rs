@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::super::spec::{SpecPart, format_time, time};
 use super::Observation;
+use crate::fleet::OutcomeCounts;
 use crate::middleware::Share;
 
 /// Samples that a window must hold before it may say that a limit is broken.
@@ -92,8 +93,26 @@ impl GuardCondition {
         !matches!(self.measure, Measure::Slower { .. }) || sample.late || sample.service.is_some()
     }
 
-    /// Describes `bad` deliveries of `samples`, in words for people.
-    fn words(&self, samples: u64, bad: u64) -> String {
+    /// Counts deliveries of others that are relevant to this condition, and the bad ones among them.
+    fn count(&self, others: &OutcomeCounts) -> (u64, u64) {
+        match self.measure {
+            Measure::Errors => (others.samples, others.failed),
+            Measure::Status { from, to } => (others.samples, others.with_status(from, to)),
+            Measure::Slower { than, .. } => (others.timed(), others.slower_than(than)),
+        }
+    }
+
+    /// Describes `bad` deliveries of `samples`, in words for people; `others` of them are those of other replayers.
+    fn words(&self, samples: u64, bad: u64, others: u64) -> String {
+        let of_others = match others {
+            0 => String::new(),
+            _ if others == samples => "; all of them at other replayers".to_owned(),
+            _ => format!("; {others} of them at other replayers"),
+        };
+        self.own_words(samples, bad) + &of_others
+    }
+
+    fn own_words(&self, samples: u64, bad: u64) -> String {
         let share = Share(bad as f64 / samples.max(1) as f64).rounded();
         let window = format_time(self.window);
         let than = if self.at_limit { "at least" } else { "more than" };
@@ -181,6 +200,8 @@ pub(super) enum WindowVerdict {
 struct WindowSlot {
     samples: u64,
     bad: u64,
+    /// Samples among them that other replayers counted.
+    others: u64,
 }
 
 /// The samples of one condition's time.
@@ -222,9 +243,20 @@ impl SlidingWindow {
     }
 
     pub(super) fn take(&mut self, at: Instant, sample: Observation) {
-        if !self.condition.counts(sample) {
-            return;
+        if self.condition.counts(sample) {
+            self.add(at, WindowSlot { samples: 1, bad: u64::from(self.condition.is_bad(sample)), others: 0 });
         }
+    }
+
+    /// Takes what other replayers counted in the last second or so.
+    pub(super) fn take_others(&mut self, at: Instant, others: &OutcomeCounts) {
+        let (samples, bad) = self.condition.count(others);
+        if samples > 0 {
+            self.add(at, WindowSlot { samples, bad: bad.min(samples), others: samples });
+        }
+    }
+
+    fn add(&mut self, at: Instant, more: WindowSlot) {
         self.slide(at);
         let index = at.saturating_duration_since(self.begins).as_nanos() / self.slot().as_nanos();
         let index = usize::try_from(index).unwrap_or(usize::MAX).min(SLOTS as usize - 1);
@@ -232,8 +264,9 @@ impl SlidingWindow {
             self.slots.push_back(WindowSlot::default());
         }
         if let Some(slot) = self.slots.get_mut(index) {
-            slot.samples += 1;
-            slot.bad += u64::from(self.condition.is_bad(sample));
+            slot.samples += more.samples;
+            slot.bad += more.bad;
+            slot.others += more.others;
         }
     }
 
@@ -253,7 +286,8 @@ impl SlidingWindow {
         match () {
             () if samples < MIN_PROBES => WindowVerdict::Unknown,
             () if broken && long_enough && samples >= MIN_SAMPLES && bad >= MIN_BAD => {
-                WindowVerdict::Past(self.condition.words(samples, bad))
+                let others = self.slots.iter().map(|slot| slot.others).sum();
+                WindowVerdict::Past(self.condition.words(samples, bad, others))
             }
             () if share <= limit * WELL_BELOW => WindowVerdict::Good,
             () => WindowVerdict::Near,

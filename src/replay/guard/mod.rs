@@ -10,6 +10,7 @@
 mod admission;
 mod condition;
 mod dependency;
+mod fleet;
 mod production;
 mod settings;
 #[cfg(test)]

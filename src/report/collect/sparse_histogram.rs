@@ -132,13 +132,13 @@ impl SparseHistogram {
 }
 
 /// Below 64 each duration has a bucket of its own; above it the highest bit and the five below it choose.
-fn bucket(us: u64) -> u16 {
+pub(crate) fn bucket(us: u64) -> u16 {
     let shift = (u64::BITS - us.leading_zeros()).saturating_sub(BITS + 1);
     let number = (u64::from(shift) << BITS) + (us >> shift);
     u16::try_from(number).unwrap_or(LAST).min(LAST)
 }
 
-fn upper_edge(bucket: u16) -> u64 {
+pub(crate) fn upper_edge(bucket: u16) -> u64 {
     let bucket = u64::from(bucket);
     let shift = (bucket >> BITS).saturating_sub(1);
     let first = bucket - (shift << BITS);

@@ -6,12 +6,15 @@
 //! the key says so. So a request goes out at most once if it may change something, and no member acts on what it has lost.
 
 mod account;
+mod bulletin;
 mod input;
 mod ledger;
 mod member;
 mod partitions;
 mod roster;
 mod session;
+mod steer;
 
 pub(in crate::recording) use account::account;
 pub(in crate::recording) use input::SharedInput;
+pub(in crate::recording) use steer::{status, steer};

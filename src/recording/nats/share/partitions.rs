@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::bulletin::Bulletin;
 use super::ledger::PartitionLedger;
 use crate::exchange::ExchangeId;
 use crate::recording::nats::assemble::WholeBatch;
@@ -76,6 +77,8 @@ pub(super) struct Partitions {
     pub(super) bell: Notify,
     /// The share of all that are not over which this member holds: the bits of a number, 0 before that is known.
     share: AtomicU64,
+    /// What is known of all members, and what they are to know of this one.
+    pub(super) bulletin: Bulletin,
     zero: Mutex<Agreement>,
     /// Rung when it is known where the schedule begins.
     agreed: Condvar,
@@ -100,6 +103,8 @@ pub(super) struct PartitionsState {
     pub(super) ended_in_all: u64,
     /// Requests that were left out unseen.
     pub(super) left_out: u64,
+    /// By an order nothing is sent.
+    pub(super) is_paused: bool,
     /// The run is over, and what it came to.
     pub(super) is_stopping: bool,
     pub(super) summary: Option<Vec<u8>>,
@@ -236,6 +241,9 @@ impl Partitions {
     pub(super) fn ask(&self, id: ExchangeId, is_write: bool) -> Asked {
         let mut state = self.lock();
         let Some(place) = state.on_way.get(&id).copied() else { return Asked::Known(Admission::Send) };
+        if state.is_paused {
+            return Asked::Later;
+        }
         let Some(held) = state.held(place.partition, place.tenure) else { return Asked::Known(Admission::Moved) };
         if !is_write {
             let is_sure = held.sure.elapsed() < SURE;
@@ -255,7 +263,7 @@ impl Partitions {
 /// Answer to whether a request may go out.
 pub(super) enum Asked {
     Known(Admission),
-    /// It is asked again in a while: whether the partition is still held is not known.
+    /// It is asked again in a while: whether the partition is still held is not known, or nothing is to be sent.
     Later,
     /// The store is told first.
     Wait(oneshot::Receiver<Admission>),

@@ -1,6 +1,7 @@
 //! Who takes part in a recording, as far as it is written in the store: what was read there, and when it was seen to change.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::kv;
@@ -9,18 +10,19 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::ledger::PartitionRecord;
+use crate::fleet::{FleetDecision, FleetMember, FleetOrders, FleetView, MemberFigures, MemberState};
 use crate::recording::nats::names;
 use crate::recording::nats::node::NodeRecord;
 
 /// Time without a sign of life after which a partition is taken from its holder: longer than that one is sure of it.
-const LOST: Duration = Duration::from_secs(6);
+pub(super) const LOST: Duration = Duration::from_secs(6);
 /// Time without hearing of itself after which a member knows that it does not hear the store: less than others have.
 const ECHO: Duration = Duration::from_secs(4);
 /// The same of a node, after which it counts as ended.
 const NODE_LOST: Duration = Duration::from_secs(20);
 
 /// What a replayer says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct MemberRecord {
     pub(super) host: String,
     pub(super) began: String,
@@ -30,6 +32,30 @@ pub(super) struct MemberRecord {
     /// The revision of the key by which its schedule begins; 0 before it does.
     #[serde(default)]
     pub(super) zero: u64,
+    /// Number of the last order that it has taken up.
+    #[serde(default)]
+    pub(super) order: u64,
+    /// How it stands.
+    #[serde(default)]
+    pub(super) figures: MemberFigures,
+}
+
+impl MemberRecord {
+    /// The same, for whoever looks at all.
+    pub(super) fn member(&self, id: &str, state: MemberState, heard: Duration) -> FleetMember {
+        FleetMember {
+            id: id.to_owned(),
+            host: self.host.clone(),
+            began: self.began.clone(),
+            state: if self.ended { MemberState::Ended } else { state },
+            heard_ms: u64::try_from(heard.as_millis()).unwrap_or(u64::MAX),
+            partitions: self.held,
+            order: self.order,
+            beat: self.beat,
+            figures: self.figures.clone(),
+            ..FleetMember::default()
+        }
+    }
 }
 
 /// A key of the store, and when it was seen to change.
@@ -58,6 +84,14 @@ pub(super) struct Roster {
     heard: Instant,
     /// When this member was last heard of, as the others hear of it.
     echo: Instant,
+    /// Members of the run, by their key.
+    records: BTreeMap<String, Arc<MemberRecord>>,
+    orders: FleetOrders,
+    decision: Option<(Arc<FleetDecision>, u64)>,
+    /// All that stood in the store at the beginning was seen.
+    is_whole: bool,
+    /// Decisions up to this number are of members that were gone by then.
+    stale: u64,
 }
 
 impl Roster {
@@ -68,6 +102,11 @@ impl Roster {
             seen: BTreeMap::new(),
             heard: Instant::now(),
             echo: Instant::now(),
+            records: BTreeMap::new(),
+            orders: FleetOrders::default(),
+            decision: None,
+            is_whole: false,
+            stale: 0,
         }
     }
 
@@ -89,19 +128,68 @@ impl Roster {
 
     /// A key stands in the store like this.
     pub(super) fn see(&mut self, entry: kv::Entry) {
+        let is_last = entry.seen_current;
         self.note(entry.key, entry.revision, entry.value);
+        if is_last {
+            self.is_whole();
+        }
+    }
+
+    /// All that stood in the store was seen.
+    pub(super) fn is_whole(&mut self) {
+        if !std::mem::replace(&mut self.is_whole, true) && self.others().is_empty() {
+            self.stale = self.decision.as_ref().map_or(0, |(decision, _)| decision.number);
+        }
+    }
+
+    /// The orders that stand; `None` as long as that is not known.
+    pub(super) fn orders(&self) -> Option<&FleetOrders> {
+        self.is_whole.then_some(&self.orders)
+    }
+
+    /// What was decided last, and the revision of its key; 0 where nobody has decided yet.
+    pub(super) fn decision(&self) -> (Option<&Arc<FleetDecision>>, u64) {
+        self.decision.as_ref().map_or((None, 0), |(decision, revision)| (Some(decision), *revision))
     }
 
     pub(super) fn note(&mut self, key: String, revision: u64, value: Bytes) {
         let changed = Instant::now();
-        let key_is_own = key == names::run_member(&self.run, &self.id);
-        let seen = self.seen.entry(key).or_insert_with(|| Seen { revision: 0, value: Bytes::new(), changed });
-        if revision > seen.revision {
-            if key_is_own {
+        if self.seen.get(&key).is_none_or(|seen| revision > seen.revision) {
+            if key == names::run_member(&self.run, &self.id) {
                 self.echo = changed;
             }
-            *seen = Seen { revision, value, changed };
+            self.read(&key, revision, &value);
+            self.seen.insert(key, Seen { revision, value, changed });
         }
+    }
+
+    /// Reads what concerns all members of the run.
+    fn read(&mut self, key: &str, revision: u64, value: &[u8]) {
+        if key == names::run_orders(&self.run) {
+            self.orders = serde_json::from_slice(value).unwrap_or_default();
+        } else if key == names::run_decision(&self.run) {
+            self.decision = serde_json::from_slice(value).ok().map(|decision| (Arc::new(decision), revision));
+        } else if key.starts_with(&names::run_member(&self.run, "")) {
+            self.records.insert(key.to_owned(), Arc::new(serde_json::from_slice(value).unwrap_or_default()));
+        }
+    }
+
+    /// What is known of all; `None` as long as that is not all.
+    pub(super) fn view(&self) -> Option<FleetView> {
+        let prefix = names::run_member(&self.run, "");
+        let member = |(key, record): (&String, &Arc<MemberRecord>)| {
+            let id = key.strip_prefix(&prefix).unwrap_or(key);
+            let seen = self.seen.get(key);
+            let is_lost = id != self.id && seen.is_some_and(|seen| self.is_silent(seen, LOST));
+            let state = if is_lost { MemberState::Lost } else { MemberState::There };
+            Arc::new(record.member(id, state, seen.map(|seen| seen.changed.elapsed()).unwrap_or_default()))
+        };
+        let mut members: Vec<_> = self.records.iter().map(member).collect();
+        members.sort_by(|a, b| (&a.began, &a.id).cmp(&(&b.began, &b.id)));
+        let decision = self.decision.as_ref().map(|(decision, _)| Arc::clone(decision));
+        let decision = decision.filter(|decision| decision.number > self.stale);
+        let (orders, me, run) = (self.orders.clone(), self.id.clone(), self.run.clone());
+        self.is_whole.then_some(FleetView { orders, decision, stale: self.stale, members, me, run })
     }
 
     /// Returns whether a key was not written for so long, for all of which the store could be heard.
@@ -124,11 +212,11 @@ impl Roster {
     }
 
     /// What the other members that are there say of themselves.
-    fn others(&self) -> Vec<MemberRecord> {
+    fn others(&self) -> Vec<&MemberRecord> {
         let prefix = names::run_member(&self.run, "");
         let others = self.under(&prefix).filter(|(key, seen)| !key.ends_with(&self.id) && !self.is_silent(seen, LOST));
-        let records = others.map(|(_, seen)| serde_json::from_slice::<MemberRecord>(&seen.value).unwrap_or_default());
-        records.filter(|record| !record.ended).collect()
+        let records = others.filter_map(|(key, _)| self.records.get(key));
+        records.map(Arc::as_ref).filter(|record| !record.ended).collect()
     }
 
     /// A partition, as it was seen last.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::partitions::{Asked, Partitions};
 use crate::exchange::ExchangeId;
+use crate::fleet::{FleetDecision, FleetOrders, FleetView, MemberFigures};
 use crate::recording::session::{Admission, AdmissionWait, FleetProgress, ScheduleZero, StoreSession};
 
 /// Time after which is asked again whether a partition is held.
@@ -52,6 +53,28 @@ impl StoreSession for ReplaySession {
     fn fleet(&self) -> Option<FleetProgress> {
         let state = self.partitions.lock();
         Some(FleetProgress { over: state.is_complete, ended: state.ended_in_all, left_out: state.left_out })
+    }
+
+    fn view(&self) -> Option<Arc<FleetView>> {
+        self.partitions.bulletin.lock().view.clone()
+    }
+
+    fn obeyed(&self, orders: &FleetOrders) {
+        self.partitions.bulletin.lock().obey(orders);
+        self.partitions.bell.notify_one();
+    }
+
+    fn stood_still(&self) -> Duration {
+        self.partitions.bulletin.lock().stood_still()
+    }
+
+    fn publish(&self, figures: MemberFigures) {
+        self.partitions.bulletin.lock().figures = figures;
+    }
+
+    fn decide(&self, decision: FleetDecision) {
+        self.partitions.bulletin.lock().decision = Some(decision);
+        self.partitions.bell.notify_one();
     }
 
     fn conclude(&self, summary: Vec<u8>) -> Result<(), String> {

@@ -3,6 +3,7 @@
 
 mod absence;
 mod join;
+mod orders;
 mod schedule;
 mod telling;
 
@@ -142,7 +143,7 @@ impl Member {
             tokio::select! {
                 Some((partition, tenure, telling)) = self.tellings.next() => self.told(partition, tenure, telling).await,
                 entry = next_of(&mut watch) => match entry {
-                    Some(entry) => self.roster.see(entry),
+                    Some(entry) => self.see(entry),
                     None => watch = self.watch().await,
                 },
                 _ = ticks.tick() => {
@@ -153,6 +154,8 @@ impl Member {
                 }
                 () = partitions.bell.notified() => {}
             }
+            self.obey().await;
+            self.decide().await;
             self.agree().await;
             self.tell();
         }
@@ -175,14 +178,18 @@ impl Member {
             return;
         }
         if self.beat.elapsed() >= BEAT {
-            self.beat = Instant::now();
             self.beat(false).await.ok();
             self.look_for_recording().await;
         }
         if self.absence.is_for_good() {
             return;
         }
+        self.show();
         self.finish_partitions().await;
+        // Before the orders that stand are taken up nothing is read, so nothing goes out against them.
+        if !self.is_in_order() {
+            return;
+        }
         let all = usize::from(self.store.meta.partitions);
         let share = all.div_ceil(self.roster.members());
         if self.tenures.len() > share {
@@ -328,18 +335,9 @@ impl Member {
         self.reading.to.send(MemberCommand::Remark(words)).await.ok();
     }
 
-    async fn beat(&mut self, ended: bool) -> Result<(), String> {
-        self.record.beat += 1;
-        self.record.held = self.tenures.len();
-        self.record.ended = ended;
-        let value = serde_json::to_vec(&self.record).unwrap_or_default();
-        let key = names::run_member(&self.reading.url.run, &self.id);
-        let put = timeout(ANSWER, self.store.keys.put(key, value.into())).await;
-        put.map_err(|error| error.to_string())?.map(drop).map_err(|error| words(&error))
-    }
-
     /// Gives back what is held, and says what the run came to.
     async fn end(mut self) -> Result<(), String> {
+        self.decide().await;
         while let Ok(Some((partition, number, telling))) = timeout(ANSWER, self.tellings.next()).await {
             self.told(partition, number, telling).await;
         }

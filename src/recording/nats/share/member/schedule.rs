@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::{ANSWER, Member};
 use crate::exchange::Timestamp;
+use crate::recording::nats::clock;
 use crate::recording::nats::names;
 use crate::recording::session::ScheduleZero;
 
@@ -18,6 +19,9 @@ const FRESH: Duration = Duration::from_secs(10);
 struct ZeroRecord {
     capture: u64,
     wall: u64,
+    /// How long the run had stood still by then.
+    #[serde(default)]
+    stood_still: u64,
 }
 
 impl Member {
@@ -36,18 +40,26 @@ impl Member {
         let key = names::run_zero(&self.reading.url.run);
         let found = timeout(ANSWER, self.store.keys.entry(&key)).await.ok()?.ok()?;
         let revision = found.as_ref().map_or(0, |entry| entry.revision);
-        let known =
-            found.and_then(|entry| serde_json::from_slice::<ZeroRecord>(&entry.value).ok()).map(ZeroRecord::read);
+        let known = found.and_then(|entry| serde_json::from_slice::<ZeroRecord>(&entry.value).ok());
+        let stood_still = self.stood_still().await;
         // One that nobody keeps any more is of members that were all stopped, hours ago perhaps: by that, everything would be due.
-        let goes_on =
-            |zero: &ScheduleZero| self.roster.keep_schedule(revision) || proposed.wall.since(zero.wall) < FRESH;
+        let goes_on = |zero: &ZeroRecord| {
+            self.roster.keep_schedule(revision) || proposed.wall.nanos().saturating_sub(zero.wall) < nanos(FRESH)
+        };
         if let Some(zero) = known.filter(goes_on) {
-            return Some((zero, revision));
+            return Some((zero.put_off(stood_still), revision));
         }
-        let record = ZeroRecord { capture: proposed.capture.nanos(), wall: proposed.wall.nanos() };
+        let record = ZeroRecord { capture: proposed.capture.nanos(), wall: proposed.wall.nanos(), stood_still };
         let value = serde_json::to_vec(&record).ok()?;
         let revision = timeout(ANSWER, self.store.keys.update(&key, value.into(), revision)).await.ok()?.ok()?;
         Some((proposed, revision))
+    }
+
+    /// For how long all have stood still by orders, in nanoseconds.
+    async fn stood_still(&self) -> u64 {
+        let Some(orders) = self.roster.orders() else { return 0 };
+        let now = if orders.paused { clock::now(&self.store).await } else { 0 };
+        orders.stopped_for(now)
     }
 
     /// Finds out which share of the partitions that are not over this member has.
@@ -62,7 +74,26 @@ impl Member {
 }
 
 impl ZeroRecord {
-    fn read(self) -> ScheduleZero {
-        ScheduleZero { capture: Timestamp::from_nanos(self.capture), wall: Timestamp::from_nanos(self.wall) }
+    /// Where the schedule begins now that all have stood still for so long.
+    fn put_off(&self, stood_still: u64) -> ScheduleZero {
+        let wall = self.wall.saturating_add(stood_still.saturating_sub(self.stood_still));
+        ScheduleZero { capture: Timestamp::from_nanos(self.capture), wall: Timestamp::from_nanos(wall) }
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_is_put_off_by_the_pauses_since_it_began() {
+        let zero = ZeroRecord { capture: 7, wall: 1_000, stood_still: 300 };
+        let wall = |stood_still| zero.put_off(stood_still).wall.nanos();
+        assert_eq!((wall(300), wall(450), wall(0)), (1_000, 1_150, 1_000));
+        assert_eq!(serde_json::from_str::<ZeroRecord>("{\"capture\":7,\"wall\":8}").unwrap().stood_still, 0);
     }
 }

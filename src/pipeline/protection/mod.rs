@@ -4,6 +4,8 @@
 //! Time stops here while the run is paused. With several targets, each has a guard of its own, and the ramp, which
 //! applies to all of them, follows the best of them: a dead target holds up none that is well.
 
+mod fleet;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,12 +13,12 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
-use super::children::OwnChild;
-use super::control::{Control, RampState, TargetState};
-use super::dependency::{self, DependencyProbe};
-use super::guard_command::{self, GuardCommand};
-use super::run::{Run, RunError};
 use crate::middleware::Share;
+use crate::pipeline::children::OwnChild;
+use crate::pipeline::control::{Control, RampState, TargetState};
+use crate::pipeline::dependency::{self, DependencyProbe};
+use crate::pipeline::guard_command::{self, GuardCommand};
+use crate::pipeline::run::{Run, RunError};
 use crate::replay::guard::{
     AdmissionControl, DependencyWatch, Guard, GuardAction, GuardChange, GuardHandle, GuardSettings, GuardVerdict,
     Observation,
@@ -25,6 +27,8 @@ use crate::replay::ramp::RampPlan;
 use crate::replay::{Delivery, GuardState, Ramp, TargetId};
 use crate::report::schema::steps::StepCause;
 use crate::report::{RampEnd, RunTotals, TargetGuard};
+use fleet::FleetProtection;
+pub(super) use fleet::shared_names;
 
 /// Longest and shortest time between two looks; else a tenth of the shortest time that a guard or a ramp knows.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
@@ -47,11 +51,20 @@ struct Protection {
     /// The ramp as it was typed.
     plan: Option<String>,
     targets: Vec<GuardedTarget>,
+    /// The replayers that share the recording, where it is one of several.
+    fleet: Option<FleetProtection>,
+}
+
+/// What a target is called here, and among replayers that share a recording.
+struct SharedTarget {
+    url: String,
+    name: String,
 }
 
 /// One target.
 struct GuardedTarget {
     url: String,
+    shared: SharedTarget,
     guard: Option<(Guard, GuardHandle, GuardSettings)>,
 }
 
@@ -64,16 +77,25 @@ impl ProtectionController {
             settings().filter_map(GuardSettings::shortest).chain(run.ramp.iter().filter_map(RampPlan::shortest));
         let every = times.min().map_or(LOOKS.1, |time| (time / 10).clamp(LOOKS.0, LOOKS.1));
         let is_needed = run.ramp.is_some() || settings().next().is_some();
+        let urls: Vec<_> = run.targets.iter().map(|target| target.target.to_string()).collect();
+        let names = shared_names(&urls);
         let kept = is_needed.then(|| Protection {
             ramp: run.ramp.clone().map(|plan| Ramp::new(plan, at)),
             plan: run.ramp.as_ref().map(ToString::to_string),
-            targets: run.targets.iter().map(|target| GuardedTarget::new(target, at)).collect(),
+            targets: run.targets.iter().zip(names).map(|(target, name)| GuardedTarget::new(target, name, at)).collect(),
+            fleet: run.reading_session().map(FleetProtection::new),
         });
         let controller = Self { kept: kept.map(|kept| Arc::new(Mutex::new(kept))), control: control.clone(), every };
         if let Some(kept) = controller.lock() {
             kept.show(control);
         }
         controller
+    }
+
+    /// One that spares nothing.
+    #[cfg(test)]
+    pub(super) fn none(control: &Control) -> Self {
+        Self { kept: None, control: control.clone(), every: LOOKS.1 }
     }
 
     /// Begins to spare the targets, with `command` where there is one: it is run at once, so that a mistake in it is told
@@ -204,10 +226,11 @@ impl ProtectionController {
 }
 
 impl GuardedTarget {
-    fn new(target: &crate::replay::SendSettings, at: Instant) -> Self {
+    fn new(target: &crate::replay::SendSettings, name: String, at: Instant) -> Self {
         let guard =
             target.guard.clone().map(|settings| (Guard::new(&settings, WELL, at), GuardHandle::default(), settings));
-        Self { url: target.target.to_string(), guard }
+        let url = target.target.to_string();
+        Self { shared: SharedTarget { url: url.clone(), name }, url, guard }
     }
 
     fn reported(&self) -> Option<TargetGuard> {
@@ -233,6 +256,7 @@ impl Protection {
             self.guards().for_each(|(_, guard, _)| guard.adopt(&settings, at));
         }
         let verdicts: Vec<GuardVerdict> = self.guards().map(|(_, guard, _)| guard.judge(at)).collect();
+        let before = self.fleet.is_some().then(|| self.decision());
         let was_spared = self.step_ramp(at, &verdicts, control);
         let mut left = 0;
         for ((url, guard, handle), verdict) in self.guards().zip(verdicts) {
@@ -246,6 +270,9 @@ impl Protection {
                 }
             }
             left += usize::from(guard.state() != GuardState::Stopped);
+        }
+        if let Some(before) = before {
+            self.decide(&before);
         }
         let all = self.targets.len();
         if left == 0 && self.guards().count() == all {

@@ -1,5 +1,7 @@
 //! `shadowtap control`: sends a command to a running run over its socket, and prints the response.
 
+mod fleet;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +19,9 @@ use crate::output::{print, print_json};
 /// Runs the command.
 pub(crate) fn run(args: &ControlArguments) -> anyhow::Result<ExitCode> {
     let word: ControlCommand = args.word.join(" ").parse()?;
+    if let Some(at) = &args.at {
+        return fleet::run(args, at, word);
+    }
     let socket = match &args.socket {
         Some(path) => path.clone(),
         None => only(running())?,
