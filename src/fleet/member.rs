@@ -36,6 +36,18 @@ pub struct TargetFigures {
     pub guard: Option<TargetGuard>,
 }
 
+impl TargetFigures {
+    fn target(&self) -> MemberTarget {
+        MemberTarget {
+            target: self.target.clone(),
+            sent: self.total.samples,
+            errors: self.total.failed,
+            p99_us: self.recent.quantile_us(0.99),
+            guard: self.guard.clone(),
+        }
+    }
+}
+
 /// Whether a replayer is there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -74,11 +86,39 @@ pub struct FleetMember {
     pub p99_us: Option<u64>,
     /// Requests a second, over the last 10 s.
     pub rate: f64,
+    /// The share that its sample lets in, from 0 to 1.
+    pub share: f64,
+    /// True while it sends nothing, by an order or its own socket.
+    pub paused: bool,
+    /// True when it is about to end.
+    pub stopping: bool,
+    /// Step of its ramp, from 1; `None` where it has none.
+    pub step: Option<usize>,
+    /// Number of steps of its ramp.
+    pub steps: Option<usize>,
+    /// What it sees of each target.
+    pub targets: Vec<MemberTarget>,
     /// What it says of itself.
+    #[serde(skip)]
     pub figures: MemberFigures,
     /// How often it has said so.
     #[serde(skip)]
     pub beat: u64,
+}
+
+/// A target, as one replayer sees it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct MemberTarget {
+    /// Its URL.
+    pub target: String,
+    /// Requests that went there.
+    pub sent: u64,
+    /// Those of them that were answered with 5xx, or not at all.
+    pub errors: u64,
+    /// 99th percentile of the service time over the last 10 s, in microseconds.
+    pub p99_us: Option<u64>,
+    /// State of its guard; `None` where it has none.
+    pub guard: Option<TargetGuard>,
 }
 
 impl FleetMember {
@@ -90,6 +130,9 @@ impl FleetMember {
         self.errors = targets.iter().map(|target| target.total.failed).sum();
         let recent = self.recent();
         self.p99_us = recent.quantile_us(0.99);
+        self.targets = targets.iter().map(TargetFigures::target).collect();
+        (self.share, self.paused, self.stopping) = (self.figures.share, self.figures.paused, self.figures.stopping);
+        (self.step, self.steps) = self.figures.step.unzip();
         self.rate = recent.samples as f64 / RECENT_SECONDS;
         if self.state != MemberState::There {
             (self.p99_us, self.rate, self.partitions) = (None, 0.0, 0);

@@ -9,7 +9,7 @@ mod order;
 mod window;
 
 pub use decision::{FleetDecision, GuardDecision};
-pub use member::{FleetMember, FleetStatus, FleetTotals, MemberFigures, MemberState, TargetFigures};
+pub use member::{FleetMember, FleetStatus, FleetTotals, MemberFigures, MemberState, MemberTarget, TargetFigures};
 pub use order::{FleetOrders, FleetWord};
 pub use window::OutcomeCounts;
 

@@ -20,6 +20,7 @@ use super::control::Control;
 use super::external::counts::ExternalCounts;
 use super::progress::Progress;
 use crate::capture::Halt;
+use crate::recording::StoreSession;
 use crate::replay::{AnyClient, Destination, InFlight, Job, OpenNow};
 use crate::report::reporter::snapshot::{LiveReference, LiveState, LiveTarget, QueueDepth, SnapshotRequest};
 use crate::report::{CaptureStats, RecordingSummary, ReportEvent, Snapshot, Summary, TargetGauges};
@@ -74,6 +75,8 @@ pub(super) struct LiveHandles {
     pub(super) room: usize,
     pub(super) records: bool,
     pub(super) middleware: Option<Arc<ExternalCounts>>,
+    /// The store that the recording is read from together with others, where it is.
+    pub(super) session: Option<Arc<dyn StoreSession>>,
 }
 
 /// Handles by which a target is observed.
@@ -187,6 +190,7 @@ impl LiveHandles {
             ended: false,
             share: state.share,
             captures: self.captures,
+            fleet: self.session.as_ref().and_then(|session| session.view()).map(|view| view.status()),
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use crate::exchange::ExchangeId;
+use crate::fleet::FleetStatus;
 use crate::replay::TargetId;
 use crate::report::collect::buckets::{LiveBuckets, LiveTargetBuckets};
 use crate::report::collect::evidence::SummaryBlocks;
@@ -69,6 +70,8 @@ pub struct LiveState {
     pub share: f64,
     /// True when the run is a live capture.
     pub captures: bool,
+    /// The replayers that share the recording, this one among them; `None` where it is not shared.
+    pub fleet: Option<FleetStatus>,
 }
 
 /// Depth of one queue.

@@ -4,6 +4,7 @@
 //! (names of targets, rules of chains, patterns of `--routes`) and from the lists of this program, never from the wire:
 //! there are as many series as those have entries.
 
+mod fleet;
 mod labels;
 mod page;
 mod routes;
@@ -43,6 +44,7 @@ pub fn text(snapshot: &Snapshot) -> String {
     sample(&mut page, snapshot);
     guards(&mut page, summary);
     waiting(&mut page, &snapshot.live);
+    fleet::fleet(&mut page, snapshot);
     if let Some(recording) = &summary.recording {
         recorded(&mut page, recording);
     }
@@ -397,6 +399,12 @@ mod tests {
         seen.live.queues = [("events", QueueDepth { entries: 1, room: 2 })].into();
         seen.live.targets.insert(url(), LiveTarget::default());
         (seen.live.read, seen.live.share) = (Some(0.25), 0.5);
+        let mut target = crate::fleet::TargetFigures::default();
+        target.recent.take(false, false, Some(200), Some(std::time::Duration::from_millis(3)));
+        let figures = crate::fleet::MemberFigures { targets: vec![target], ..Default::default() };
+        let member = crate::fleet::FleetMember { figures, ..Default::default() };
+        seen.live.fleet =
+            Some(crate::fleet::FleetStatus::new("1", crate::fleet::FleetOrders::default(), [member].into_iter()));
         seen
     }
 

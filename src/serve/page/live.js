@@ -68,7 +68,9 @@
   const said = h("p", { class: "said", role: "alert", hidden: true });
   const bar = h("div", { id: "live-bar" }, h("div", {}, state, now, controls, asking, said, lost));
   const last = h("section", { id: "live-last", hidden: true });
+  const fleet = h("section", { id: "live-fleet", hidden: true });
   document.body.insertBefore(bar, report);
+  document.body.insertBefore(fleet, report);
   report.after(last);
 
   let told = null, paused = false, over = false, ended = false;
@@ -111,6 +113,38 @@
     last.replaceChildren(h("h2", {}, "Last differences"), h("ol", {}, lines.slice().reverse().map(difference)));
   };
 
+  // ---- the fleet ------------------------------------------------------------------------------------------------
+  const STATES = { there: "", ended: "ended", lost: "lost" };
+  const ms = (us) => us === null ? "" : us < 1000 ? us + " µs" : us < 1e6 ? Number((us / 1000).toPrecision(3)) + " ms" : Number((us / 1e6).toPrecision(3)) + " s";
+  const guardOf = (one) => one.targets.filter((target) => target.guard && (target.guard.trips > 0 || target.guard.state !== "passing"))
+    .map((target) => target.guard.state + (target.guard.reason ? ": " + target.guard.reason : "")).join("; ");
+  const row = (one, order) => {
+    const doing = STATES[one.state] || (one.order < order ? "behind" : one.stopping ? "ending" : one.paused ? "paused" : "sends");
+    const there = one.state === "there";
+    return h("tr", { class: one.state === "lost" || doing === "behind" ? "bad" : there ? null : "soft" },
+      h("th", { scope: "row", class: "wire" }, shown(one.host)), h("td", {}, doing),
+      [there ? number(one.partitions) : "", number(one.sent), number(one.errors), there ? one.rate.toFixed(1) : "", ms(one.p99_us), there ? rounded(one.share) + "%" : "", ms(one.heard_ms * 1000)]
+        .map((cell) => h("td", { class: "n" }, cell)),
+      h("td", { class: "wire" }, shown(guardOf(one))));
+  };
+  const SHOWN = 64;
+  const drawFleet = (all) => {
+    fleet.hidden = !all;
+    if (!all) return;
+    const { total, orders } = all;
+    const parts = [number(total.there) + (total.there === 1 ? " replayer" : " replayers"), number(total.partitions) + " partitions held", number(total.sent) + " sent", number(total.errors) + " errors", total.rate.toFixed(1) + " a second"];
+    if (total.p99_us !== null) parts.push("p99 " + ms(total.p99_us));
+    if (orders.number > 0) parts.push("last order: " + shown(orders.word) + " by " + shown(orders.by));
+    const heads = ["Replayer", "Now", "Partitions", "Sent", "Errors", "A second", "p99", "Share", "Silent for", "Guard"];
+    // Those that are there come first where not all have room.
+    const some = all.replayers.length > SHOWN ? all.replayers.slice().sort((a, b) => (a.state !== "there") - (b.state !== "there")).slice(0, SHOWN) : all.replayers;
+    const more = all.replayers.length - some.length;
+    fleet.replaceChildren(h("h2", {}, "Replayers"), h("p", { class: "soft" }, parts.join(" · ")),
+      h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, heads.map((head, at) => h("th", { scope: "col", class: at > 1 && at < 9 ? "n" : null }, head)))),
+        h("tbody", {}, some.map((one) => row(one, orders.number))))),
+      h("p", { class: "soft", hidden: more === 0 }, number(more) + " more"));
+  };
+
   // ---- events ---------------------------------------------------------------------------------------------------
   const name = () => over ? "ended" : paused ? "paused" : told && told.live.stopping ? "ending" : "live";
   const head = () => {
@@ -136,6 +170,7 @@
     lost.hidden = all.length === 0;
     lost.textContent = all.length ? "Lost: " + all.join(", ") : "";
     show();
+    drawFleet(told.live.fleet);
     shadowtap.render(told.summary, { live: !over, root: report });
     lastDifferences(told.differences);
   };

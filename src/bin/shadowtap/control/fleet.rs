@@ -78,7 +78,7 @@ fn show(args: &ControlArguments, status: &FleetStatus) -> anyhow::Result<()> {
 /// Who gives orders here.
 fn by() -> String {
     let user = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    let user = user.unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()));
+    let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{user}@{host}").chars().filter(|c| !c.is_control()).take(MAX_NAME).collect()
 }

@@ -75,13 +75,12 @@ fn line(one: &FleetMember, order: u64) -> String {
         }
         MemberState::There => {}
     }
-    let figures = &one.figures;
-    let share = Share(figures.share).rounded();
+    let share = Share(one.share).rounded();
     write!(text, "{}; {sums}; share {share}", counted(one.partitions as u64, "partition")).ok();
-    if let Some((step, steps)) = figures.step {
+    if let Some((step, steps)) = one.step.zip(one.steps) {
         write!(text, ", step {step} of {steps}").ok();
     }
-    for (is_so, what) in [(figures.paused, ", paused"), (figures.stopping, ", about to end")] {
+    for (is_so, what) in [(one.paused, ", paused"), (one.stopping, ", about to end")] {
         text.push_str(if is_so { what } else { "" });
     }
     if one.order < order {
@@ -92,7 +91,7 @@ fn line(one: &FleetMember, order: u64) -> String {
 }
 
 fn guards(page: &mut TextReport, one: &FleetMember) {
-    for target in &one.figures.targets {
+    for target in &one.targets {
         let Some(guard) = target.guard.as_ref().filter(|guard| guard.trips > 0 || guard.state != GuardState::Passing)
         else {
             continue;
