@@ -39,6 +39,7 @@ pub struct Chain {
     is_blind: bool,
     /// Share of the flags' sample, when it can be changed during the run.
     dial: Option<DynamicShare>,
+    limit_share: Option<DynamicShare>,
     context: Context,
 }
 
@@ -81,6 +82,7 @@ impl Chain {
             is_blind: links.iter().all(ChainEntry::ignores_headers),
             links,
             dial: settings.dial.clone(),
+            limit_share: settings.limit_share.clone(),
             context: Context::new(settings.run.clone()),
         }
     }
@@ -140,7 +142,8 @@ impl Chain {
     /// counted of others is gone. A dial stays.
     pub fn replace(&mut self, settings: &ChainSettings) {
         let dial = settings.dial.clone().or(self.dial.take());
-        let mut new = Self::new(&ChainSettings { dial, ..settings.clone() });
+        let limit_share = settings.limit_share.clone().or(self.limit_share.take());
+        let mut new = Self::new(&ChainSettings { dial, limit_share, ..settings.clone() });
         for placed in &mut new.links {
             let old = self.links.iter().position(|old| old.same.is_some() && old.same == placed.same);
             if let Some(old) = old {
@@ -339,7 +342,8 @@ impl ChainEntry {
             (!filter.is_empty()).then(|| always(Box::new(filter), FilterKind::Matches, None)),
             samples.then(|| always(Box::new(link), FilterKind::ReadsKeys, Some(sample))),
             settings.limit.as_ref().map(|limits| {
-                always(Box::new(Limiter::new(limits)), FilterKind::ReadsKeys, Some(format!("--limit {limits:?}")))
+                let limiter = Limiter::new(limits).shared(settings.limit_share.clone());
+                always(Box::new(limiter), FilterKind::ReadsKeys, Some(format!("--limit {limits:?}")))
             }),
             (!rewrite.is_empty()).then(|| always(Box::new(rewrite), FilterKind::Changes, None)),
         ]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::context::HeadFields;
 use super::key::KeyHasher;
-use super::{Context, Filter, SampleKey};
+use super::{Context, DynamicShare, Filter, SampleKey};
 use crate::exchange::{Outcome, Request, Timestamp};
 use crate::quantity;
 
@@ -78,6 +78,8 @@ pub(crate) struct Limiter {
     /// Time of the last eviction of full buckets, which visits every bucket.
     swept: Option<Timestamp>,
     refill: Duration,
+    /// The part of it that may pass here, where others let the rest pass.
+    share: Option<DynamicShare>,
 }
 
 /// Fill rate of a bucket, and its capacity.
@@ -117,12 +119,22 @@ impl Limiter {
             buckets: HashMap::default(),
             swept: None,
             refill: Duration::try_from_secs_f64(slowest).unwrap_or(Duration::MAX),
+            share: None,
         }
+    }
+
+    /// The same limit for several runs together, of which this one lets its share pass.
+    #[must_use]
+    pub(crate) fn shared(self, share: Option<DynamicShare>) -> Self {
+        Self { share, ..self }
     }
 
     /// Returns whether a request that is due at `due` passes; if so, takes its tokens.
     pub(crate) fn passes(&mut self, request: &Request, captured: HeadFields<'_>, due: Timestamp) -> bool {
-        let (requests, bytes) = (self.requests, self.bytes);
+        let share = self.share.as_ref().map_or(1.0, |share| share.share().0);
+        let part =
+            |rate: RefillRate| RefillRate { per_second: rate.per_second * share, most: (rate.most * share).max(1.0) };
+        let (requests, bytes) = (self.requests.map(part), self.bytes.map(part));
         let bucket = match self.per.as_ref().and_then(|per| per.hash(request, captured)) {
             Some(key) => self.bucket(key, due),
             None => &mut self.common,
@@ -202,6 +214,17 @@ mod tests {
         let request = request(1, "GET / HTTP/1.1\r\nU: a\r\n\r\n");
         let due = |ms: u64| Timestamp::from_nanos(1_000_000_000_000 + ms * 1_000_000);
         at.into_iter().filter(|ms| limiter.passes(&request, HeadFields::of(&request.head), due(*ms))).count()
+    }
+
+    #[test]
+    fn of_a_limit_for_several_runs_each_lets_its_share_pass() {
+        let share = DynamicShare::default();
+        let mut limiter = Limiter::new(&limits("40/s")).shared(Some(share.clone()));
+        share.set(crate::middleware::Share(0.25));
+        assert_eq!(passed(&mut limiter, [0; 50]), 10);
+        assert_eq!(passed(&mut limiter, (100..10_100).step_by(10)), 100);
+        share.set(crate::middleware::Share(0.5));
+        assert_eq!(passed(&mut limiter, (10_100..20_100).step_by(10)), 200);
     }
 
     #[test]

@@ -109,6 +109,8 @@ pub struct ChainSettings {
     pub seed: u64,
     /// No more than this, of what is in the sample.
     pub limit: Option<LimitSpec>,
+    /// The part of that limit which is this run's, where it is that of several.
+    pub limit_share: Option<DynamicShare>,
     /// Header lines to set (name, value; see [`Template`]).
     pub set_headers: Vec<(String, String)>,
     /// Header lines to remove.

@@ -19,6 +19,7 @@ use super::run::{Feed, MemoryShares, Run, RunError, interests};
 use super::threads::{self, Niceness};
 use crate::capture::Halt;
 use crate::http1::BodyPolicies;
+use crate::middleware::DynamicShare;
 use crate::recording::StoreSession;
 use crate::replay::{self, ProductionEnds};
 use crate::report::Started;
@@ -41,6 +42,8 @@ pub(super) struct RunContext {
     pub(super) session: Option<Arc<dyn StoreSession>>,
     /// What the others are told of how deliveries end.
     pub(super) fleet: FleetCounts,
+    /// The part of `--limit` that is this run's.
+    pub(super) limit_share: DynamicShare,
     pub(super) control: Control,
     pub(super) protection: ProtectionController,
     /// How production's responses end, for targets whose responses do not.
@@ -81,6 +84,8 @@ impl RunContext {
         let started = Started::now();
         let memory = MemoryShares::of(run.capture.max_memory, run.external.is_some());
         let control = controlled(run);
+        let limit_share = DynamicShare::default();
+        run.middleware.limit_share = run.reading_session().map(|_| limit_share.clone());
         let (switches, stops) = stop_switches();
         let sends = !run.targets.is_empty();
         let runtime = threads::sending(run.targets.iter().chain(&run.reference.baseline), Niceness::of(&run.feed))?;
@@ -95,6 +100,7 @@ impl RunContext {
             protection: ProtectionController::new(run, &control),
             control,
             fleet: FleetCounts::new(run.targets.len(), run.reading_session().is_some()),
+            limit_share,
             session: run.reading_session(),
             production_ends: Arc::default(),
             runtime,
@@ -113,7 +119,8 @@ impl RunContext {
     pub(super) fn fleet_link(&self) -> Option<FleetLink> {
         let session = self.session.clone()?;
         let (control, protection) = (self.control.clone(), self.protection.clone());
-        Some(FleetLink { session, control, protection, counts: self.fleet.clone() })
+        let (counts, limit_share) = (self.fleet.clone(), self.limit_share.clone());
+        Some(FleetLink { session, control, protection, counts, limit_share })
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::control::Control;
 use super::protection::{ProtectionController, shared_names};
 use crate::fleet::{FleetOrders, MemberFigures, OutcomeCounts, TargetFigures};
-use crate::middleware::Share;
+use crate::middleware::{DynamicShare, Share};
 use crate::recording::StoreSession;
 use crate::replay::Delivery;
 use crate::replay::guard::Observation;
@@ -62,6 +62,8 @@ pub(super) struct FleetLink {
     pub(super) control: Control,
     pub(super) protection: ProtectionController,
     pub(super) counts: FleetCounts,
+    /// The part of `--limit` that is this run's: that of the requests.
+    pub(super) limit_share: DynamicShare,
 }
 
 impl FleetLink {
@@ -81,6 +83,7 @@ impl FleetLink {
         let (mut obeyed, mut said, mut before) = (None, None::<Instant>, VecDeque::new());
         loop {
             ticks.tick().await;
+            self.limit_share.set(Share(self.session.share()));
             if let Some(view) = self.session.view() {
                 self.obey(&view.orders, &mut obeyed);
                 self.protection.hear_fleet(&view);
@@ -169,6 +172,7 @@ mod tests {
             control: control.clone(),
             protection: ProtectionController::none(&control),
             counts: FleetCounts::default(),
+            limit_share: DynamicShare::default(),
         };
         let mut known = None;
         for orders in all {

@@ -139,6 +139,7 @@ pub fn run(
         room: events.capacity().unwrap_or_default(),
         records: recording.thread.is_some(),
         middleware: external.counts.clone(),
+        session: context.session.clone(),
     });
     let observer = run.observer.clone();
     let server = running::serve(run.server.take(), &observer)?;

@@ -58,7 +58,7 @@ pub(crate) fn paused() {
     let now = status(&url);
     assert_eq!((&now["orders"]["paused"], now["total"]["partitions"].as_u64()), (&true.into(), Some(16)), "{now}");
     let late = replayer(&url, &staging, &["--rate", "100/s"]);
-    until("the third to take it up", || status(&url)["replayers"][2]["figures"]["paused"] == true);
+    until("the third to take it up", || status(&url)["replayers"][2]["paused"] == true);
     thread::sleep(HOLDS);
     assert_eq!(total(&staging.seen()), before, "nor by one that joins");
     assert!(control(&url, &["resume"]).status.success());
@@ -126,7 +126,7 @@ pub(crate) fn not_heard() {
     let named = format!("({}-", replayers[0].id());
     assert!(said.contains("not taken up within 5 s by ") && said.contains(&named), "{said}");
     replayers[0].signal("CONT");
-    until("it to take the order up, late", || status(&url)["replayers"][0]["figures"]["share"] == 0.5);
+    until("it to take the order up, late", || status(&url)["replayers"][0]["share"] == 0.5);
     order(&url, &["stop"]);
     for replayer in replayers {
         assert_eq!(replayer.ended().code, Some(0));
@@ -162,7 +162,7 @@ pub(crate) fn guards() {
 fn steps(url: &str) -> Vec<u64> {
     let status = status(url);
     let replayers = status["replayers"].as_array().unwrap();
-    replayers.iter().filter_map(|one| one["figures"]["step"][0].as_u64()).collect()
+    replayers.iter().filter_map(|one| one["step"].as_u64()).collect()
 }
 
 pub(crate) fn ramps() {
@@ -184,4 +184,40 @@ pub(crate) fn ramps() {
     let [first, second] = [first, second].map(Tap::ended);
     assert!(first.said.contains(" decided: errors "), "{}", first.said);
     assert!(second.said.contains(" decided: 40% held"), "{}", second.said);
+}
+
+pub(crate) fn store_is_not_heard() {
+    let (nats, staging) = (Nats::start(), Origin::start());
+    let (url, expected) = recorded(&nats, "unheard");
+    let replayers = [(); 2].map(|()| replayer(&url, &staging, &["--rate", "60/s"]));
+    both_send(&url, &staging);
+    nats.signal("STOP");
+    for replayer in &replayers {
+        replayer.says("nothing is sent until it is");
+    }
+    let before = total(&staging.seen());
+    thread::sleep(HOLDS);
+    assert_eq!(total(&staging.seen()), before);
+    nats.signal("CONT");
+    let ended = replayers.map(Tap::ended);
+    for ended in &ended {
+        assert_eq!((ended.code, ended.said.matches("sending goes on").count() > 0), (Some(0), true), "{}", ended.said);
+    }
+    assert_eq!(staging.seen(), expected, "each request once");
+}
+
+pub(crate) fn limited() {
+    let (nats, staging) = (Nats::start(), Origin::start());
+    let (url, _) = recorded(&nats, "limited");
+    // 800 requests at 100 a second, of which 40 a second pass.
+    let limit = ["--rate", "100/s", "--limit", "40/s"];
+    let replayers = [(); 2].map(|()| replayer(&url, &staging, &limit));
+    let ended = replayers.map(Tap::ended);
+    let (passed, kept) = (
+        ended.iter().map(sent).sum::<u64>(),
+        ended.iter().map(|one| one.count("/requests/ended/rate_limited")).sum::<u64>(),
+    );
+    assert_eq!(passed + kept, ALL);
+    // What passes at once at the beginning comes on top: a second of it for each, until they know of each other.
+    assert!((ALL * 3 / 10..=ALL * 6 / 10).contains(&passed), "{passed} of {ALL} passed");
 }

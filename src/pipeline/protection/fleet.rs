@@ -18,6 +18,9 @@ use crate::report::schema::steps::StepCause;
 /// Time between two words of a member after which it is not known when what lies between them was.
 const STALE: Duration = Duration::from_secs(5);
 
+/// What stands behind the name of who decided something.
+const DECIDED: &str = " decided";
+
 /// The other replayers, as far as guards and the ramp go by them.
 pub(super) struct FleetProtection {
     session: Arc<dyn StoreSession>,
@@ -113,7 +116,7 @@ impl Protection {
 
     /// Goes by what another member has decided.
     fn follow(&mut self, decision: &FleetDecision, at: Instant, control: &Control) {
-        let by = format!("{} decided", decision.host);
+        let by = format!("{}{DECIDED}", decision.host);
         if let Some((ramp, step)) = self.ramp.as_mut().zip(decision.step)
             && let Some(GuardChange { from, to, reason }) = ramp.follow(at, step, &decision.step_reason)
         {
@@ -123,10 +126,11 @@ impl Protection {
         for (target, guard, handle) in self.shared_guards() {
             let decided = decision.guards.get(&target.name);
             let Some(GuardDecision { state, share, reason, trips }) = decided else { continue };
-            let change = guard.follow(at, (*state, Share(*share)), *trips, reason);
+            let reason = if reason.contains(DECIDED) { reason.clone() } else { format!("{by}: {reason}") };
+            let change = guard.follow(at, (*state, Share(*share)), *trips, &reason);
             if let Some(GuardChange { from, to, reason }) = change {
                 handle.set(to, guard.state());
-                control.note(Some(target.url.clone()), StepCause::Guard, from, to, format!("{by}: {reason}"));
+                control.note(Some(target.url.clone()), StepCause::Guard, from, to, reason);
             }
         }
     }

@@ -108,6 +108,8 @@ struct Member {
     /// The last places of partitions, once every node has ended.
     ends: HashMap<u16, u64>,
     is_told_of_lost_node: bool,
+    /// It is not known whether what is held still is, and that was told.
+    is_unsure: bool,
     beat: Instant,
     absence: Absence,
 }
@@ -128,6 +130,7 @@ impl Member {
             next_tenure: 0,
             ends: HashMap::new(),
             is_told_of_lost_node: false,
+            is_unsure: false,
             beat: Instant::now(),
             absence: Absence::default(),
         }
@@ -173,6 +176,7 @@ impl Member {
     }
 
     async fn look(&mut self) {
+        self.tell_of_silence().await;
         if !self.store.is_connected() {
             self.roster.is_deaf();
             return;

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::{ANSWER, Member};
 use crate::recording::nats::connect::words;
 use crate::recording::nats::names;
+use crate::recording::nats::share::partitions::SURE;
 
 impl Member {
     /// Says how this member stands.
@@ -36,6 +37,27 @@ impl Member {
         if is_for_all {
             self.show();
         }
+    }
+
+    /// Says once that nothing is sent, since nobody knows any more whose the partitions are; and once that it goes on.
+    pub(super) async fn tell_of_silence(&mut self) {
+        let is_unsure = {
+            let state = self.reading.partitions.lock();
+            state.held.values().any(|held| held.sure.elapsed() >= SURE)
+        };
+        if is_unsure == self.is_unsure {
+            return;
+        }
+        self.is_unsure = is_unsure;
+        self.remark(if is_unsure {
+            format!(
+                "the store was not heard for {} s: nothing is sent until it is, since other replayers may have the partitions",
+                SURE.as_secs()
+            )
+        } else {
+            "the store is heard again: sending goes on".to_owned()
+        })
+        .await;
     }
 
     /// Shows the run how all members stand.
