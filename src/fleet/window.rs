@@ -37,7 +37,8 @@ impl OutcomeCounts {
         if let Some(status) = status {
             self.count_status(status, 1);
         }
-        if let Some(service) = service {
+        // Of what did not come in time the first byte may have: it counts once.
+        if let Some(service) = service.filter(|_| !late) {
             let us = u64::try_from(service.as_micros()).unwrap_or(u64::MAX);
             *self.service.entry(bucket(us)).or_default() += 1;
         }
@@ -91,7 +92,7 @@ impl OutcomeCounts {
     /// Deliveries whose service time is known, or that did not come in time.
     #[must_use]
     pub fn timed(&self) -> u64 {
-        self.service.values().sum::<u64>().max(self.late)
+        self.service.values().sum::<u64>().saturating_add(self.late)
     }
 
     /// Those among them that took longer than this, to the bucket, or did not come in time.

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let lacks = net::enter().or_else(|| trials::missing(&["nats-server"]).into_iter().next());
     let cut = lacks.or_else(faults::lacks_nft);
-    let trials: [Row<'_>; 34] = [
+    let trials: [Row<'_>; 35] = [
         ("what two nodes record is read back, each request once", lacks, recorded::by_two_nodes),
         ("bodies larger than a message of the store come whole", lacks, recorded::large_bodies),
         ("a store that is killed and comes back costs nothing", lacks, recorded::over_a_restart),
@@ -67,6 +67,7 @@ fn main() -> ExitCode {
         ("a ramp is at one step for all replayers, and a fall is one of all", lacks, steered::ramps),
         ("replayers that do not hear the store send nothing, and say so", lacks, steered::store_is_not_heard),
         ("a limit is that of all replayers together", lacks, steered::limited),
+        ("a pause loses nothing of what is followed", lacks, steered::follow_paused),
     ];
     libtest_mimic::run(&arguments, net::trials(&trials)).exit_code()
 }

@@ -20,7 +20,7 @@ impl Pacer {
         loop {
             let due = due.map(|due| self.put_off(due));
             self.wait_for(due)?;
-            if self.is_live() || !self.settings.control.is_paused() {
+            if !self.waits_while_paused() || !self.settings.control.is_paused() {
                 // Resumed while it waited: then it is due later.
                 match due {
                     Some(due) if due > Instant::now() => continue,
@@ -34,6 +34,11 @@ impl Pacer {
     /// Returns the due time of an event due at `due`, all pauses included.
     pub(super) fn put_off(&self, due: Instant) -> Instant {
         if self.is_live() { due } else { due + self.settings.control.stood_still() }
+    }
+
+    /// Returns whether requests wait for the end of a pause: those of a store do, even where it is followed.
+    const fn waits_while_paused(&self) -> bool {
+        self.settings.is_shared || !self.is_live()
     }
 
     pub(super) const fn is_live(&self) -> bool {
@@ -59,6 +64,6 @@ impl Pacer {
     /// Returns the outcome of requests captured while the run is paused: they are held back, since live traffic does
     /// not wait.
     pub(super) fn held_by_hand(&self) -> Option<Outcome> {
-        (self.is_live() && self.settings.control.is_paused()).then_some(Outcome::GuardHeld(HeldBy::Paused))
+        (!self.waits_while_paused() && self.settings.control.is_paused()).then_some(Outcome::GuardHeld(HeldBy::Paused))
     }
 }

@@ -54,6 +54,8 @@ pub(in crate::pipeline) struct PacerSettings {
     pub(in crate::pipeline) save_if: Option<ProductionWatch>,
     /// Number of requests to take before the run ends by itself.
     pub(in crate::pipeline) most: Option<u64>,
+    /// Requests come out of a store that others read, too: what is not taken yet waits there.
+    pub(in crate::pipeline) is_shared: bool,
 }
 
 /// Channels of the pacer, to read from and write to.
@@ -118,6 +120,7 @@ impl Pacer {
             copies: LoopHeader::default().of_run(&run.middleware.run.id),
             save_if: run.save_if.take().map(|conditions| ProductionWatch::new(&conditions, Instant::now())),
             most: run.most,
+            is_shared: context.session.is_some(),
         };
         let channels = PacerChannels {
             events,

@@ -37,6 +37,7 @@ pub(super) fn pacer_of(
         carry: None,
         save_if: None,
         most: None,
+        is_shared: false,
     };
     let (sender, events) = crossbeam_channel::bounded(events);
     let (stop, stopped) = crossbeam_channel::bounded(0);

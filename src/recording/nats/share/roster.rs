@@ -281,6 +281,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_store_that_stands_still_says_nothing_of_who_is_lost() {
+        let mut roster = roster();
+        let held = PartitionRecord { holder: "other".to_owned(), ..PartitionRecord::default() };
+        roster.note("r.1.p.3".to_owned(), 7, serde_json::to_vec(&held).unwrap().into());
+        for _ in 0..8 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            roster.has_no_echo();
+        }
+        assert!(!roster.partition(3).is_lost, "nobody was heard");
+        for _ in 0..8 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            roster.echo = Instant::now();
+            roster.has_no_echo();
+        }
+        assert!(roster.partition(3).is_lost, "others were");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn nobody_is_lost_while_the_store_cannot_be_heard() {
         let mut roster = roster();
         let held = PartitionRecord { holder: "other".to_owned(), ..PartitionRecord::default() };
