@@ -121,6 +121,66 @@ async fn a_gate_does_not_pass_on_too_few_deliveries_and_trouble_goes_before_it()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn gates_judge_a_sum_of_runs_and_what_is_no_other_run_is_refused() {
+    let server = staging().await;
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let results = [replay(&server, folders[0].path(), &[]).await.1, replay(&server, folders[1].path(), &[]).await.1];
+    let [first, second] = results.each_ref().map(|path| path.to_str().unwrap().to_owned());
+    let folder = folders[0].path();
+    let report = |more: &[&str]| {
+        let arguments = ["report", "--merge"].iter().chain(more).map(|word| (*word).to_owned()).collect();
+        shadowtap(arguments)
+    };
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+
+    let (sum, page) = (folder.join("sum.json"), folder.join("sum.html"));
+    let (sum, page) = (sum.to_str().unwrap(), page.to_str().unwrap());
+    let output = report(&[&first, &second, "--summary", sum, "--report", page]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let of = |path: &str| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+    let (whole, parts) = (of(sum), results.each_ref().map(|path| summary(path)));
+    let url = server.url("http");
+    for key in ["/requests/seen", "/requests/offered"] {
+        let counts: u64 = parts.iter().map(|part| part.pointer(key).unwrap().as_u64().unwrap()).sum();
+        assert_eq!(whole.pointer(key).unwrap(), counts, "{key}");
+    }
+    let service = |of: &Value| of["targets"][&url]["latency_us"]["service"]["count"].as_u64().unwrap();
+    assert_eq!(service(&whole), parts.iter().map(service).sum::<u64>());
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(stdout.contains(&format!("Added up     2 runs: {first} (")), "{stdout}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("\"merged\":{") && !page.contains("\"histograms\":"), "the page shows no buckets");
+    let output = report(&[&first, &second, "--summary", "-"]).await;
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["merged"], whole["merged"]);
+    assert!(said(&output).contains("Added up     2 runs"), "{}", said(&output));
+
+    let output = report(&[&first, &second, "--fail-if", "status-diff>0.1%"]).await;
+    assert_eq!((output.status.code(), told(&output).len()), (Some(1), 1), "{}", said(&output));
+    assert_eq!(report(&[&first, &second, "--fail-if", "p99>60s"]).await.status.code(), Some(0));
+
+    let mut old = parts[1].clone();
+    old.as_object_mut().unwrap().remove("histograms");
+    let [old_file, other] = ["old.json", "other.json"].map(|name| folder.join(name).to_str().unwrap().to_owned());
+    std::fs::write(&old_file, serde_json::to_string_pretty(&old).unwrap()).unwrap();
+    std::fs::write(&other, "no summary").unwrap();
+    for (more, why) in [
+        (vec![first.as_str(), &first], "is of the same run as"),
+        (vec![first.as_str(), sum], "is of the same run as"),
+        (vec![first.as_str(), &old_file], "and not the durations behind them"),
+        (vec![first.as_str(), &other], "is neither the results nor the summary of a run"),
+        (vec![first.as_str(), "/nowhere.json"], "cannot open /nowhere.json"),
+        (vec![first.as_str(), &second, "--fail-if", "errors{route=\"/a\"}>0"], "judge each run"),
+        (vec![first.as_str(), &second, "--against", &first], "--against does not go with --merge"),
+    ] {
+        let output = report(&more).await;
+        let said = said(&output);
+        assert!(output.status.code() == Some(2) && said.contains(why) && said.lines().count() == 1, "{more:?}: {said}");
+    }
+    let output = shadowtap(vec!["report".to_owned(), first, second]).await;
+    assert!(output.status.code() == Some(2) && said(&output).contains("--merge adds several up"), "{}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_in_a_gate_is_told_before_anything_is_sent() {
     let (server, folder) = (staging().await, tempfile::tempdir().unwrap());
     let (output, _) = replay(&server, folder.path(), &["--fail-if", "statusdiff>1%", "--fail-if", "p99>5"]).await;

@@ -55,7 +55,7 @@ fn writers(target: &str, folder: &Path) -> Vec<Writer> {
     vec![
         Writer { name: "replay", arguments: replay.to_vec(), flags: &["--summary", "--results", "--report"] },
         Writer { name: "inspect", arguments: vec!["inspect".to_owned(), capture], flags: &["--summary"] },
-        Writer { name: "report", arguments: report, flags: &["--report"] },
+        Writer { name: "report", arguments: report, flags: &["--report", "--summary"] },
     ]
 }
 

@@ -288,6 +288,12 @@ fn rare() -> Value {
     summary["capture_delay_us"] = serde_json::to_value(LatencySummary::default()).unwrap();
     summary["max_gap"] = json!({ "limit_s": 1.0, "shortened": 1, "left_out_s": 1.0 });
     summary["fleet"] = json!({ "over": true, "ended": 1, "left_out": 1 });
+    summary["merged"] = json!({ "runs": [{ "name": "a.json", "started": "", "duration_s": 1.0, "seen": 1, "command_line": "" }],
+        "left_out": ["gates"] });
+    let durations = json!({ "connect": "a", "paired_production": "b" });
+    let route = json!({ "production": "a", "targets": { "http://new": durations } });
+    summary["histograms"] = json!({ "production": "a", "capture_delay": "a", "targets": { "http://new": durations },
+        "baseline": durations, "routes": { "GET /": route } });
     summary["unread"] = json!(["a file"]);
     summary["spoe"] = json!({ "connections": 1, "health_checks": 1, "acknowledged": 1, "shed": 1, "requests": 1, "cut": 1,
         "responses": 1, "orphans": 1, "without_id": 1, "unread": 1, "malformed": 1 });
@@ -315,6 +321,8 @@ fn rare() -> Value {
         "redaction",
         "max_gap",
         "fleet",
+        "merged",
+        "histograms",
         "unread",
         "frames",
         "tcp",

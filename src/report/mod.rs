@@ -7,13 +7,15 @@
 //! schema <- collect <- threshold <- reporter
 //!        <- verdict <-----------------/
 //!                   <- render -> threshold
+//!                   <- merge -> collect
 //! ```
 //!
-//! `reporter` takes the events, `collect` counts, `threshold` judges (`--fail-if`, and what is ready for a step), `verdict` says what a summary comes to,
+//! `merge` adds summaries up, `reporter` takes the events, `collect` counts, `threshold` judges (`--fail-if`, and what is ready for a step), `verdict` says what a summary comes to,
 //! `render` writes text and HTML for people, and `schema` has the types of the summary, which know none of the others.
 
 mod authority;
 pub mod collect;
+pub mod merge;
 pub mod render;
 pub mod reporter;
 pub mod schema;

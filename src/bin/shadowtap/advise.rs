@@ -37,7 +37,7 @@ impl Advice {
             Some(other) => bail!("--advise: `{other}` is not known; write haproxy"),
         }
         if !lines {
-            bail!("--advise: it needs the results of a run (--results), and {} is its summary", args.file.display());
+            bail!("--advise: it needs the results of a run (--results), and {} is its summary", args.file().display());
         }
         let Some(file) = &advise.map else {
             bail!("--advise haproxy: it needs the routes: --map FILE, with the lines of a map_reg");
@@ -52,9 +52,9 @@ impl Advice {
         let target = target_of(advise, summary)?;
         let demands = demands_of(args, summary)?;
         let plan = ReadinessPlan { map, steps, demands, connections: advise.connection_limit, target };
-        let mut watch = ReadinessWatch::new(plan, summary, taken_back(&args.file)?);
-        let cannot = || format!("cannot read {}", args.file.display());
-        let mut lines = BufReader::new(File::open(&args.file).with_context(cannot)?);
+        let mut watch = ReadinessWatch::new(plan, summary, taken_back(args.file())?);
+        let cannot = || format!("cannot read {}", args.file().display());
+        let mut lines = BufReader::new(File::open(args.file()).with_context(cannot)?);
         let mut line = Vec::new();
         while read_line(&mut lines, &mut line).with_context(cannot)? > 0 {
             watch.line(&line);

@@ -1,7 +1,7 @@
 //! Arguments of the command line. Every value is text here: the library's `config` checks it, so that all mistakes are
 //! reported at once.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use shadowtap::config::typed;
@@ -75,7 +75,7 @@ impl Command {
     }
 }
 
-/// Print the report of an earlier run, compare two runs, or show production by route.
+/// Print the report of an earlier run, compare two runs, add several up, or show production by route.
 ///
 /// Reads the results or the summary of a run (--results, --summary). From a capture or a recording it prints what
 /// production did, by route.
@@ -86,13 +86,17 @@ Examples:
   shadowtap report run.jsonl --report run.html
   shadowtap report run.jsonl --fail-if 'errors>0.5%'
   shadowtap report --against yesterday.jsonl today.jsonl
+  shadowtap report --merge node-a.json node-b.json --summary all.json
   shadowtap report peak.gor.zst
 
 Exit codes: 0 done; 1 a --fail-if condition holds; 2 a file cannot be read or written, or a flag is wrong.")]
 pub(crate) struct ReportCommand {
-    /// Results or summary of a run (--results, --summary), a capture, or a recording
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    /// Results or summary of a run (--results, --summary), a capture, or a recording; several with --merge
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Add the runs up to one: counts are summed, and latencies merged before their percentiles are taken
+    #[arg(long)]
+    pub(crate) merge: bool,
     /// Compare with this earlier run: its results or its summary
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
@@ -102,6 +106,9 @@ pub(crate) struct ReportCommand {
     pub(crate) observe: Option<String>,
     #[command(flatten)]
     pub(crate) advise: AdviseArguments,
+    /// Write the summary (one JSON object) to FILE; - is standard output
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) summary: Option<PathBuf>,
     /// Write the report as one page of HTML to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) report: Option<PathBuf>,
@@ -113,6 +120,13 @@ pub(crate) struct ReportCommand {
     pub(crate) store: typed::Store,
     #[command(flatten)]
     pub(crate) gates: typed::Gates,
+}
+
+impl ReportCommand {
+    /// Returns the file, or the first of several.
+    pub(crate) fn file(&self) -> &Path {
+        self.files.first().map_or(Path::new(""), PathBuf::as_path)
+    }
 }
 
 /// What the next step of a migration is.

@@ -19,6 +19,7 @@ mod journal;
 mod live;
 mod manuals;
 mod meant;
+mod merge;
 mod notify;
 mod output;
 mod progress;

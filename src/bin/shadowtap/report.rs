@@ -16,20 +16,21 @@ use shadowtap::report::collect::results::{ResultsEnd, TakenBackLines};
 use shadowtap::report::render::{html, text};
 use shadowtap::report::schema::observe::ObserveSummary;
 use shadowtap::report::threshold::ThresholdWatch;
-use shadowtap::report::{PartialRun, RunDiff, Summary};
+use shadowtap::report::{PartialRun, RunDiff, Summary, Verdict};
 
 use crate::advise::Advice;
 use crate::args::ReportCommand;
-use crate::output::{page_of, print, write_text};
-use crate::{gates, inspect, terminal};
+use crate::output::{page_of, print, print_to_stderr, write_summary, write_text};
+use crate::{gates, inspect, merge, terminal};
 
 /// Longest line of results that is looked at, in bytes: the summary at their end has the most, some millions at most.
 const MAX_LINE: u64 = 64 << 20;
 
 /// Runs the command.
 pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
-    let mode = config::file_mode(args.mode.mode.as_deref())?;
-    let Some(RunResults { mut summary, lines }) = of_run(&args.file)? else { return of_capture(args) };
+    let outputs = ReportFiles::new(&args)?;
+    let found = if args.merge { Some(merge::of(&args)?) } else { of_run(only(&args.files)?)? };
+    let Some(RunResults { mut summary, lines }) = found else { return of_capture(args) };
     if args.routes.routes.is_some() {
         bail!("--routes: a run has its routes from when it ran: give it to replay or shadow");
     }
@@ -39,52 +40,60 @@ pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
         summary.observe.clone_from(&observed);
     }
     let advice = Advice::of(&args, lines, &summary)?;
-    let page = ReportFile::new(args.report.clone(), mode, [Some(&args.file), args.against.as_ref()])?;
-    let width = terminal::or_default(terminal::width_of_stdout());
-    let color = terminal::color_on_stdout();
+    let (width, color) = outputs.text();
     let (text, html) = match &args.against {
-        None => (text::report(&summary, width, color), page.of(&summary)),
+        None => (text::report(&summary, width, color), outputs.page_of(&summary)),
         Some(earlier) => {
             let earlier = of_run(earlier)?.with_context(|| format!("{} {NEITHER}", earlier.display()))?;
             let both = RunDiff::of(&earlier.summary, &summary);
-            (text::against(&both, width, color), page.wanted().then(|| html::against(&both)))
+            (text::against(&both, width, color), outputs.report.as_ref().map(|_| html::against(&both)))
         }
     };
-    page.write(html)?;
-    print(&text).context("cannot write the report")?;
+    outputs.write(&summary, html)?;
+    outputs.print(&text)?;
     if let Some(observed) = observed.filter(|_| args.against.is_some()) {
-        print(&text::observed(&observed, width, color)).context("cannot write the report")?;
+        outputs.print(&text::observed(&observed, width, color))?;
     }
     if let Some(advice) = advice {
-        print(&advice.text(width, color)).context("cannot write the report")?;
+        outputs.print(&advice.text(width, color))?;
     }
     // What was demanded of the run itself had its say then.
     Ok(if asks { gates::ending(&summary, false) } else { ExitCode::SUCCESS })
 }
 
 /// Message for a file that is expected to belong to a run, and does not.
-const NEITHER: &str = "is neither the results nor the summary of a run (--results, --summary)";
+pub(crate) const NEITHER: &str = "is neither the results nor the summary of a run (--results, --summary)";
+
+/// The one file that is reported on.
+fn only(files: &[PathBuf]) -> anyhow::Result<&Path> {
+    match files {
+        [file] => Ok(file),
+        _ => bail!("{} files: a report is of one run; --merge adds several up to one", files.len()),
+    }
+}
 
 /// A capture or a recording has no run to report on.
 fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
     let judges = !args.gates.fail_if.is_empty();
     let asked = [
         ("--against", args.against.is_some()),
+        ("--summary", args.summary.is_some()),
         ("--report", args.report.is_some()),
         ("--observe", args.observe.is_some()),
         ("--advise", args.advise.advise.is_some()),
         ("--fail-if", judges),
     ];
+    let file = args.file().to_owned();
     for (flag, given) in asked {
         if given {
-            if !recording::place::is_store(&args.file) {
-                std::fs::File::open(&args.file).with_context(|| format!("cannot open {}", args.file.display()))?;
+            if !recording::place::is_store(&file) {
+                std::fs::File::open(&file).with_context(|| format!("cannot open {}", file.display()))?;
             }
-            bail!("{flag}: {} {NEITHER}", args.file.display());
+            bail!("{flag}: {} {NEITHER}", file.display());
         }
     }
-    let fleet = config::fleet(&args.file, &args.store)?;
-    let capture = typed::Capture { files: vec![args.file], ..typed::Capture::default() };
+    let fleet = config::fleet(&file, &args.store)?;
+    let capture = typed::Capture { files: vec![file], ..typed::Capture::default() };
     let (routes, store) = (args.routes, args.store);
     let ended = inspect::run(typed::Inspect { capture, store, stats: true, routes, ..typed::Inspect::default() })?;
     if let Some((url, access)) = fleet {
@@ -95,53 +104,76 @@ fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
     Ok(ended)
 }
 
-/// The page that is written, where one is.
-struct ReportFile {
-    path: Option<PathBuf>,
+/// Files that are written beside the report in text.
+struct ReportFiles {
+    summary: Option<Output>,
+    report: Option<Output>,
     mode: FileMode,
 }
 
-impl ReportFile {
-    /// A page is never written over what it is made of.
-    fn new(path: Option<PathBuf>, mode: FileMode, sources: [Option<&PathBuf>; 2]) -> anyhow::Result<Self> {
-        if let Some(real) = path.as_ref().and_then(|path| path.canonicalize().ok())
-            && sources.into_iter().flatten().any(|source| source.canonicalize().is_ok_and(|source| source == real))
-        {
-            bail!("--report: {} is what the report is made of: it would be overwritten", real.display());
+impl ReportFiles {
+    /// Nothing is written over what the report is made of, nor over what shadowtap did not write.
+    fn new(args: &ReportCommand) -> anyhow::Result<Self> {
+        let mode = config::file_mode(args.mode.mode.as_deref())?;
+        let sources = || args.files.iter().chain(&args.against);
+        for (flag, path) in [("--summary", &args.summary), ("--report", &args.report)] {
+            if let Some(real) = path.as_ref().and_then(|path| path.canonicalize().ok())
+                && sources().any(|source| source.canonicalize().is_ok_and(|source| source == real))
+            {
+                bail!("{flag}: {} is what the report is made of: it would be overwritten", real.display());
+            }
+            if let Some(Err(why)) = path.clone().map(|path| config::may_overwrite(&Output::File(path))) {
+                bail!("{flag}: {why}");
+            }
         }
-        if let Some(Err(why)) = path.clone().map(|path| config::may_overwrite(&Output::File(path))) {
-            bail!("--report: {why}");
+        if args.report.is_some() && args.report == args.summary {
+            bail!("--report and --summary cannot both go to one file");
         }
-        Ok(Self { path, mode })
+        if args.report.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+            bail!("--report -: the report in text goes to standard output: give the page a file");
+        }
+        let is_stdout = |path: &PathBuf| path.as_os_str() == "-";
+        let output = |path: PathBuf| if is_stdout(&path) { Output::Stdout } else { Output::File(path) };
+        Ok(Self { summary: args.summary.clone().map(output), report: args.report.clone().map(Output::File), mode })
+    }
+
+    /// The width of the report in text, and whether it has colors.
+    fn text(&self) -> (usize, bool) {
+        if self.summary == Some(Output::Stdout) {
+            return (terminal::or_default(terminal::width_of_stderr()), terminal::color_on_stderr());
+        }
+        (terminal::or_default(terminal::width_of_stdout()), terminal::color_on_stdout())
+    }
+
+    /// Prints it: to standard output, unless the summary goes there.
+    fn print(&self, text: &str) -> anyhow::Result<()> {
+        let printed = if self.summary == Some(Output::Stdout) { print_to_stderr(text) } else { print(text) };
+        printed.context("cannot write the report")
     }
 
     /// The page of one run, as the name of the file says.
-    fn of(&self, summary: &Summary) -> Option<String> {
-        self.path.clone().map(|path| page_of(&Output::File(path), summary))
+    fn page_of(&self, summary: &Summary) -> Option<String> {
+        self.report.as_ref().map(|output| page_of(output, summary))
     }
 
-    const fn wanted(&self) -> bool {
-        self.path.is_some()
-    }
-
-    fn write(&self, html: Option<String>) -> anyhow::Result<()> {
-        let (Some(path), Some(html)) = (&self.path, html) else { return Ok(()) };
-        if path.as_os_str() == "-" {
-            bail!("--report -: the report in text goes to standard output: give the page a file");
+    fn write(&self, summary: &Summary, html: Option<String>) -> anyhow::Result<()> {
+        if let Some(output) = &self.summary {
+            write_summary(output, self.mode, summary)?;
         }
-        write_text(&Output::File(path.clone()), self.mode, &html)
+        let (Some(output), Some(html)) = (&self.report, html) else { return Ok(()) };
+        write_text(output, self.mode, &html)
     }
 }
 
 /// Results that are available of a run.
-struct RunResults {
-    summary: Summary,
+pub(crate) struct RunResults {
+    pub(crate) summary: Summary,
     /// True when there is also a line for each delivery.
-    lines: bool,
+    pub(crate) lines: bool,
 }
 
 /// The summary of a run, from its results or alone; `None` where the file is neither.
-fn of_run(path: &Path) -> anyhow::Result<Option<RunResults>> {
+pub(crate) fn of_run(path: &Path) -> anyhow::Result<Option<RunResults>> {
     Ok(match of_summary(path)? {
         Some(summary) => Some(RunResults { summary, lines: false }),
         None => of_results(path)?.map(|summary| RunResults { summary, lines: true }),
@@ -178,22 +210,28 @@ fn demanded(args: &ReportCommand, lines: bool, summary: &mut Summary) -> anyhow:
         return Ok(false);
     }
     let mut watch = ThresholdWatch::new(demands, &urls);
+    if watch.wants() && args.merge {
+        bail!("--fail-if: what is demanded of a route is judged by each delivery, and a sum has none: judge each run");
+    }
     if watch.wants() && !lines {
         bail!(
             "--fail-if: some of this is only in the results of a run (--results), and {} is its summary",
-            args.file.display()
+            args.file().display()
         );
     }
     if watch.wants() {
-        let cannot = || format!("cannot read {}", args.file.display());
-        watch.without(taken_back(&args.file)?);
-        let mut lines = BufReader::new(File::open(&args.file).with_context(cannot)?);
+        let cannot = || format!("cannot read {}", args.file().display());
+        watch.without(taken_back(args.file())?);
+        let mut lines = BufReader::new(File::open(args.file()).with_context(cannot)?);
         let mut line = Vec::new();
         while read_line(&mut lines, &mut line).with_context(cannot)? > 0 {
             watch.line(&line);
         }
     }
     summary.gates = watch.judge(summary);
+    if args.merge {
+        summary.verdict = Some(Verdict::of(summary));
+    }
     Ok(true)
 }
 
@@ -204,12 +242,12 @@ fn observed(args: &ReportCommand, lines: bool) -> anyhow::Result<Option<ObserveS
     if !lines {
         bail!(
             "--observe: it is played through over the results of a run (--results), and {} is its summary",
-            args.file.display()
+            args.file().display()
         );
     }
-    let cannot = || format!("cannot read {}", args.file.display());
-    let mut run = ObserveRun::new(rule, taken_back(&args.file)?);
-    let mut lines = BufReader::new(File::open(&args.file).with_context(cannot)?);
+    let cannot = || format!("cannot read {}", args.file().display());
+    let mut run = ObserveRun::new(rule, taken_back(args.file())?);
+    let mut lines = BufReader::new(File::open(args.file()).with_context(cannot)?);
     let mut line = Vec::new();
     while read_line(&mut lines, &mut line).with_context(cannot)? > 0 {
         run.line(&line);

@@ -5,20 +5,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::compare::{Difference, DifferencePart};
 use crate::exchange::Outcome;
 use crate::replay::Delivery;
 use crate::report::schema::by_route::{RouteProduction, RouteSummary, RouteTarget};
 use crate::report::schema::counts::{CountMap, LatencySummary};
+use crate::report::schema::histograms::{RouteHistograms, TargetHistograms};
 use crate::report::schema::noise::NoiseOnlyCounts;
-use crate::report::schema::target::{Differences, PairedLatency, TargetLatency};
+use crate::report::schema::target::{Differences, TargetLatency};
 
 use super::histogram::micros;
 use super::inputs::{Production, RequestRecord};
 use super::live_routes::{self, LiveRoute};
 use super::noise;
+use super::paired_route::PairedRoute;
 use super::patterns::RoutePatterns;
 use super::recent::{CountedComparison, CountedDelivery};
 use super::route_name::{MAX_ROUTES, OTHER, RouteName};
@@ -77,38 +78,6 @@ struct RouteTargetTally {
     taken_back: u64,
     differing_back: u64,
     slowest: Slowest,
-}
-
-/// Latencies of requests whose latency is known on both sides.
-#[derive(Clone, Debug, Default)]
-struct PairedRoute {
-    production: SparseHistogram,
-    service: SparseHistogram,
-    response: SparseHistogram,
-}
-
-impl PairedRoute {
-    /// Does something with each histogram and the duration that belongs there, where both sides are known.
-    fn each(
-        &mut self,
-        production: Option<Duration>,
-        service: Option<Duration>,
-        response: Option<Duration>,
-        apply: fn(&mut SparseHistogram, u64),
-    ) {
-        let (Some(known), Some(response)) = (production, response) else { return };
-        apply(&mut self.production, micros(known));
-        apply(&mut self.service, micros(service.unwrap_or(response)));
-        apply(&mut self.response, micros(response));
-    }
-
-    fn figures(&self) -> Option<PairedLatency> {
-        (self.production.count() > 0).then(|| PairedLatency {
-            production: self.production.figures(),
-            service: self.service.figures(),
-            response: self.response.figures(),
-        })
-    }
 }
 
 /// Counts in the order of [`Class::ALL`].
@@ -203,6 +172,13 @@ impl ByRoute {
         rows
     }
 
+    /// Returns the durations behind the figures of the block.
+    pub(crate) fn histograms(&self, urls: &[String]) -> BTreeMap<String, RouteHistograms> {
+        let named = self.places.iter().filter_map(|(name, at)| Some((name.to_string(), self.tallies.get(*at)?)));
+        let other = (!self.other.is_empty()).then(|| (OTHER.to_owned(), &self.other));
+        named.chain(other).map(|(name, tally)| (name, tally.histograms(urls))).collect()
+    }
+
     /// Returns the counts by pattern, of the first patterns; those of everything else come last. Nothing without patterns.
     pub(crate) fn live(&self, urls: &[String]) -> Vec<LiveRoute> {
         let mut routes = live_routes::labels(&self.patterns, urls);
@@ -234,6 +210,12 @@ impl RouteTallies {
 
     fn is_empty(&self) -> bool {
         self.requests == 0 && self.targets.iter().all(|target| target.sent + target.failed + target.not_sent == 0)
+    }
+
+    fn histograms(&self, urls: &[String]) -> RouteHistograms {
+        let targets = self.targets.iter().zip(urls);
+        let targets = targets.map(|(target, url)| (url.clone(), target.histograms(&self.latency)));
+        RouteHistograms { production: self.latency.text(), targets: targets.collect() }
     }
 
     fn row(&self, route: &str, urls: &[String], noise: &noise::NoiseVerdict) -> RouteSummary {
@@ -331,6 +313,11 @@ impl RouteTargetTally {
                 return;
             }
         }
+    }
+
+    fn histograms(&self, production: &SparseHistogram) -> TargetHistograms {
+        let (service, response) = (self.service.text(), self.response.text());
+        self.paired.beside(&production.text(), TargetHistograms { service, response, ..TargetHistograms::default() })
     }
 
     fn row(&self, noise: NoiseOnlyCounts, url: &str) -> RouteTarget {

@@ -281,7 +281,7 @@ impl DiffGroupCount {
 
 impl DiffExample {
     /// About how many bytes it has as JSON.
-    fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         let values = [&self.production, &self.shadow].map(|value| value.to_string().len());
         let headers = self.request.headers.iter().map(|(name, value)| name.len() + value.len() + 8);
         let bodies = self.bodies.iter().flat_map(|bodies| [&bodies.production, &bodies.shadow]);

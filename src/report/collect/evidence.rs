@@ -3,6 +3,7 @@
 //! The reporter passes on events in order and as they happen; blocks of the summary come out at any time. Nothing here
 //! counts toward the sums of the ledger, and everything is bounded whatever the run's length.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::replay::{Delivery, TargetId};
 use crate::report::schema::by_route::RouteSummary;
 use crate::report::schema::curves::Curves;
 use crate::report::schema::diff_groups::DiffGroups;
+use crate::report::schema::histograms::RouteHistograms;
 use crate::report::schema::timeline::Timeline;
 
 use super::by_route::{ByRoute, ExchangeComparison};
@@ -197,6 +199,11 @@ impl Evidence {
     /// Returns the counts of the routes that somebody wrote down.
     pub(crate) fn live_routes(&self, urls: &[String]) -> Vec<LiveRoute> {
         self.routes.live(urls)
+    }
+
+    /// Returns the durations behind the figures of routes.
+    pub(crate) fn histograms(&self, urls: &[String]) -> BTreeMap<String, RouteHistograms> {
+        self.routes.histograms(urls)
     }
 
     /// Every block but the curves. What is `noise` is counted apart.

@@ -9,6 +9,7 @@ use crate::report::schema::counts::LatencySummary;
 use crate::report::schema::curves::Curve;
 
 use super::curves::curve;
+use super::histogram_text::HistogramContents;
 
 /// Longest duration that is recorded exactly, one hour in microseconds: longer ones are recorded as this (the exact
 /// maximum is kept).
@@ -174,6 +175,48 @@ impl LatencyHistogram {
         // The middle of the rank: no rounding makes its neighbor of it.
         let share = (rank as f64 - 0.5).max(0.0) / left.count.max(1) as f64;
         left.counts.as_ref().map_or(0, |counts| counts.value_at_quantile(share).clamp(left.min, left.max))
+    }
+}
+
+impl LatencyHistogram {
+    /// Everything in it as text, without what was taken back; empty where there is nothing.
+    #[must_use]
+    pub(crate) fn text(&self) -> String {
+        let left = self.left();
+        let Some(counts) = left.counts.as_ref().filter(|_| left.count > 0) else { return String::new() };
+        let buckets = counts.iter_recorded().map(|step| (step.value_iterated_to(), step.count_since_last_iteration()));
+        let sum = u64::try_from(left.sum).unwrap_or(u64::MAX);
+        HistogramContents { min: left.min, max: left.max, sum, buckets: buckets.collect() }.text(DIGITS.into())
+    }
+
+    /// Reads such a text; `None` where it is none.
+    #[must_use]
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::default());
+        }
+        let contents = HistogramContents::read(text, DIGITS.into())?;
+        let mut counts = Histogram::new_with_bounds(1, LONGEST_US, DIGITS).ok()?;
+        contents.buckets.iter().for_each(|(us, count)| counts.saturating_record_n(*us, *count));
+        let HistogramContents { min, max, sum, .. } = contents;
+        let count = contents.count()?;
+        Some(Self { counts: Some(counts), count, sum: sum.into(), min, max, ..Self::default() })
+    }
+
+    /// Records everything that another one has. Both were read from texts: nothing was taken back of either.
+    pub(crate) fn merge(&mut self, other: Self) {
+        if other.count == 0 {
+            return;
+        }
+        self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+        self.max = self.max.max(other.max);
+        self.count = self.count.saturating_add(other.count);
+        self.sum += other.sum;
+        self.counts = match (self.counts.take(), other.counts) {
+            // Cannot fail: both have the same bounds and digits.
+            (Some(mut counts), Some(more)) => counts.add(&more).is_ok().then_some(counts),
+            (counts, more) => counts.or(more),
+        };
     }
 }
 

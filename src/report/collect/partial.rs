@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::compare::DifferencePart;
 use crate::exchange::{FailureKind, HeldBy, Outcome};
 use crate::report::schema::counts::{CountMap, count};
+use crate::report::schema::histograms::{Histograms, TargetHistograms};
 use crate::report::schema::summary::{SCHEMA, SampleSummary, Summary};
 use crate::report::schema::target::{PairedLatency, TargetSummary};
 
@@ -88,6 +89,19 @@ struct PartialLatency {
     lag: LatencyHistogram,
     /// Of requests whose latency is known on both sides: production's, service and response.
     paired: [LatencyHistogram; 3],
+}
+
+impl PartialLatency {
+    /// The durations behind its figures.
+    fn texts(&self, production: &str) -> TargetHistograms {
+        let all = TargetHistograms {
+            service: self.service.text(),
+            response: self.response.text(),
+            lag: self.lag.text(),
+            ..TargetHistograms::default()
+        };
+        all.with_pairs(production, self.paired.each_ref().map(LatencyHistogram::text))
+    }
 }
 
 impl PartialRun {
@@ -175,7 +189,10 @@ impl PartialRun {
         if self.lines == 0 {
             return None;
         }
+        let production = self.production.text();
+        let mut histograms = Histograms { production: production.clone(), ..Histograms::default() };
         for (url, latency) in self.latencies {
+            histograms.targets.insert(url.clone(), latency.texts(&production));
             if let Some(target) = self.summary.targets.get_mut(&url) {
                 target.latency_us.service = latency.service.figures();
                 target.latency_us.response = latency.response.figures();
@@ -190,6 +207,7 @@ impl PartialRun {
             self.lines
         ));
         Some(Summary {
+            histograms: Some(histograms),
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             // The lines do not say which command wrote them.

@@ -5,6 +5,8 @@
 
 use crate::report::schema::counts::LatencySummary;
 
+use super::histogram_text::HistogramContents;
+
 /// Bits of a duration that are kept below its highest one: 32 buckets to a power of two.
 const BITS: u32 = 5;
 
@@ -106,6 +108,32 @@ impl SparseHistogram {
             p99_9: self.quantile_us(0.999),
             max: self.max,
         }
+    }
+
+    /// Everything in it as text; empty where there is nothing.
+    #[must_use]
+    pub(crate) fn text(&self) -> String {
+        if self.count == 0 {
+            return String::new();
+        }
+        let buckets = self.hit().map(|(bucket, count)| (bucket.into(), count.into())).collect();
+        HistogramContents { min: self.min, max: self.max, sum: self.sum, buckets }.text(BITS.into())
+    }
+
+    /// Reads such a text; `None` where it is none.
+    #[must_use]
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let mut read = Self::default();
+        if text.is_empty() {
+            return Some(read);
+        }
+        let contents = HistogramContents::read(text, BITS.into())?;
+        for (bucket, count) in &contents.buckets {
+            let bucket = u16::try_from(*bucket).ok().filter(|bucket| *bucket <= LAST)?;
+            read.add(bucket, u32::try_from(*count).ok()?);
+        }
+        let HistogramContents { min, max, sum, .. } = contents;
+        Some(Self { count: contents.count()?, min, max, sum, ..read })
     }
 
     /// The buckets that were hit, in their order.

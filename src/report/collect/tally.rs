@@ -9,6 +9,7 @@ use crate::replay::Delivery;
 use crate::report::schema::counts::{CountMap, count};
 use crate::report::schema::curves::{Curve, TargetCurves};
 use crate::report::schema::failures::DesynchronisedSummary;
+use crate::report::schema::histograms::TargetHistograms;
 use crate::report::schema::noise::NoiseOnlyCounts;
 use crate::report::schema::summary::ProductionSide;
 use crate::report::schema::target::{Differences, PairedLatency, TargetEnded, TargetLatency, TargetSummary};
@@ -170,6 +171,20 @@ impl TargetTally {
         TargetCurves { service: self.service.curve(), response: self.response.curve() }
     }
 
+    /// The durations behind its figures; `connect` are those of its connections.
+    pub(crate) fn histograms(&self, production: &str, connect: &LatencyHistogram) -> TargetHistograms {
+        let PairedTally { production: known, service, response } = &self.pairs;
+        let all = TargetHistograms {
+            connect: connect.text(),
+            service: self.service.text(),
+            response: self.response.text(),
+            lag: self.lag.text(),
+            carry_wait: self.carry_wait.text(),
+            ..TargetHistograms::default()
+        };
+        all.with_pairs(production, [known, service, response].map(LatencyHistogram::text))
+    }
+
     /// Its latencies so far, by the edges of [`super::buckets::EDGES_US`].
     pub(crate) fn buckets(&self) -> LiveTargetBuckets {
         LiveTargetBuckets {
@@ -250,6 +265,11 @@ impl ProductionTally {
     /// Its latency by percentile.
     pub(crate) fn curve(&self) -> Curve {
         self.latency.curve()
+    }
+
+    /// The durations behind its figures.
+    pub(crate) fn histogram(&self) -> String {
+        self.latency.text()
     }
 
     pub(crate) fn finish(&self) -> ProductionSide {

@@ -33,6 +33,7 @@ use super::schema::verdict::Verdict;
 use super::threshold::ThresholdWatch;
 
 mod desynchronised;
+mod durations;
 mod exchange_context;
 mod settings;
 pub mod snapshot;
@@ -276,6 +277,7 @@ impl Reporter {
         self.results.flush();
         let results_failed = self.results.failed();
         let warnings = self.warnings(&mut totals);
+        let histograms = self.histograms(&totals.targets);
         let RunTotals { engine, targets: ends, middleware, redaction, steps, .. } = totals;
         let mut ends = ends.into_iter();
         let ledger = &self.ledger;
@@ -291,7 +293,7 @@ impl Reporter {
             url,
             target: tally.finish(ledger.baseline(), 0, &ends.next().unwrap_or_default()),
         });
-        let mut summary = Summary {
+        let summary = Summary {
             frames: engine.frames,
             tcp: engine.tcp,
             streams: engine.streams,
@@ -315,6 +317,7 @@ impl Reporter {
             redaction: (redaction.total() > 0).then_some(redaction),
             timeline,
             curves,
+            histograms: Some(histograms),
             routes,
             kinds,
             warnings,
@@ -325,13 +328,7 @@ impl Reporter {
             results_failed,
             ..blank(self.command, self.started, self.asked)
         };
-        summary.gates = self.watch.judge(&summary);
-        summary.verdict = Some(Verdict::of(&summary));
-        debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");
-        self.results.close(&summary);
-        summary.results_failed |= self.results.failed();
-        summary.warnings.extend(self.results.trouble());
-        summary
+        judged(summary, &self.watch, self.results)
     }
 
     /// What people are to know of the run besides its figures.
@@ -371,6 +368,17 @@ impl Reporter {
         let told = unheard.shed > 0 && self.results.wanted();
         told.then(|| format!("{} of the requests that were shed have no line in the results", unheard.shed))
     }
+}
+
+/// Judges a run that has ended, and writes its summary behind the results.
+fn judged(mut summary: Summary, watch: &ThresholdWatch, mut results: ResultsWriter) -> Summary {
+    summary.gates = watch.judge(&summary);
+    summary.verdict = Some(Verdict::of(&summary));
+    debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");
+    results.close(&summary);
+    summary.results_failed |= results.failed();
+    summary.warnings.extend(results.trouble());
+    summary
 }
 
 /// The host that a target's responses may name as their own; `localhost` of a Unix socket's.

@@ -9,6 +9,8 @@ pub mod curves;
 pub mod diff_groups;
 pub mod failures;
 pub mod gates;
+pub mod histograms;
+pub mod merged;
 pub mod middleware;
 pub mod noise;
 pub mod observe;

@@ -17,6 +17,8 @@ use super::counts::{CountMap, LatencySummary, sum};
 use super::curves::Curves;
 use super::diff_groups::DiffGroups;
 use super::gates::GateResult;
+use super::histograms::Histograms;
+use super::merged::MergedRuns;
 use super::middleware::MiddlewareCounts;
 use super::noise::{FieldRow, NoiseRow, UnlearntNoise};
 use super::observe::ObserveSummary;
@@ -110,6 +112,9 @@ pub struct Summary {
     /// Latency by percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curves: Option<Curves>,
+    /// The durations behind the figures; `None` while it goes on, and in summaries of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histograms: Option<Histograms>,
     /// Counts of each route, the busiest first; the row of the remaining routes comes last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteSummary>,
@@ -132,6 +137,9 @@ pub struct Summary {
     /// What is known of all replayers of the recording, where several may share it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fleet: Option<FleetEnd>,
+    /// The runs that this one was added up from, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<MergedRuns>,
     /// Thresholds of the run, and their results.
     pub gates: Vec<GateResult>,
     /// Warnings, in words for people.

@@ -28,7 +28,7 @@ const ROOM: NoiseCapacity =
 /// Comparisons of something with itself that one route is judged by, for each way to compare: enough for any rate.
 pub(crate) const MAX_OWN: u64 = 1000;
 /// Rows of each list of the verdict, the most frequent first; the others count all the same.
-const MAX_ROWS: usize = 200;
+pub(crate) const MAX_ROWS: usize = 200;
 
 impl NoiseSource {
     const ALL: [Self; 3] = [Self::Baseline, Self::SelfCheck, Self::Repeats];

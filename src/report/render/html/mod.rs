@@ -78,11 +78,13 @@ pub(crate) fn data_so_far(summary: &Summary) -> String {
     json(summary)
 }
 
+/// The summary with a verdict, and without what no page shows: the durations behind its figures.
 fn judged(summary: &Summary) -> Cow<'_, Summary> {
-    match summary.verdict {
-        Some(_) => Cow::Borrowed(summary),
-        None => Cow::Owned(Summary { verdict: Some(Verdict::of(summary)), ..summary.clone() }),
+    if summary.verdict.is_some() && summary.histograms.is_none() {
+        return Cow::Borrowed(summary);
     }
+    let verdict = summary.verdict.clone().unwrap_or_else(|| Verdict::of(summary));
+    Cow::Owned(Summary { verdict: Some(verdict), histograms: None, ..summary.clone() })
 }
 
 fn json(summary: &Summary) -> String {

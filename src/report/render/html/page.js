@@ -597,18 +597,25 @@ const shadowtap = (() => {
     guard.trips ? `tripped ${counted(guard.trips, "time")}` : "never tripped", guard.reason,
   ].filter(Boolean).join("; "));
   const tail = (f) => [f.p50, f.p95, f.p99].map(duration).join(", ");
+  const clock = (at) => String(at || "").replace("T", " ").replace(/\.\d+/, "").replace("Z", " UTC");
   const facts = () => {
     const rows = [], add = (name, value, tone) => { if (value !== null && value !== undefined && value !== "") rows.push(h("div", { class: tone || null }, h("dt", {}, name), h("dd", {}, value))); };
     const t = target(), tcp = summary.tcp || {}, st = summary.streams || {}, sample = summary.sample || {};
     const asked = summary.asked || {};
     add("command line", asked.command_line ? wire(asked.command_line) : null, "long"); add("read", (asked.inputs || []).length ? wire(asked.inputs.join(", ")) : null, "long");
     add("filters", (asked.filters || []).length ? wire(asked.filters.join(", ")) : null, "long"); add("seed of the sample", asked.seed || null);
-    add("shadowtap", summary.version); add("command", summary.command); add("began", String(summary.started || "").replace("T", " ").replace(/\.\d+/, "").replace("Z", " UTC")); add("took", length(summary.duration_s || 0));
+    const merged = summary.merged;
+    if (merged) {
+      add("added up of", rowsOf(merged.runs).map((run) => h("div", {}, wire(run.name), `: ${counted(run.seen, "request")}, began ${clock(run.started)}, took ${length(run.duration_s)}`)), "long");
+      add("not in the sum", rowsOf(merged.left_out).map((what) => h("div", {}, shown(what))), "long");
+    }
+    const most = merged ? " in one run" : "";
+    add("shadowtap", summary.version); add("command", summary.command); add("began", clock(summary.started)); add("took", length(summary.duration_s || 0));
     if (has(summary.capture_delay_us)) add("capture delay (in no latency), p50, p95 and p99", tail(summary.capture_delay_us));
     add("sample asked", sample.asked === undefined ? null : percent(sample.asked));
     for (const of of ["requests", "keys", "bytes"]) if (typeof sample[of] === "number") add("sample reached, of " + of, percent(sample[of]));
     if (t) {
-      add("connections opened", number(t.connections_opened)); add("most at once", number(t.peak_connections)); add("most in flight", number(t.peak_in_flight));
+      add("connections opened", number(t.connections_opened)); add("most at once" + most, number(t.peak_connections)); add("most in flight" + most, number(t.peak_in_flight));
       if (has(t.latency_us.connect)) add("connection set-up, p50, p95 and p99", tail(t.latency_us.connect));
       if (has(t.schedule_lag_us)) add("behind schedule, p50, p95 and p99", tail(t.schedule_lag_us));
       for (const a of (t.addresses || []).slice(0, 16)) add(h("bdi", { class: "wire" }, a.address), `${counted(a.requests, "request")}, ${counted(a.connections_opened, "connection")}${a.connections_failed ? `, ${number(a.connections_failed)} failed` : ""}`);
@@ -621,7 +628,7 @@ const shadowtap = (() => {
     const p = summary.production || {};
     for (const [why, n] of Object.entries(p.unjoined || {})) if (n) add("production response unknown: " + words(why), number(n));
     for (const [why, n] of Object.entries(p.damaged || {})) if (n) add("production response in part: " + words(why), number(n));
-    add("connections captured", number(tcp.connections || 0)); add("most open at once", number(tcp.peak_open || 0));
+    add("connections captured", number(tcp.connections || 0)); add("most open at once" + most, number(tcp.peak_open || 0));
     add("gaps", tcp.gaps ? `${number(tcp.gaps)} (${bytes(tcp.gap_bytes)})` : "0"); add("sent again by TCP", bytes(tcp.retransmitted_bytes || 0));
     for (const [what, name] of [["http1", "HTTP/1"], ["tls", "TLS"], ["http2", "HTTP/2"], ["upgraded", "upgraded"], ["unknown", "something else"]]) if (st[what]) add("spoke " + name, number(st[what]));
     for (const [why, n] of Object.entries((summary.frames || {}).skipped || {})) if (n) add("frames skipped: " + words(why), number(n));

@@ -26,6 +26,7 @@ mod fleet_status;
 mod forecast;
 mod gates;
 mod matrix;
+mod merged;
 mod noise;
 mod observe;
 mod recording;
@@ -80,7 +81,7 @@ pub fn report(summary: &Summary, width: usize, color: bool) -> String {
         noise::fields(&mut page, summary, url);
         noise::of_target(&mut page, summary, url);
         latency(&mut page, summary, target);
-        sending(&mut page, target);
+        sending(&mut page, target, summary.merged.is_some());
         steps::guard(&mut page, target);
     }
     noise::reference(&mut page, summary);
@@ -95,6 +96,7 @@ pub fn report(summary: &Summary, width: usize, color: bool) -> String {
     silences(&mut page, summary);
     capture(&mut page, summary);
     asked(&mut page, summary);
+    merged::block(&mut page, summary);
     gates::gates(&mut page, summary);
     warnings(&mut page, summary);
     page.out
@@ -415,17 +417,18 @@ fn latency(page: &mut TextReport, summary: &Summary, target: &TargetSummary) {
     }
 }
 
-/// Connections and the schedule.
-fn sending(page: &mut TextReport, target: &TargetSummary) {
+/// Connections and the schedule. Of several runs it is not known what was at once in all of them.
+fn sending(page: &mut TextReport, target: &TargetSummary, is_merged: bool) {
     if target.offered == 0 {
         return;
     }
     page.out.push('\n');
     let mut text = format!(
-        "Connections  {} opened, {} at once; {} in flight at most",
+        "Connections  {} opened, {} at once; {} in flight at most{}",
         number(target.connections_opened),
         number(target.peak_connections),
         counted(target.peak_in_flight, "request"),
+        if is_merged { " in one run" } else { "" },
     );
     let connect = &target.latency_us.connect;
     if connect.count > 0 {
