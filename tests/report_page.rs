@@ -19,6 +19,7 @@ use shadowtap::report::schema::curves::{Curves, TargetCurves};
 use shadowtap::report::schema::diff_groups::{
     DiffExample, DiffGroup, DiffGroups, ExampleBodies, ExampleBody, ExampleRequest,
 };
+use shadowtap::report::schema::fleet::{FleetEnd, FleetNode, FleetReplayer, FleetSums};
 use shadowtap::report::schema::noise::UnlearntNoise;
 use shadowtap::report::schema::target::PairedLatency;
 use shadowtap::report::schema::timeline::{TargetPoint, Timeline, TimelinePoint};
@@ -48,6 +49,7 @@ fn main() {
         trial("what was not sent, or not compared, has a dash and no zero", not_sent),
         trial("what differs comes in the order of the sentences", as_the_sentences_say),
         trial("carried values have their figures, and what did not happen has no row", carried_values),
+        trial("the sums of a fleet have their section, and what is not in them is said", sums_of_a_fleet),
         trial("a ratio is that of the requests whose latency is known on both sides", ratios_of_pairs),
         trial("the last, partial second is no point of a curve", a_partial_second),
         trial("noise that is not known is said with what helps", unlearnt_noise),
@@ -331,6 +333,38 @@ fn with_carried() -> Summary {
     target.carry = rules.map(|(name, counts)| (name.to_owned(), counts)).into();
     target.carry_wait_us = Some(figures(3_000));
     summary
+}
+
+fn sums_of_a_fleet() {
+    let mut summary = small();
+    let replayer = |name: &str, outcomes| filled!(FleetReplayer { name: name.to_owned(), outcomes: outcomes });
+    let node =
+        filled!(FleetNode { host: HOSTILE.to_owned(), seen: Some(1_000), ended_there: Some(10), published: 990 });
+    let sums = filled!(FleetSums {
+        run: "1".to_owned(),
+        nodes: vec![node],
+        published: 990,
+        ended: 900,
+        waiting: 70,
+        expired: 20,
+        replayers: vec![replayer("a (process 1)", Some(860)), replayer("b (process 2)", None)],
+        outcomes: 860,
+        unaccounted: 40,
+    });
+    summary.fleet = Some(filled!(FleetEnd { sums: Some(sums) }));
+    let shown = show(&html::report(&summary));
+    shown.is_quiet();
+    shown.has(&[
+        "<section id=\"fleet\"",
+        "= 10 ended there + 990 published",
+        "published = 900 ended + 70 waiting + 20 expired",
+        "what expired was never replayed: it is lost",
+        "ended = 860 in the summaries of replayers + 40 in none",
+        "1 of 2 replayers left no summary",
+        ": 860 requests",
+    ]);
+    assert!(!shown.dom.contains("<img"), "{}", shown.dom);
+    assert!(!show(&html::report(&small())).dom.contains("<section id=\"fleet\""));
 }
 
 fn carried_values() {

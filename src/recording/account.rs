@@ -1,9 +1,7 @@
 //! What became of all requests of a recording in a store: on its nodes, and in a run that replays it.
 
-use serde::Serialize;
-
 /// A node, as far as it has given an account of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeAccount {
     /// Its number.
@@ -22,8 +20,24 @@ pub struct NodeAccount {
     pub published: u64,
 }
 
+/// A replayer, as far as it has given an account of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemberAccount {
+    /// The name of its host.
+    pub host: String,
+    /// Its process there.
+    pub process: String,
+    /// When it began, RFC 3339.
+    pub began: String,
+    /// It said that it ended.
+    pub ended: bool,
+    /// What it came to: a summary, as JSON; `None` where it has not said so.
+    pub summary: Option<Vec<u8>>,
+}
+
 /// All of a recording. `published` = `ended` + `waiting` + `expired`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FleetAccount {
     /// Its nodes.
@@ -41,7 +55,7 @@ pub struct FleetAccount {
     /// Requests that are not in the store any more, and did not end.
     pub expired: u64,
     /// Replayers that took part.
-    pub replayers: usize,
+    pub members: Vec<MemberAccount>,
     /// Partitions that went from a replayer that was lost to another one.
     pub moved: u64,
 }

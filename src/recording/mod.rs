@@ -43,7 +43,7 @@ mod store_reading;
 mod unsupported;
 
 pub use access_log::{AccessLogFormat, AccessLogFormatError, ReadLog};
-pub use account::{FleetAccount, NodeAccount};
+pub use account::{FleetAccount, MemberAccount, NodeAccount};
 pub use exchange_join::{ExchangeJoin, JoinedExchange};
 pub(crate) use gor::GorWriter;
 pub use har::HarWriter;

@@ -15,6 +15,7 @@ mod trials;
 
 mod cluster;
 mod faults;
+mod merged;
 mod origin;
 mod recorded;
 mod server;
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let lacks = net::enter().or_else(|| trials::missing(&["nats-server"]).into_iter().next());
     let cut = lacks.or_else(faults::lacks_nft);
-    let trials: [Row<'_>; 35] = [
+    let no_nginx = lacks.or_else(|| trials::missing(&["nginx"]).into_iter().next());
+    let trials: [Row<'_>; 37] = [
         ("what two nodes record is read back, each request once", lacks, recorded::by_two_nodes),
         ("bodies larger than a message of the store come whole", lacks, recorded::large_bodies),
         ("a store that is killed and comes back costs nothing", lacks, recorded::over_a_restart),
@@ -46,6 +48,8 @@ fn main() -> ExitCode {
         ("a store that is killed during a replay costs nothing", lacks, shared::store_is_killed),
         ("a store that is started again during a paced replay costs nothing", lacks, shared::store_is_started_again),
         ("a reader that the store forgets goes on where it was", lacks, shared::reader_is_forgotten),
+        ("the summaries of two replayers are one run's, to the bucket", no_nginx, merged::as_one_run),
+        ("without a replayer there is no run to judge", lacks, merged::nobody_yet),
         ("a replayer that others left nothing ends in order", lacks, shared::one_has_nothing),
         ("a cluster that loses the leader of a recording costs nothing", lacks, cluster::leader_is_killed),
         ("a cluster with a server that is gone costs nothing", lacks, cluster::follower_is_gone),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
+use crate::merged;
 use crate::origin::{Origin, ask};
 use crate::programs::{Ended, Tap, until};
 use crate::server::Nats;
@@ -94,6 +95,7 @@ pub(crate) fn one_is_killed() {
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     assert!(ended.said.contains("taken from a replayer that is lost"), "{}", ended.said);
     once(&staging.seen(), &expected, ended.of_target("/ended/shed/uncertain"));
+    merged::without_one(&url);
 }
 
 pub(crate) fn one_stands_still() {

@@ -111,7 +111,7 @@ fn run_command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(args),
         Command::Record(args) => live::record(args),
         Command::Inspect(args) => inspect::run(args),
-        Command::Report(args) => report::run(args),
+        Command::Report(args) => report::run(&args),
         Command::Filters(args) => filters::run(&args),
         Command::Interfaces(args) => interfaces::run(&args),
         Command::Control(args) => control::run(&args),

@@ -5,7 +5,7 @@ use shadowtap::recording::place;
 use shadowtap::report::merge::MergedRun;
 
 use crate::args::ReportCommand;
-use crate::report::{NEITHER, RunResults, of_run};
+use crate::report::{NEITHER, ResultsKind, RunResults, of_run};
 
 /// Adds the runs up.
 pub(crate) fn of(args: &ReportCommand) -> anyhow::Result<RunResults> {
@@ -30,5 +30,5 @@ pub(crate) fn of(args: &ReportCommand) -> anyhow::Result<RunResults> {
         let found = found.with_context(|| format!("--merge: {name} {NEITHER}"))?;
         merged.add(&name, found.summary).context("cannot add the runs up")?;
     }
-    Ok(RunResults { summary: merged.finish(), lines: false })
+    Ok(RunResults { summary: merged.finish(), kind: ResultsKind::Sum })
 }

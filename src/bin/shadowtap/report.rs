@@ -13,6 +13,7 @@ use shadowtap::files::FileMode;
 use shadowtap::recording;
 use shadowtap::report::collect::observe::{ObserveRule, ObserveRun};
 use shadowtap::report::collect::results::{ResultsEnd, TakenBackLines};
+use shadowtap::report::merge::fleet::FleetRun;
 use shadowtap::report::render::{html, text};
 use shadowtap::report::schema::observe::ObserveSummary;
 use shadowtap::report::threshold::ThresholdWatch;
@@ -20,26 +21,32 @@ use shadowtap::report::{PartialRun, RunDiff, Summary, Verdict};
 
 use crate::advise::Advice;
 use crate::args::ReportCommand;
-use crate::output::{page_of, print, print_to_stderr, write_summary, write_text};
+use crate::output::{page_of, print, print_line, print_to_stderr, write_summary, write_text};
 use crate::{gates, inspect, merge, terminal};
 
 /// Longest line of results that is looked at, in bytes: the summary at their end has the most, some millions at most.
 const MAX_LINE: u64 = 64 << 20;
 
 /// Runs the command.
-pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
-    let outputs = ReportFiles::new(&args)?;
-    let found = if args.merge { Some(merge::of(&args)?) } else { of_run(only(&args.files)?)? };
-    let Some(RunResults { mut summary, lines }) = found else { return of_capture(args) };
+pub(crate) fn run(args: &ReportCommand) -> anyhow::Result<ExitCode> {
+    let outputs = ReportFiles::new(args)?;
+    let found = if args.merge { Some(merge::of(args)?) } else { of_run(only(&args.files)?)? };
+    let Some(found) = found else { return of_capture(args, &outputs) };
     if args.routes.routes.is_some() {
         bail!("--routes: a run has its routes from when it ran: give it to replay or shadow");
     }
-    let asks = demanded(&args, lines, &mut summary)?;
-    let observed = observed(&args, lines)?;
+    of_run_found(args, &outputs, found)
+}
+
+/// Reports on a run.
+fn of_run_found(args: &ReportCommand, outputs: &ReportFiles, found: RunResults) -> anyhow::Result<ExitCode> {
+    let RunResults { mut summary, kind } = found;
+    let asks = demanded(args, kind, &mut summary)?;
+    let observed = observed(args, kind)?;
     if args.against.is_none() && observed.is_some() {
         summary.observe.clone_from(&observed);
     }
-    let advice = Advice::of(&args, lines, &summary)?;
+    let advice = Advice::of(args, kind == ResultsKind::Lines, &summary)?;
     let (width, color) = outputs.text();
     let (text, html) = match &args.against {
         None => (text::report(&summary, width, color), outputs.page_of(&summary)),
@@ -72,36 +79,48 @@ fn only(files: &[PathBuf]) -> anyhow::Result<&Path> {
     }
 }
 
-/// A capture or a recording has no run to report on.
-fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
+/// A capture or a recording has no run to report on; one in a store may have the run of a fleet.
+fn of_capture(args: &ReportCommand, outputs: &ReportFiles) -> anyhow::Result<ExitCode> {
+    let file = args.file().to_owned();
+    let fleet = config::fleet(&file, &args.store)?;
     let judges = !args.gates.fail_if.is_empty();
-    let asked = [
+    let of_runs = [("--summary", args.summary.is_some()), ("--report", args.report.is_some()), ("--fail-if", judges)];
+    let of_results = [
         ("--against", args.against.is_some()),
-        ("--summary", args.summary.is_some()),
-        ("--report", args.report.is_some()),
         ("--observe", args.observe.is_some()),
         ("--advise", args.advise.advise.is_some()),
-        ("--fail-if", judges),
     ];
-    let file = args.file().to_owned();
-    for (flag, given) in asked {
+    let asks = of_runs.iter().any(|(_, given)| *given);
+    for (flag, given) in of_results.into_iter().chain(of_runs.into_iter().filter(|_| fleet.is_none())) {
         if given {
-            if !recording::place::is_store(&file) {
+            if fleet.is_none() {
                 std::fs::File::open(&file).with_context(|| format!("cannot open {}", file.display()))?;
             }
             bail!("{flag}: {} {NEITHER}", file.display());
         }
     }
-    let fleet = config::fleet(&file, &args.store)?;
-    let capture = typed::Capture { files: vec![file], ..typed::Capture::default() };
-    let (routes, store) = (args.routes, args.store);
-    let ended = inspect::run(typed::Inspect { capture, store, stats: true, routes, ..typed::Inspect::default() })?;
-    if let Some((url, access)) = fleet {
-        let account = recording::fleet_account(&url, &access)?;
-        let width = terminal::or_default(terminal::width_of_stdout());
-        print(&text::fleet(&account, width, terminal::color_on_stdout())).context("cannot write the report")?;
+    if !outputs.is_stdout_taken() {
+        let capture = typed::Capture { files: vec![file], ..typed::Capture::default() };
+        let (routes, store) = (args.routes.clone(), args.store.clone());
+        let ended = inspect::run(typed::Inspect { capture, store, stats: true, routes, ..typed::Inspect::default() })?;
+        if fleet.is_none() {
+            return Ok(ended);
+        }
     }
-    Ok(ended)
+    let Some((url, access)) = fleet else { return Ok(ExitCode::SUCCESS) };
+    let FleetRun { sums, summary, remarks } = FleetRun::of(&recording::fleet_account(&url, &access)?);
+    if let Some(summary) = summary {
+        return of_run_found(args, outputs, RunResults { summary, kind: ResultsKind::Sum });
+    }
+    let (width, color) = outputs.text();
+    outputs.print(&text::fleet(&sums, width, color))?;
+    for words in &remarks {
+        print_line(&format!("warning: {words}"));
+    }
+    if asks {
+        bail!("no replayer of run {} has said what it came to: there is no summary to write or to judge", sums.run);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Files that are written beside the report in text.
@@ -137,9 +156,14 @@ impl ReportFiles {
         Ok(Self { summary: args.summary.clone().map(output), report: args.report.clone().map(Output::File), mode })
     }
 
+    /// Returns whether the summary goes to standard output.
+    fn is_stdout_taken(&self) -> bool {
+        self.summary == Some(Output::Stdout)
+    }
+
     /// The width of the report in text, and whether it has colors.
     fn text(&self) -> (usize, bool) {
-        if self.summary == Some(Output::Stdout) {
+        if self.is_stdout_taken() {
             return (terminal::or_default(terminal::width_of_stderr()), terminal::color_on_stderr());
         }
         (terminal::or_default(terminal::width_of_stdout()), terminal::color_on_stdout())
@@ -147,7 +171,7 @@ impl ReportFiles {
 
     /// Prints it: to standard output, unless the summary goes there.
     fn print(&self, text: &str) -> anyhow::Result<()> {
-        let printed = if self.summary == Some(Output::Stdout) { print_to_stderr(text) } else { print(text) };
+        let printed = if self.is_stdout_taken() { print_to_stderr(text) } else { print(text) };
         printed.context("cannot write the report")
     }
 
@@ -168,15 +192,25 @@ impl ReportFiles {
 /// Results that are available of a run.
 pub(crate) struct RunResults {
     pub(crate) summary: Summary,
-    /// True when there is also a line for each delivery.
-    pub(crate) lines: bool,
+    pub(crate) kind: ResultsKind,
+}
+
+/// What a summary comes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResultsKind {
+    /// A line for each delivery.
+    Lines,
+    /// Nothing.
+    Summary,
+    /// Nothing: it is the sum of several runs.
+    Sum,
 }
 
 /// The summary of a run, from its results or alone; `None` where the file is neither.
 pub(crate) fn of_run(path: &Path) -> anyhow::Result<Option<RunResults>> {
     Ok(match of_summary(path)? {
-        Some(summary) => Some(RunResults { summary, lines: false }),
-        None => of_results(path)?.map(|summary| RunResults { summary, lines: true }),
+        Some(summary) => Some(RunResults { summary, kind: ResultsKind::Summary }),
+        None => of_results(path)?.map(|summary| RunResults { summary, kind: ResultsKind::Lines }),
     })
 }
 
@@ -202,7 +236,7 @@ fn of_summary(path: &Path) -> anyhow::Result<Option<Summary>> {
 }
 
 /// Judges the run anew by what is demanded now, if anything is; says whether.
-fn demanded(args: &ReportCommand, lines: bool, summary: &mut Summary) -> anyhow::Result<bool> {
+fn demanded(args: &ReportCommand, kind: ResultsKind, summary: &mut Summary) -> anyhow::Result<bool> {
     let urls: Vec<String> = summary.targets.keys().cloned().collect();
     let targets: Vec<_> = urls.iter().map(|url| (None, url.clone())).collect();
     let demands = config::demands(&args.gates, &targets)?;
@@ -210,10 +244,10 @@ fn demanded(args: &ReportCommand, lines: bool, summary: &mut Summary) -> anyhow:
         return Ok(false);
     }
     let mut watch = ThresholdWatch::new(demands, &urls);
-    if watch.wants() && args.merge {
+    if watch.wants() && kind == ResultsKind::Sum {
         bail!("--fail-if: what is demanded of a route is judged by each delivery, and a sum has none: judge each run");
     }
-    if watch.wants() && !lines {
+    if watch.wants() && kind != ResultsKind::Lines {
         bail!(
             "--fail-if: some of this is only in the results of a run (--results), and {} is its summary",
             args.file().display()
@@ -229,17 +263,17 @@ fn demanded(args: &ReportCommand, lines: bool, summary: &mut Summary) -> anyhow:
         }
     }
     summary.gates = watch.judge(summary);
-    if args.merge {
+    if kind == ResultsKind::Sum {
         summary.verdict = Some(Verdict::of(summary));
     }
     Ok(true)
 }
 
 /// Plays through what HAProxy would have done, where that was asked for.
-fn observed(args: &ReportCommand, lines: bool) -> anyhow::Result<Option<ObserveSummary>> {
+fn observed(args: &ReportCommand, kind: ResultsKind) -> anyhow::Result<Option<ObserveSummary>> {
     let Some(typed) = &args.observe else { return Ok(None) };
     let rule: ObserveRule = typed.parse().map_err(|why: String| anyhow::anyhow!("--observe: {why}"))?;
-    if !lines {
+    if kind != ResultsKind::Lines {
         bail!(
             "--observe: it is played through over the results of a run (--results), and {} is its summary",
             args.file().display()

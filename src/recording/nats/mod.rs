@@ -18,6 +18,7 @@ mod publisher;
 mod readers;
 mod runtime;
 mod share;
+mod summaries;
 mod transit;
 
 pub(super) use input::NatsInput;

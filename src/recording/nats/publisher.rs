@@ -18,6 +18,7 @@ use super::batch::OutgoingPiece;
 use super::connect::{Store, words};
 use super::names::{self, HEADER};
 use super::node::{self, NodeRecord};
+use super::summaries;
 use super::transit::{Stage, Transit};
 use crate::causes::say_with_help;
 use crate::recording::access::StoreAccess;
@@ -334,9 +335,7 @@ impl Publisher {
             self.beat(false).await.ok();
         }
         if let Some(summary) = self.transit.take_summary() {
-            let packed = zstd::bulk::compress(&summary, 3).map_err(|error| error.to_string())?;
-            let key = names::node_summary(self.number);
-            self.store.keys.put(key, packed.into()).await.map_err(|error| words(&error))?;
+            summaries::put(&self.store, &names::node_summary(self.number), &summary).await?;
         }
         self.beat(true).await
     }

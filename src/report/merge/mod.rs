@@ -10,6 +10,7 @@ use crate::report::schema::summary::{SCHEMA, SampleSummary, Summary};
 use crate::report::schema::verdict::Verdict;
 
 mod durations;
+pub mod fleet;
 mod plus;
 mod rows;
 mod timeline;

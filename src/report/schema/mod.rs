@@ -8,6 +8,7 @@ pub mod counts;
 pub mod curves;
 pub mod diff_groups;
 pub mod failures;
+pub mod fleet;
 pub mod gates;
 pub mod histograms;
 pub mod merged;

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::middleware::context::UnreadableCounts;
-use crate::recording::FleetProgress;
 
 use super::access_log::AccessLogSummary;
 use super::by_route::RouteSummary;
@@ -16,6 +15,7 @@ pub use super::capture::{FileFrame, Frames, MaxGap, Streams, Tcp};
 use super::counts::{CountMap, LatencySummary, sum};
 use super::curves::Curves;
 use super::diff_groups::DiffGroups;
+pub use super::fleet::FleetEnd;
 use super::gates::GateResult;
 use super::histograms::Histograms;
 use super::merged::MergedRuns;
@@ -150,24 +150,6 @@ pub struct Summary {
     /// True when the results could not be written to their end; among the `warnings` too.
     #[serde(skip)]
     pub results_failed: bool,
-}
-
-/// What a replayer knows of all that share its recording.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct FleetEnd {
-    /// The run has come to its end: every request has ended, here or elsewhere.
-    pub over: bool,
-    /// How many they are; 0 where it has not.
-    pub ended: u64,
-    /// Requests that this replayer left out unseen: they are of other ports, or lie outside what it replays.
-    pub left_out: u64,
-}
-
-impl From<FleetProgress> for FleetEnd {
-    fn from(FleetProgress { over, ended, left_out }: FleetProgress) -> Self {
-        Self { over, ended, left_out }
-    }
 }
 
 /// The ledger of requests: `seen` = `offered` + `in_flight` + all of `ended`.

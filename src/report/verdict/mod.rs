@@ -165,7 +165,13 @@ fn lost(summary: &Summary) -> Option<VerdictSentence> {
     let frames = summary.frames.kernel_dropped + summary.frames.interface_dropped;
     let shed =
         sum(&summary.requests.ended.shed) + summary.targets.values().map(|target| sum(&target.ended.shed)).sum::<u64>();
-    let parts = [(frames, "frame", "dropped"), (summary.tcp.gaps, "gap", "in the capture"), (shed, "request", "shed")];
+    let expired = summary.fleet.as_ref().and_then(|fleet| fleet.sums.as_ref()).map_or(0, |sums| sums.expired);
+    let parts = [
+        (frames, "frame", "dropped"),
+        (summary.tcp.gaps, "gap", "in the capture"),
+        (shed, "request", "shed"),
+        (expired, "request", "expired in the store"),
+    ];
     let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
     let parts: Vec<String> = parts.map(|(count, what, how)| format!("{} {how}", counted(count, what))).collect();
     (!parts.is_empty()).then(|| VerdictSentence {

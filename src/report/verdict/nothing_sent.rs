@@ -36,7 +36,7 @@ impl Summary {
     /// Says that other replayers of the same recording had all requests of the run, where that is why nothing was sent.
     #[must_use]
     pub fn left_to_others(&self) -> Option<&'static str> {
-        let is_over = self.fleet.is_some_and(|fleet| fleet.over && fleet.ended > 0 && fleet.left_out == 0);
+        let is_over = self.fleet.as_ref().is_some_and(|fleet| fleet.over && fleet.ended > 0 && fleet.left_out == 0);
         let is_elsewhere = |target: &TargetSummary| {
             let of = |why: &str| target.ended.shed.get(why).copied().unwrap_or_default();
             of("moved") + of("uncertain") == self.requests.seen
@@ -286,10 +286,10 @@ mod tests {
     fn what_other_replayers_had_is_no_mistake() {
         let mut summary = empty();
         for (over, ended, left_out) in [(false, 0, 0), (true, 0, 0), (true, 4, 4)] {
-            summary.fleet = Some(FleetEnd { over, ended, left_out });
+            summary.fleet = Some(FleetEnd { over, ended, left_out, sums: None });
             says(&summary, "no HTTP/1 request was found");
         }
-        summary.fleet = Some(FleetEnd { over: true, ended: 4, left_out: 0 });
+        summary.fleet = Some(FleetEnd { over: true, ended: 4, left_out: 0, sums: None });
         assert!(summary.nothing_sent().is_none() && summary.left_to_others().is_some());
         let verdict = Verdict::of(&summary);
         assert_eq!((verdict.word, verdict.severity), (VerdictWord::NothingSent, Severity::Good));

@@ -9,13 +9,15 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::ledger::PartitionRecord;
+use super::roster::MemberRecord;
 use crate::recording::access::StoreAccess;
-use crate::recording::account::{FleetAccount, NodeAccount};
+use crate::recording::account::{FleetAccount, MemberAccount, NodeAccount};
 use crate::recording::nats::connect::{NO_ANSWER, Store, refused};
 use crate::recording::nats::names::{self, BatchHeader, HEADER};
 use crate::recording::nats::node;
 use crate::recording::nats::readers;
 use crate::recording::nats::runtime;
+use crate::recording::nats::summaries;
 use crate::recording::place::StoreUrl;
 use crate::recording::store_error::StoreError;
 
@@ -26,8 +28,6 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Time that the server has to say what is left, and times that nothing comes before that counts as no answer.
 const ANSWER: Duration = Duration::from_secs(5);
 const MAX_SILENCES: u32 = 5;
-/// Largest summary that is read.
-const MAX_SUMMARY: usize = 64 << 20;
 
 /// What is counted of a node's summary.
 #[derive(Default, Deserialize)]
@@ -68,7 +68,7 @@ async fn add_up(store: &Store) -> Result<FleetAccount, StoreError> {
         moved: partitions.iter().map(|record| record.moved).sum(),
         waiting,
         run,
-        replayers: replayers(store).await?,
+        members: members(store).await?,
         ..FleetAccount::default()
     };
     for (number, record) in node::all(store).await? {
@@ -148,16 +148,26 @@ async fn waiting(
 
 /// What a node came to, where it has said so.
 async fn summary(store: &Store, node: u32) -> Option<NodeSummary> {
-    let packed = store.keys.get(names::node_summary(node)).await.ok()??;
-    let json = zstd::bulk::decompress(&packed, MAX_SUMMARY).ok()?;
+    let json = summaries::get(store, &names::node_summary(node)).await?;
     serde_json::from_slice(&json).ok()
 }
 
-/// The number of replayers that took part in the run: of the keys that the bucket has now.
-async fn replayers(store: &Store) -> Result<usize, StoreError> {
+/// The replayers that took part in the run, in the order in which they began: of the keys that the bucket has now.
+async fn members(store: &Store) -> Result<Vec<MemberAccount>, StoreError> {
     let prefix = format!("{}{}", store.keys.prefix, names::run_member(&store.url.run, ""));
     let failed = |error: &(dyn std::error::Error + 'static)| refused(&store.url, "read who takes part in", error);
     let subjects = store.keys.stream.info_with_subjects(format!("{prefix}*")).await.map_err(|error| failed(&error))?;
-    let subjects: Vec<_> = subjects.try_collect().await.map_err(|error| failed(&error))?;
-    Ok(subjects.len())
+    let subjects: Vec<(String, usize)> = subjects.try_collect().await.map_err(|error| failed(&error))?;
+    let mut members = Vec::new();
+    for (subject, _) in subjects {
+        let Some(id) = subject.strip_prefix(&prefix) else { continue };
+        let value = store.keys.get(names::run_member(&store.url.run, id)).await.map_err(|error| failed(&error))?;
+        let Some(value) = value else { continue };
+        let MemberRecord { host, began, ended, .. } = serde_json::from_slice(&value).unwrap_or_default();
+        let summary = summaries::get(store, &names::run_summary(&store.url.run, id)).await;
+        let process = id.split('-').next().unwrap_or_default().to_owned();
+        members.push(MemberAccount { host, process, began, ended, summary });
+    }
+    members.sort_by(|one, other| (&one.began, &one.process).cmp(&(&other.began, &other.process)));
+    Ok(members)
 }

@@ -152,7 +152,8 @@ const shadowtap = (() => {
   const sumClass = (statuses, first) => Object.entries(statuses || {}).reduce((all, [status, n]) => all + (status[0] === first ? n : 0), 0);
   const losses = () => {
     const f = summary.frames || {}, tcp = summary.tcp || {};
-    return (f.kernel_dropped || 0) + (f.interface_dropped || 0) + (tcp.gaps || 0) + sum(summary.requests.ended.shed)
+    const sums = summary.fleet && summary.fleet.sums;
+    return (f.kernel_dropped || 0) + (f.interface_dropped || 0) + (tcp.gaps || 0) + ((sums && sums.expired) || 0) + sum(summary.requests.ended.shed)
       + Object.values(summary.targets || {}).reduce((all, t) => all + sum(t.ended.shed), 0);
   };
   const remarks = () => {
@@ -222,6 +223,25 @@ const shadowtap = (() => {
       return h("p", { class: "bad" }, "Desynchronised: " + parts.filter(Boolean).join("; ") + ".");
     }
     function table(rows) { return h("table", { class: "ledger" }, h("caption", { class: "hidden" }, "The ledger of requests"), h("tbody", {}, rows)); }
+  };
+
+  // ---- the fleet ------------------------------------------------------------------------------------------------
+  const fleet = () => {
+    const sums = summary.fleet && summary.fleet.sums;
+    if (!sums) return null;
+    const known = (n) => (typeof n === "number" ? number(n) : "not said"), soft = (text) => h("span", { class: "soft small" }, text);
+    const nodes = rowsOf(sums.nodes), replayers = rowsOf(sums.replayers), missing = replayers.filter((one) => typeof one.outcomes !== "number");
+    const row = (name, what, parts, tone) => h("tr", { class: tone || null }, h("th", { scope: "row" }, name), h("td", { class: "num" }, what), parts.map((part) => h("td", {}, part)));
+    const node = (one) => row([`node ${one.node} `, wire(one.host)], known(one.seen), [`= ${known(one.ended_there)} ended there + ${number(one.published)} published`, soft(`from ${clock(one.began)}${one.ended ? "" : "; it did not say that it ended"}`)], one.ended ? null : "odd");
+    const all = nodes.length > 1 && typeof sums.seen === "number" ? row("all nodes", number(sums.seen), [`= ${number(sums.ended_there)} ended there + ${number(sums.published)} published`, soft("seen on nodes")]) : null;
+    const more = [sums.uncertain ? `${number(sums.uncertain)} of those that ended are uncertain` : null, sums.moved ? `${counted(sums.moved, "partition")} went from a replayer that was lost` : null, sums.expired ? "what expired was never replayed: it is lost" : null].filter(Boolean).join("; ");
+    const off = sums.unaccounted || 0;
+    return section("fleet", "The fleet", "Each request that a node saw has one end. The rest of this page is what the replayers’ summaries add up to.",
+      h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Sums of the fleet" }, h("table", { class: "fleet" }, h("tbody", {}, nodes.map(node), all,
+        row(["run ", wire(sums.run)], number(sums.published), [`published = ${number(sums.ended)} ended + ${number(sums.waiting)} waiting + ${number(sums.expired)} expired`, soft(more)], sums.expired ? "bad" : null),
+        row("outcomes", number(sums.ended), [`ended = ${number(sums.outcomes)} in the summaries of replayers ${off < 0 ? "−" : "+"} ${number(Math.abs(off))} ${off < 0 ? "that the store does not know of" : "in none"}`, soft("")], off ? "odd" : null)))),
+      h("p", { class: "small" }, missing.length ? h("span", { class: "odd" }, `${number(missing.length)} of ${counted(replayers.length, "replayer")} left no summary, lost or still at work: what became of their requests is not on this page. `) : null,
+        replayers.map((one, at) => [at ? ", " : "", wire(one.name), typeof one.outcomes === "number" ? `: ${counted(one.outcomes, "request")}` : h("span", { class: "odd" }, ": no summary")])));
   };
 
   const section = (id, title, lead, ...children) => h("section", { id, "aria-labelledby": id + "-title" }, h("h2", { id: id + "-title" }, title), lead ? h("p", { class: "lead small" }, lead) : null, children);
@@ -654,7 +674,7 @@ const shadowtap = (() => {
   const draw = () => {
     if (!summary) return;
     const top = window.scrollY;
-    keepFocus(() => root.replaceChildren(...[head(), differences(), ledger(), carried(), matrix(), latency(), observed(), overTime(), routes(), noise(), facts(),
+    keepFocus(() => root.replaceChildren(...[head(), fleet(), differences(), ledger(), carried(), matrix(), latency(), observed(), overTime(), routes(), noise(), facts(),
       h("footer", {}, `Made by shadowtap ${summary.version || ""}. Values that look secret are masked. Latency: `, "production and service end with the first byte of the response; response begins when the request was due. A latency of service is slower, and colored, where a percentile is 1.25 times production’s and 5 ms above it at p95 (100 requests), 2 ms at p50 (30) or 10 ms at p99 (500); or where of 8 or more the fastest is beyond production’s slowest.")].flat(9).filter(Boolean)));
     if (window.scrollY !== top) window.scrollTo(0, top);
   };

@@ -70,6 +70,9 @@ pub fn report(summary: &Summary, width: usize, color: bool) -> String {
     let verdict = summary.verdict.clone().unwrap_or_else(|| Verdict::of(summary));
     access_log::line(&mut page, summary);
     verdict::verdict(&mut page, summary, &verdict);
+    if let Some(sums) = summary.fleet.as_ref().and_then(|fleet| fleet.sums.as_ref()) {
+        fleet::block(&mut page, sums);
+    }
     ledger(&mut page, summary, &verdict);
     for url in verdict::worst_first(summary, &verdict) {
         let Some(target) = summary.targets.get(url) else { continue };

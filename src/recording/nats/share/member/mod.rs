@@ -28,6 +28,7 @@ use crate::recording::nats::connect::{Store, words};
 use crate::recording::nats::feed::{self, FeedItem};
 use crate::recording::nats::names;
 use crate::recording::nats::node;
+use crate::recording::nats::summaries;
 use crate::recording::place::StoreUrl;
 use absence::Absence;
 use join::join;
@@ -362,9 +363,7 @@ impl Member {
         }
         let summary = self.reading.partitions.lock().summary.take();
         if let Some(summary) = summary {
-            let packed = zstd::bulk::compress(&summary, 3).map_err(|error| error.to_string())?;
-            let key = names::run_summary(&self.reading.url.run, &self.id);
-            self.store.keys.put(key, packed.into()).await.map_err(|error| words(&error))?;
+            summaries::put(&self.store, &names::run_summary(&self.reading.url.run, &self.id), &summary).await?;
         }
         self.beat(true).await?;
         failed.map_or(Ok(()), Err)

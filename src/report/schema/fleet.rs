@@ -1,0 +1,132 @@
+//! The block `fleet` of the summary: what is known of all that share a recording.
+
+use serde::{Deserialize, Serialize};
+
+use crate::recording::{FleetAccount, FleetProgress};
+
+/// What a replayer knows of all that share its recording; and the sums of all, where somebody added them up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FleetEnd {
+    /// The run has come to its end: every request has ended, here or elsewhere.
+    pub over: bool,
+    /// How many they are; 0 where it has not.
+    pub ended: u64,
+    /// Requests that this replayer left out unseen: they are of other ports, or lie outside what it replays.
+    pub left_out: u64,
+    /// What became of every request of the recording.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sums: Option<FleetSums>,
+}
+
+/// What became of every request of a recording: `seen` = `ended_there` + `published`; `published` = `ended` + `waiting` +
+/// `expired`; `ended` = `outcomes` + `unaccounted`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FleetSums {
+    /// The run.
+    pub run: String,
+    /// Its nodes.
+    pub nodes: Vec<FleetNode>,
+    /// Requests that nodes saw; `None` where one did not say.
+    pub seen: Option<u64>,
+    /// Requests that ended there; `None` likewise.
+    pub ended_there: Option<u64>,
+    /// Requests that nodes stored.
+    pub published: u64,
+    /// Requests that have ended in the run.
+    pub ended: u64,
+    /// Those among them of which nobody knows whether they were sent.
+    pub uncertain: u64,
+    /// Requests that have not ended, and are in the store.
+    pub waiting: u64,
+    /// Requests that are not in the store any more, and did not end: they are lost.
+    pub expired: u64,
+    /// Partitions that went from a replayer that was lost to another one.
+    pub moved: u64,
+    /// Replayers that took part.
+    pub replayers: Vec<FleetReplayer>,
+    /// Of the requests that ended, those whose outcome is in the summary of a replayer.
+    pub outcomes: u64,
+    /// The others; below zero where replayers have more outcomes than the store knows of.
+    pub unaccounted: i64,
+}
+
+/// A node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FleetNode {
+    /// Its number.
+    pub node: u32,
+    /// The name of its host.
+    pub host: String,
+    /// When it began.
+    pub began: String,
+    /// It said that it ended.
+    pub ended: bool,
+    /// Requests that it saw; `None` where it did not say.
+    pub seen: Option<u64>,
+    /// Requests that ended there.
+    pub ended_there: Option<u64>,
+    /// Requests that it stored.
+    pub published: u64,
+}
+
+/// A replayer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FleetReplayer {
+    /// Its host and process.
+    pub name: String,
+    /// When it began.
+    pub began: String,
+    /// It said that it ended.
+    pub ended: bool,
+    /// Requests that ended at it; `None` where it has left no summary.
+    pub outcomes: Option<u64>,
+}
+
+impl From<FleetProgress> for FleetEnd {
+    fn from(FleetProgress { over, ended, left_out }: FleetProgress) -> Self {
+        Self { over, ended, left_out, sums: None }
+    }
+}
+
+impl FleetSums {
+    /// The sums of the store, with what replayers came to.
+    #[must_use]
+    pub fn new(account: &FleetAccount, replayers: Vec<FleetReplayer>) -> Self {
+        let nodes = account.nodes.iter().map(|node| FleetNode {
+            node: node.node,
+            host: node.host.clone(),
+            began: node.began.clone(),
+            ended: node.ended,
+            seen: node.seen,
+            ended_there: node.ended_there,
+            published: node.published,
+        });
+        let nodes: Vec<FleetNode> = nodes.collect();
+        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let outcomes = replayers.iter().filter_map(|replayer| replayer.outcomes).fold(0, u64::saturating_add);
+        Self {
+            run: account.run.clone(),
+            seen: nodes.iter().map(|node| node.seen).sum(),
+            ended_there: nodes.iter().map(|node| node.ended_there).sum(),
+            nodes,
+            published: account.published,
+            ended: account.ended,
+            uncertain: account.uncertain,
+            waiting: account.waiting,
+            expired: account.expired,
+            moved: account.moved,
+            replayers,
+            outcomes,
+            unaccounted: signed(account.ended).saturating_sub(signed(outcomes)),
+        }
+    }
+
+    /// Replayers that have left no summary.
+    pub fn missing(&self) -> impl Iterator<Item = &FleetReplayer> {
+        self.replayers.iter().filter(|replayer| replayer.outcomes.is_none())
+    }
+}
