@@ -287,18 +287,7 @@ fn rare() -> Value {
     summary["redaction"] = json!({ "body_dropped": 1, "dropped": 1, "kept": 1 });
     summary["capture_delay_us"] = serde_json::to_value(LatencySummary::default()).unwrap();
     summary["max_gap"] = json!({ "limit_s": 1.0, "shortened": 1, "left_out_s": 1.0 });
-    let node =
-        json!({ "node": 0, "host": "a", "began": "", "ended": true, "seen": 1, "ended_there": 1, "published": 1 });
-    let replayer = json!({ "name": "a", "began": "", "ended": true, "outcomes": 1 });
-    summary["fleet"] = json!({ "over": true, "ended": 1, "left_out": 1, "sums": { "run": "1", "nodes": [node], "seen": 1,
-        "ended_there": 1, "published": 1, "ended": 1, "uncertain": 1, "waiting": 1, "expired": 1, "moved": 1,
-        "replayers": [replayer], "outcomes": 1, "unaccounted": 1 } });
-    summary["merged"] = json!({ "runs": [{ "name": "a.json", "started": "", "duration_s": 1.0, "seen": 1, "command_line": "" }],
-        "left_out": ["gates"] });
-    let durations = json!({ "connect": "a", "paired_production": "b" });
-    let route = json!({ "production": "a", "targets": { "http://new": durations } });
-    summary["histograms"] = json!({ "production": "a", "capture_delay": "a", "targets": { "http://new": durations },
-        "baseline": durations, "routes": { "GET /": route } });
+    of_several(&mut summary);
     summary["unread"] = json!(["a file"]);
     summary["spoe"] = json!({ "connections": 1, "health_checks": 1, "acknowledged": 1, "shed": 1, "requests": 1, "cut": 1,
         "responses": 1, "orphans": 1, "without_id": 1, "unread": 1, "malformed": 1 });
@@ -339,6 +328,22 @@ fn rare() -> Value {
         assert_eq!(keys(&known[block]), keys(&summary[block]), "{block}");
     }
     known
+}
+
+/// What reports of a fleet, and of several runs, have besides.
+fn of_several(summary: &mut Value) {
+    let node =
+        json!({ "node": 0, "host": "a", "began": "", "ended": true, "seen": 1, "ended_there": 1, "published": 1 });
+    let replayer = json!({ "name": "a", "began": "", "ended": true, "outcomes": 1 });
+    summary["fleet"] = json!({ "over": true, "ended": 1, "left_out": 1, "sums": { "run": "1", "nodes": [node], "seen": 1,
+        "ended_there": 1, "published": 1, "ended": 1, "uncertain": 1, "waiting": 1, "expired": 1, "moved": 1,
+        "replayers": [replayer], "outcomes": 1, "unaccounted": 1 } });
+    summary["merged"] = json!({ "runs": [{ "name": "a.json", "started": "", "duration_s": 1.0, "seen": 1, "command_line": "" }],
+        "left_out": ["gates"] });
+    let durations = json!({ "connect": "a", "paired_production": "b" });
+    let route = json!({ "production": "a", "targets": { "http://new": durations } });
+    summary["histograms"] = json!({ "production": "a", "capture_delay": "a", "targets": { "http://new": durations },
+        "baseline": durations, "routes": { "GET /": route } });
 }
 
 /// The keys of a value and of all in it.

@@ -85,10 +85,17 @@ pub(crate) fn run() {
 }
 
 /// Asks for as much as is asked for, while a node records it.
-fn recorded(output: &str, network: &Network, nginx: &Nginx, store: Option<&Store>, meanwhile: impl FnOnce()) -> (Each, Ended) {
+fn recorded(
+    output: &str,
+    network: &Network,
+    nginx: &Nginx,
+    store: Option<&Store>,
+    meanwhile: impl FnOnce(),
+) -> (Each, Ended) {
     let (seconds, rate) = (setting("BENCH_SECONDS", 10), setting("BENCH_RATE", 15_000));
     let node = Tap::start(&["record", "-i", WIRE, "-p", "80", "-o", output, "--user", "root"]);
-    let now = || [node.processor_time(), store.map_or(0, |store| store.server.processor_time()), nginx.processor_time()];
+    let now =
+        || [node.processor_time(), store.map_or(0, |store| store.server.processor_time()), nginx.processor_time()];
     let (before, begun) = (now(), Instant::now());
     let client: Child = load(network, rate, seconds);
     meanwhile();
