@@ -38,8 +38,9 @@ impl Cluster {
         for (number, port) in ports.iter().enumerate() {
             let (store, own) = (folder.path().join(number.to_string()), routes[number]);
             let config = format!(
-                "server_name: n{number}\nlisten: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {store:?} }}\n\
+                "server_name: n{number}\nlisten: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\" }}\n\
                  cluster {{ name: c, listen: \"127.0.0.1:{own}\", routes: [{}] }}\n",
+                store.display(),
                 all.join(", ")
             );
             fs::write(Self::config(&folder, number), config).unwrap();

@@ -26,7 +26,9 @@ fn clients(port: u16, tag: &'static str, each: usize, seconds: u64) -> Vec<JoinH
 }
 
 fn join(clients: Vec<JoinHandle<()>>) {
-    clients.into_iter().for_each(|client| client.join().unwrap());
+    for client in clients {
+        client.join().unwrap();
+    }
 }
 
 /// Ends a node that stored all of it, and lost nothing.
