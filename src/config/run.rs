@@ -229,7 +229,10 @@ fn recorded_to(
             (None, None)
         }
         Some(output) => store::recorder(output, typed, access, memory, mistakes).unzip(),
-        None => (recorder(typed, dashcam, middleware, mode, mistakes, warnings), None),
+        None => {
+            store::only_for_stores(typed, mistakes);
+            (recorder(typed, dashcam, middleware, mode, mistakes, warnings), None)
+        }
     }
 }
 

@@ -8,10 +8,15 @@ use crate::capture;
 use crate::help;
 use crate::recording::access::StoreAccess;
 use crate::recording::place::{self, StoreUrl};
-use crate::recording::{self, Origin, RecordingOutput, StoreReading};
+use crate::recording::{self, Origin, RecordingOutput, SpoolSettings, StoreReading};
 
 /// Part of `--max-memory` that may be on its way to a store.
 const MEMORY: usize = 8;
+
+/// Largest size of a file for what has no room in memory, unless it is typed.
+const SPOOL_SIZE: u64 = 1 << 30;
+/// The least.
+const LEAST_SPOOL: u64 = 16 << 20;
 
 /// What a run needs to reach its stores.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +25,8 @@ pub struct StoreNeeds {
     pub ports: Vec<u16>,
     /// Files that it reads for that.
     pub reads: Vec<PathBuf>,
+    /// Files that it writes for that.
+    pub writes: Vec<PathBuf>,
 }
 
 /// Who reads a recording in a store.
@@ -68,7 +75,8 @@ pub fn fleet(name: &Path, typed: &typed::Store) -> Result<Option<(StoreUrl, Stor
 
 /// What reaching this recording needs.
 fn needs(url: &StoreUrl, access: &StoreAccess) -> StoreNeeds {
-    StoreNeeds { ports: url.ports().collect(), reads: access.ca().map(Path::to_owned).into_iter().collect() }
+    let reads = access.ca().map(Path::to_owned).into_iter().collect();
+    StoreNeeds { ports: url.ports().collect(), reads, writes: Vec::new() }
 }
 
 /// Prepares a recording into a store, where `output` names one; tells what files alone can do.
@@ -94,10 +102,36 @@ pub(super) fn recorder(
     }
     let url = url("--output", output, mistakes);
     let (url, access) = (url?, access(typed, mistakes)?);
-    let needs = needs(&url, &access);
-    let opened = recording::open_output(url, access, max_memory / MEMORY);
+    let spool = spool(recording, mistakes);
+    let writes = spool.iter().map(|spool| spool.path.clone()).collect();
+    let needs = StoreNeeds { writes, ..needs(&url, &access) };
+    let opened = recording::open_output(url, access, max_memory / MEMORY, spool);
     let opened = mistakes.keep("--output", opened.map_err(|error| help::say(&error)))?;
     Some((opened, needs))
+}
+
+/// Tells what stores alone can do.
+pub(super) fn only_for_stores(typed: &typed::Recording, mistakes: &mut ConfigMistakes) {
+    let given = [("--nats-spool", typed.nats_spool.is_some()), ("--nats-spool-size", typed.nats_spool_size.is_some())];
+    for (flag, _) in given.into_iter().filter(|(_, given)| *given) {
+        mistakes.add(flag, "is for a recording on NATS, such as -o nats://10.0.0.5/evening: a file needs none");
+    }
+}
+
+/// The file for what has no room in memory, where there is to be one.
+fn spool(typed: &typed::Recording, mistakes: &mut ConfigMistakes) -> Option<SpoolSettings> {
+    let size = typed.nats_spool_size.as_deref().map(|typed| mistakes.keep("--nats-spool-size", check::size(typed)));
+    let size = size.map_or(SPOOL_SIZE, |size| size.unwrap_or_default() as u64);
+    let Some(path) = typed.nats_spool.clone() else {
+        if typed.nats_spool_size.is_some() {
+            mistakes.add("--nats-spool-size", "is the size of a file: name it with --nats-spool FILE");
+        }
+        return None;
+    };
+    if size < LEAST_SPOOL {
+        mistakes.add("--nats-spool-size", "is too small to hold what one client sends; 16M is the least");
+    }
+    Some(SpoolSettings { path, size })
 }
 
 /// Opens what is read: files, or one recording in a store.

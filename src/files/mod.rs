@@ -158,6 +158,29 @@ pub(crate) fn append(path: &Path, mode: FileMode, end: &[u8]) -> io::Result<(Fil
     Ok((file, true))
 }
 
+/// Opens a file to be read and written as it is, or makes it.
+///
+/// # Errors
+///
+/// As [`append`].
+pub(crate) fn open_or_make(path: &Path, mode: FileMode) -> io::Result<File> {
+    let (folder, name) = Folder::of(path, Some(mode.of_folder()))?;
+    if folder.entry(name)?.is_none() {
+        match create(&folder, name, mode) {
+            Ok(_) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let flags = THERE.difference(OFlags::WRONLY) | OFlags::RDWR;
+    let fd = rustix::fs::openat(&folder.fd, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(fd.as_fd())?;
+    judge(path, &folder, &stat)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(Refused::Kind { path: path.to_owned() }.into());
+    }
+    Ok(fd.into())
+}
+
 /// Makes a folder, and those on the way to it, where they are missing.
 ///
 /// # Errors

@@ -6,24 +6,31 @@ use super::account::FleetAccount;
 use super::input::RecordingInput;
 use super::output::RecordingOutput;
 use super::place::StoreUrl;
+use super::spool_settings::SpoolSettings;
 use super::store_error::StoreError;
 use super::store_reading::StoreReading;
 use crate::fleet::{FleetStatus, FleetWord};
 
-/// Records into a store; `memory` bytes may be on their way at once. Nothing is connected yet.
+/// Records into a store; `memory` bytes may be on their way at once, and more in a file where there is a `spool`. Nothing is
+/// connected yet.
 ///
 /// # Errors
 ///
 /// Where this build has no client for it.
-pub fn open_output(url: StoreUrl, access: StoreAccess, memory: usize) -> Result<Box<dyn RecordingOutput>, StoreError> {
+pub fn open_output(
+    url: StoreUrl,
+    access: StoreAccess,
+    memory: usize,
+    spool: Option<SpoolSettings>,
+) -> Result<Box<dyn RecordingOutput>, StoreError> {
     #[cfg(feature = "nats")]
     {
-        Ok(Box::new(super::nats::NatsOutput::new(url, access, memory)))
+        Ok(Box::new(super::nats::NatsOutput::new(url, access, memory, spool)))
     }
     #[cfg(not(feature = "nats"))]
     {
         let server = url.to_string();
-        drop((url, access, memory));
+        drop((url, access, memory, spool));
         Err(StoreError::Unsupported { server })
     }
 }

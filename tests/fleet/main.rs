@@ -34,12 +34,14 @@ fn main() -> ExitCode {
     let lacks = net::enter().or_else(|| trials::missing(&["nats-server"]).into_iter().next());
     let cut = lacks.or_else(faults::lacks_nft);
     let no_nginx = lacks.or_else(|| trials::missing(&["nginx"]).into_iter().next());
-    let trials: [Row<'_>; 37] = [
+    let trials: [Row<'_>; 39] = [
         ("what two nodes record is read back, each request once", lacks, recorded::by_two_nodes),
         ("bodies larger than a message of the store come whole", lacks, recorded::large_bodies),
         ("a store that is killed and comes back costs nothing", lacks, recorded::over_a_restart),
         ("a store that stays away costs what is counted as lost", lacks, recorded::store_stays_away),
         ("a store that does not keep up costs what is counted as lost", lacks, recorded::store_does_not_keep_up),
+        ("what has no room while the store stands still waits in a file, and costs nothing", lacks, recorded::spooled),
+        ("what a killed node left in its file is sent by its next start", lacks, recorded::spool_of_a_killed_node),
         ("wrong credentials, no JetStream and no recording are told at the start", lacks, recorded::refused),
         ("two replayers share a recording, and each request goes out once", lacks, shared::by_two),
         ("a replayer that is stopped leaves the rest to the next", lacks, shared::one_is_stopped),

@@ -1,10 +1,11 @@
 //! What nodes record into a store, and what is read of it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
 
 use crate::origin::{Origin, ask};
-use crate::programs::{Ended, Tap, until};
+use crate::programs::{Ended, Tap, folder, until};
 use crate::server::Nats;
 
 /// Starts a node that records what reaches `origin`.
@@ -151,4 +152,77 @@ pub(crate) fn refused() {
     let plain = Nats::with(&[]);
     let without = said(&["inspect", &plain.url("x")]);
     assert!(without.contains("JetStream"), "{without}");
+}
+
+pub(crate) fn spooled() {
+    let (nats, production, staging, files) = (Nats::start(), Origin::start(), Origin::start(), folder());
+    let (url, spool) = (nats.url("spooled"), files.path().join("spool"));
+    let node = node(&production, &url, &["--max-memory", "64M", "--nats-spool", spool.to_str().unwrap()]);
+    ask(production.port, "before", 100, 20);
+    until("all to be captured", || node.said().contains("100 recorded"));
+    // The server stands still: what was sent to it may arrive yet.
+    nats.signal("STOP");
+    // An eighth of the memory is for this: 8 MiB, and these are 40.
+    ask(production.port, "away", 1_600, 100_000);
+    until("the store to be missed", || node.said().contains("cannot store in"));
+    let is_kept = || fs::metadata(&spool).is_ok_and(|file| file.len() > 16 << 20);
+    until("the file to have what has no room in memory", is_kept);
+    assert_eq!(fs::metadata(&spool).unwrap().permissions().mode() & 0o777, 0o600);
+    nats.signal("CONT");
+    until("the store to be there again", || node.said().contains("recording goes on"));
+    ask(production.port, "after", 100, 20);
+    until("all to be stored", || node.said().contains("1,800 recorded"));
+    let ended = node.end("INT");
+    ended.lost_nothing();
+    assert_eq!((ended.code, ended.count("/recording/requests")), (Some(0), 1_800), "{}", ended.said);
+    assert!(!spool.exists(), "nothing is left for it");
+    let replay = replayed(&url, &staging);
+    assert_eq!((replay.code, replay.of_target("/ended/sent")), (Some(0), 1_800), "{}", replay.said);
+    assert_eq!(staging.seen(), production.seen());
+}
+
+/// The number before these words.
+fn number_before(said: &str, words: &str) -> Option<u64> {
+    said.split_once(words)?.0.rsplit(' ').next()?.replace(',', "").parse().ok()
+}
+
+pub(crate) fn spool_of_a_killed_node() {
+    let (mut nats, production, staging, files) = (Nats::start(), Origin::start(), Origin::start(), folder());
+    let (url, spool) = (nats.url("left"), files.path().join("spool"));
+    let flags = ["--max-memory", "64M", "--nats-spool", spool.to_str().unwrap()];
+    let first = node(&production, &url, &flags);
+    ask(production.port, "before", 100, 20);
+    until("all to be captured", || first.said().contains("100 recorded"));
+    nats.kill();
+    ask(production.port, "away", 1_600, 100_000);
+    until("the file to have some of it", || fs::metadata(&spool).is_ok_and(|file| file.len() > 16 << 20));
+    first.end("KILL");
+    nats.start_again();
+
+    // The file is of this recording alone.
+    let other = nats.url("other");
+    let port = production.port.to_string();
+    let refused =
+        shadowtap(&[&["record", "-i", "lo", "-p", &port, "-o", &other, "--user", "root"], &flags[..]].concat());
+    assert!(refused.code == Some(2) && refused.said.contains("holds what was recorded for `left`"), "{}", refused.said);
+
+    let second = node(&production, &url, &flags);
+    until("what was left to be stored", || second.said().contains("that an earlier start left in"));
+    let left = number_before(&second.said(), " requests that an earlier start of this node left").unwrap();
+    assert!((1..=1_600).contains(&left), "{}", second.said());
+    ask(production.port, "after", 100, 20);
+    until("all to be captured", || second.said().contains("100 recorded"));
+    let ended = second.end("INT");
+    assert_eq!((ended.code, ended.count("/recording/requests")), (Some(0), 100), "{}", ended.said);
+    assert!(!spool.exists(), "nothing is left for it");
+    let replay = replayed(&url, &staging);
+    assert_eq!((replay.code, replay.of_target("/ended/sent")), (Some(0), 100 + left + 100), "{}", replay.said);
+    let (seen, expected) = (staging.seen(), production.seen());
+    assert!(
+        seen.iter().all(|(what, times)| *times == 1 && expected.contains_key(what)),
+        "something came twice, or changed"
+    );
+    for tag in ["before", "after"] {
+        assert_eq!(seen.keys().filter(|what| what.contains(tag)).count(), 100, "{tag}");
+    }
 }

@@ -44,7 +44,10 @@ fn needs(config: &RunConfig, file: Option<&Path>, socket: Option<&Socket>) -> Ne
     Needs {
         reads: run.capture.files.iter().chain(shown).chain(&config.stores.reads).cloned().collect(),
         rereads: rereads(&run.middleware).into_iter().chain(file.map(Path::to_owned)).collect(),
-        writes: writes(&config.outputs, run.recorder.as_deref(), socket),
+        writes: writes(&config.outputs, run.recorder.as_deref(), socket)
+            .into_iter()
+            .chain(config.stores.writes.iter().cloned())
+            .collect(),
         programs: commands
             .map(|command| [std::slice::from_ref(&command.program), command.arguments.as_slice()].concat())
             .collect(),

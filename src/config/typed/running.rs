@@ -23,6 +23,13 @@ pub struct Recording {
     /// Begin a new file with this many records: requests and responses
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", allow_hyphen_values = true))]
     pub rotate_count: Option<String>,
+    /// Keep what has no room in memory while the store is away in FILE, for nats://. What a node leaves there that was killed
+    /// is sent by its next start
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
+    pub nats_spool: Option<PathBuf>,
+    /// Largest size of that file: past it exchanges are left out, and counted [default: 1G]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SIZE"))]
+    pub nats_spool_size: Option<String>,
     /// Go on in a file that is there, behind what is in it [default: a new file, with a number where the name is taken]
     #[cfg_attr(feature = "cli", arg(long))]
     pub append: bool,

@@ -22,6 +22,17 @@ pub(super) struct OutgoingPiece {
     pub(super) records: u32,
     /// Bytes before compression.
     pub(super) bytes: usize,
+    /// Where it was kept in a file meanwhile.
+    pub(super) spooled: Option<Box<SpooledPiece>>,
+}
+
+/// A piece that was kept in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SpooledPiece {
+    /// The id of its message.
+    pub(super) id: String,
+    /// Where it ends in the file.
+    pub(super) end: u64,
 }
 
 /// What a record is, as far as it is counted.
@@ -132,6 +143,7 @@ impl GatheredBatch {
                 requests,
                 records,
                 bytes,
+                spooled: None,
             }
         };
         Ok((0..pieces).map(piece).collect())

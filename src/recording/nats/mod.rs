@@ -18,6 +18,8 @@ mod publisher;
 mod readers;
 mod runtime;
 mod share;
+mod spool;
+mod spooling;
 mod summaries;
 mod transit;
 

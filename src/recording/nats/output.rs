@@ -13,6 +13,7 @@ use super::batch::RecordKind;
 use super::connect::Store;
 use super::publisher;
 use super::runtime;
+use super::spool::Spool;
 use super::transit::{NodeSession, Transit};
 use crate::exchange::{Damage, Event, ExchangeId, Request, Response, Timestamp};
 use crate::http1::one_shot::RequestHint;
@@ -22,6 +23,7 @@ use crate::recording::output::RecordingOutput;
 use crate::recording::place::StoreUrl;
 use crate::recording::record::{RecordError, Recorded};
 use crate::recording::session::StoreSession;
+use crate::recording::spool_settings::SpoolSettings;
 
 /// Exchanges whose response may still come. Past it those of others are left out.
 const MAX_UNANSWERED: usize = 1 << 17;
@@ -34,6 +36,7 @@ pub(in crate::recording) struct NatsOutput {
     access: StoreAccess,
     session: Arc<NodeSession>,
     transit: Arc<Transit>,
+    spool: Option<SpoolSettings>,
     partitions: u16,
     is_started: bool,
     /// Requests that are on their way, and what their responses are to know of them.
@@ -44,11 +47,18 @@ pub(in crate::recording) struct NatsOutput {
 }
 
 impl NatsOutput {
-    /// A recording at `url`, of which `memory` bytes may be on their way at once.
-    pub(in crate::recording) fn new(url: StoreUrl, access: StoreAccess, memory: usize) -> Self {
+    /// A recording at `url`, of which `memory` bytes may be on their way at once, and more in a file.
+    pub(in crate::recording) fn new(
+        url: StoreUrl,
+        access: StoreAccess,
+        memory: usize,
+        spool: Option<SpoolSettings>,
+    ) -> Self {
         let partitions = url.settings.partitions();
-        let transit = Arc::new(Transit::new(url.to_string(), partitions, memory));
+        let file = spool.as_ref().map(|spool| spool.path.clone());
+        let transit = Arc::new(Transit::new(url.to_string(), partitions, memory).with_spool(file));
         Self {
+            spool,
             session: Arc::new(NodeSession::new(Arc::clone(&transit))),
             url,
             access,
@@ -67,7 +77,8 @@ impl NatsOutput {
             return;
         }
         let (url, access, transit) = (self.url.clone(), self.access.clone(), Arc::clone(&self.transit));
-        if let Err(error) = runtime::spawn("store", || publisher::run(url, access, transit)) {
+        let spool = self.spool.clone();
+        if let Err(error) = runtime::spawn("store", || publisher::run(url, access, transit, spool)) {
             self.transit.give_up(format!("cannot start a thread for {}: {error}", self.url));
         }
     }
@@ -119,6 +130,10 @@ impl RecordingOutput for NatsOutput {
 
     fn preflight(&mut self, _now: Timestamp) -> Result<(), RecordError> {
         let opened = runtime::block_on(Store::open_or_make(&self.url, &self.access));
+        if let Some(spool) = &self.spool {
+            let checked = Spool::check(spool, &self.url.name);
+            checked.map_err(|source| RecordError::Write { path: spool.path.clone(), source })?;
+        }
         let store = opened.map_err(|source| RecordError::Write { path: self.name().into(), source })??;
         self.partitions = store.meta.partitions;
         self.transit.divide_into(self.partitions);

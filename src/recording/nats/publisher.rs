@@ -18,11 +18,13 @@ use super::batch::OutgoingPiece;
 use super::connect::{Store, words};
 use super::names::{self, HEADER};
 use super::node::{self, NodeRecord};
+use super::spooling::{self, Spooling};
 use super::summaries;
 use super::transit::{Stage, Transit};
 use crate::causes::say_with_help;
 use crate::recording::access::StoreAccess;
 use crate::recording::place::StoreUrl;
+use crate::recording::spool_settings::SpoolSettings;
 
 /// Longest time that an exchange waits for others to travel with.
 const LINGER: Duration = Duration::from_millis(8);
@@ -50,7 +52,7 @@ type SignOfLife = Pin<Box<dyn Future<Output = Option<Absence>> + Send>>;
 type Sent = Pin<Box<dyn Future<Output = (u64, Result<(), PublishError>)> + Send>>;
 
 /// Publishes what is in `transit` until the run has ended.
-pub(super) async fn run(url: StoreUrl, access: StoreAccess, transit: Arc<Transit>) {
+pub(super) async fn run(url: StoreUrl, access: StoreAccess, transit: Arc<Transit>, spool: Option<SpoolSettings>) {
     let began = jiff::Timestamp::now().to_string();
     let record = NodeRecord { host: node::host(), began, ..NodeRecord::default() };
     let Some((store, number)) = join(&url, &access, &record, &transit).await else {
@@ -59,6 +61,7 @@ pub(super) async fn run(url: StoreUrl, access: StoreAccess, transit: Arc<Transit
     };
     transit.belong_to(number);
     let session = format!("{number}-{}", record.began);
+    let spool = Spooling::open(&store, spool.as_ref(), &transit).await;
     let mut publisher = Publisher {
         store,
         number,
@@ -66,6 +69,9 @@ pub(super) async fn run(url: StoreUrl, access: StoreAccess, transit: Arc<Transit
         record,
         transit: Arc::clone(&transit),
         queue: VecDeque::new(),
+        waiting: VecDeque::new(),
+        spool,
+        done: Vec::new(),
         sent: BTreeMap::new(),
         sent_bytes: 0,
         waits: FuturesUnordered::new(),
@@ -107,6 +113,11 @@ async fn join(url: &StoreUrl, access: &StoreAccess, record: &NodeRecord, transit
     }
 }
 
+/// The id of a piece's message: the store knows by it what comes twice.
+fn id(session: &str, piece: &OutgoingPiece) -> String {
+    format!("{session}-{}-{}-{}", piece.partition, piece.header.batch, piece.header.piece)
+}
+
 /// What is wrong, for people.
 fn why(error: &PublishError) -> String {
     match error.kind() {
@@ -127,6 +138,11 @@ struct Publisher {
     record: NodeRecord,
     transit: Arc<Transit>,
     queue: VecDeque<OutgoingPiece>,
+    /// Pieces that were made, and go to the queue or into the file next.
+    waiting: VecDeque<OutgoingPiece>,
+    spool: Option<Spooling>,
+    /// Nodes of earlier starts of which everything is stored now, and how many requests that was.
+    done: Vec<(u32, u64)>,
     /// Pieces of which it is not known whether they are stored, by the order in which they were sent.
     sent: BTreeMap<u64, OutgoingPiece>,
     sent_bytes: usize,
@@ -163,14 +179,17 @@ impl Publisher {
                 Some(absent) = self.beats.next() => self.has_beaten(absent),
                 () = transit.bell.notified() => {}
             }
-            self.cut(all);
+            let is_crowded = self.spool.is_some() && transit.is_crowded();
+            self.cut(all || is_crowded);
+            self.move_on(is_crowded);
             self.send().await;
+            self.end_earlier().await;
             let rest = if self.doubts { PAUSE } else { BEAT };
             if beat.elapsed() >= rest && self.store.is_connected() && self.beats.is_empty() {
                 beat = Instant::now();
                 self.begin_beat();
             }
-            let is_empty = self.is_gone || (self.queue.is_empty() && self.sent.is_empty());
+            let is_empty = self.is_gone || self.has_sent_all();
             match transit.stage() {
                 Stage::Recording => {}
                 Stage::Draining if !is_empty => {}
@@ -178,6 +197,9 @@ impl Publisher {
                 Stage::Draining => transit.reach(Stage::Drained),
                 Stage::Drained | Stage::Ended => break,
             }
+        }
+        if let Some(spool) = self.spool.take() {
+            spool.close();
         }
     }
 
@@ -193,20 +215,56 @@ impl Publisher {
         }
     }
 
+    /// Returns whether nothing waits any more, in memory or in the file.
+    fn has_sent_all(&self) -> bool {
+        let is_spooled = self.spool.as_ref().is_some_and(|spool| !spool.is_empty());
+        self.queue.is_empty() && self.waiting.is_empty() && self.sent.is_empty() && !is_spooled
+    }
+
     /// Returns whether there is more than can be sent at once: then batches may as well fill up.
     fn is_behind(&self) -> bool {
         self.pause.is_some() || !self.queue.is_empty() || !self.store.is_connected()
     }
 
-    /// Makes batches of what was gathered.
+    /// Makes batches of what was gathered. Where not even the file has room it stays where it is: what comes then finds none.
     fn cut(&mut self, all: bool) {
+        if !self.waiting.is_empty() {
+            return;
+        }
         for batch in self.transit.take(all) {
             match batch.pieces() {
                 Ok(pieces) => {
                     self.transit.made(&pieces);
-                    self.queue.extend(pieces);
+                    self.waiting.extend(pieces);
                 }
                 Err(error) => self.transit.notice(format!("cannot compress a batch, which is lost: {error}")),
+            }
+        }
+    }
+
+    /// Bytes that may be on their way at once: where there is a file, what cannot go there takes a part of memory only.
+    fn window_bytes(&self) -> usize {
+        if self.spool.is_some() { WINDOW_BYTES.min(self.transit.quarter()) } else { WINDOW_BYTES }
+    }
+
+    /// Has what waits sent, or keeps it in the file where memory `is_crowded` and the store does not take it.
+    fn move_on(&mut self, is_crowded: bool) {
+        // What is in memory at the end of a run that cannot be sent would be lost.
+        let is_away = self.pause.is_some() || !self.store.is_connected();
+        let is_last = self.transit.stage() > Stage::Recording && is_away;
+        let spills = is_last || (is_crowded && self.is_behind());
+        let (session, ways) = (&self.session, (&mut self.queue, &mut self.waiting));
+        match &mut self.spool {
+            Some(spool) => spool.move_on(ways, spills, |piece| id(session, piece), &self.transit),
+            None => self.queue.append(&mut self.waiting),
+        }
+    }
+
+    /// Says of earlier starts that they have ended, once all that they had left is stored.
+    async fn end_earlier(&mut self) {
+        for (node, requests) in std::mem::take(&mut self.done) {
+            if let Err(why) = spooling::end_node(&self.store, node, requests).await {
+                self.transit.notice(format!("the store does not know that node {node} has ended: {why}"));
             }
         }
     }
@@ -225,12 +283,12 @@ impl Publisher {
         }
         while self.store.is_connected()
             && self.waits.len() < WINDOW
-            && self.sent_bytes < WINDOW_BYTES
+            && self.sent_bytes < self.window_bytes()
             && let Some(piece) = self.queue.pop_front()
         {
             let (order, header) = (self.next, piece.header);
             self.next += 1;
-            let id = format!("{}-{}-{}-{}", self.session, piece.partition, header.batch, header.piece);
+            let id = piece.spooled.as_ref().map_or_else(|| id(&self.session, &piece), |spooled| spooled.id.clone());
             let message = PublishMessage::build()
                 .payload(piece.payload.clone())
                 .header(HEADER, header.to_string().as_str())
@@ -254,7 +312,10 @@ impl Publisher {
             Ok(()) => {
                 if let Some(piece) = self.sent.remove(&order) {
                     self.sent_bytes -= piece.payload.len();
-                    self.transit.is_stored(&piece);
+                    match self.spool.as_mut().filter(|_| piece.spooled.is_some()) {
+                        Some(spool) => self.done.extend(spool.is_stored(&piece, &self.transit)),
+                        None => self.transit.is_stored(&piece),
+                    }
                 }
                 if self.pause.is_none() {
                     self.transit.succeeds();

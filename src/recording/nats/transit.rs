@@ -1,5 +1,6 @@
 //! What is on its way from a node to the store: shared by the thread that records and the one that publishes.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,12 +24,16 @@ pub(super) struct Transit {
     /// The recording, for people.
     name: String,
     most: usize,
+    /// The file that takes what has no room in memory.
+    spool: Option<PathBuf>,
 }
 
 struct TransitState {
     buffers: Buffers,
-    /// Bytes of batches that were made and are not stored.
+    /// Bytes of batches that were made and are not stored, nor in a file.
     outgoing: usize,
+    /// Requests that are in a file, and not stored.
+    spooled: u64,
     /// There was no room, and there was never much of it since.
     is_full: bool,
     /// The store does not take what is sent to it.
@@ -69,6 +74,14 @@ impl TransitState {
         }
     }
 
+    /// Notices where there is much room again: with less it would be full again at once.
+    fn has_room_again(&mut self, most: usize, name: &str) {
+        if self.is_full && self.on_way() <= most / 2 {
+            self.is_full = false;
+            self.goes_on(name);
+        }
+    }
+
     fn on_way(&self) -> usize {
         self.buffers.bytes() + self.outgoing
     }
@@ -96,6 +109,7 @@ impl Transit {
         let state = TransitState {
             buffers: Buffers::new(partitions),
             outgoing: 0,
+            spooled: 0,
             is_full: false,
             is_failing: false,
             stored,
@@ -105,7 +119,12 @@ impl Transit {
             summary: None,
             concluded: None,
         };
-        Self { state: Mutex::new(state), bell: Notify::new(), changed: Condvar::new(), name, most }
+        Self { state: Mutex::new(state), bell: Notify::new(), changed: Condvar::new(), name, most, spool: None }
+    }
+
+    /// What has no room in memory goes to a file.
+    pub(super) fn with_spool(self, spool: Option<PathBuf>) -> Self {
+        Self { spool, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, TransitState> {
@@ -127,15 +146,18 @@ impl Transit {
             state.stored.lost_bytes += record.len() as u64;
             if !has_room && !std::mem::replace(&mut state.is_full, true) {
                 state.notice(format!(
-                    "{} does not keep up: what finds no room in memory is left out, and counted (--max-memory gives more)",
-                    self.name
+                    "{} does not keep up: what finds no room {} is left out, and counted ({})",
+                    self.name,
+                    if self.spool.is_some() { "in memory and in the file" } else { "in memory" },
+                    if self.spool.is_some() { "--nats-spool-size gives more" } else { "--max-memory gives more" },
                 ));
             }
             return false;
         }
         let is_batch = state.take(partition, kind, record);
+        let is_crowded = self.spool.is_some() && state.on_way() > self.most / 2;
         drop(state);
-        if is_batch {
+        if is_batch || is_crowded {
             self.bell.notify_one();
         }
         true
@@ -155,8 +177,11 @@ impl Transit {
     pub(super) fn fails(&self, why: &str) {
         let mut state = self.lock();
         if !std::mem::replace(&mut state.is_failing, true) {
-            let words =
-                format!("cannot store in {}: {why}. What comes waits in memory, and is left out past that", self.name);
+            let room = self.spool.as_ref().map_or(String::new(), |file| format!(" and in {}", file.display()));
+            let words = format!(
+                "cannot store in {}: {why}. What comes waits in memory{room}, and is left out past that",
+                self.name
+            );
             state.notice(words);
         }
     }
@@ -193,19 +218,37 @@ impl Transit {
         self.lock().buffers.is_empty()
     }
 
+    /// Returns whether memory is half full.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.lock().on_way() > self.most / 2
+    }
+
+    /// A quarter of the bytes that may be on their way.
+    pub(super) const fn quarter(&self) -> usize {
+        self.most / 4
+    }
+
+    /// A piece is in a file, and no longer in memory.
+    pub(super) fn is_spooled(&self, piece: &OutgoingPiece) {
+        let mut state = self.lock();
+        state.outgoing = state.outgoing.saturating_sub(piece.payload.len());
+        state.spooled += u64::from(piece.requests);
+        state.has_room_again(self.most, &self.name);
+    }
+
     /// A batch was made.
     pub(super) fn made(&self, pieces: &[OutgoingPiece]) {
         self.lock().outgoing += pieces.iter().map(|piece| piece.payload.len()).sum::<usize>();
     }
 
-    /// A piece is in the store.
+    /// A piece of this run is in the store.
     pub(super) fn is_stored(&self, piece: &OutgoingPiece) {
         let mut state = self.lock();
-        state.outgoing = state.outgoing.saturating_sub(piece.payload.len());
-        // Where there is much room again: else it would be full again at once.
-        if state.is_full && state.on_way() <= self.most / 2 {
-            state.is_full = false;
-            state.goes_on(&self.name);
+        if piece.spooled.is_some() {
+            state.spooled = state.spooled.saturating_sub(u64::from(piece.requests));
+        } else {
+            state.outgoing = state.outgoing.saturating_sub(piece.payload.len());
+            state.has_room_again(self.most, &self.name);
         }
         if state.stage >= Stage::Drained {
             // It counts as lost already.
@@ -249,14 +292,33 @@ impl Transit {
         self.reach(Stage::Drained);
     }
 
-    /// Waits until all is stored, but not for longer than this.
+    /// Waits until all is stored, but not for longer than this; what waits in a file has as long again whenever some of it was
+    /// stored.
     pub(super) fn drain(&self, at_most: Duration) {
         self.reach(Stage::Draining);
-        let state = self.lock();
-        let waited = self.changed.wait_timeout_while(state, at_most, |state| state.stage < Stage::Drained);
-        drop(waited);
+        let mut before = self.stored().records;
+        loop {
+            let state = self.lock();
+            let waited = self.changed.wait_timeout_while(state, at_most, |state| state.stage < Stage::Drained);
+            let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            let stored = state.stored.records;
+            if state.stage >= Stage::Drained || state.spooled == 0 || stored == before {
+                break;
+            }
+            before = stored;
+        }
         self.reach(Stage::Drained);
-        self.lock().lose_the_rest();
+        let mut state = self.lock();
+        state.lose_the_rest();
+        if let Some(file) = self.spool.as_ref().filter(|_| state.spooled > 0) {
+            let words = format!(
+                "{} requests are left in {}: record to {} with it again, and they are sent",
+                state.spooled,
+                file.display(),
+                self.name
+            );
+            state.notice(words);
+        }
     }
 
     /// What the run came to, where it has said so.
