@@ -354,7 +354,7 @@ mod tests {
             spool.close().unwrap();
             let mut bytes = fs::read(&settings.path).unwrap();
             if cut == 0 {
-                bytes[START as usize + FRAME + 3] ^= 1;
+                bytes[usize::try_from(START).unwrap() + FRAME + 3] ^= 1;
             } else {
                 bytes.truncate(bytes.len() - cut);
             }
