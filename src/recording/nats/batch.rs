@@ -1,6 +1,10 @@
 //! Exchanges on their way out, gathered by partition until there are enough of them for a batch.
 
+use std::cell::RefCell;
+use std::io;
+
 use bytes::Bytes;
+use zstd::bulk::Compressor;
 
 use super::names::BatchHeader;
 
@@ -126,9 +130,9 @@ pub(super) struct GatheredBatch {
 
 impl GatheredBatch {
     /// Compresses it, and cuts it into pieces that fit into messages.
-    pub(super) fn pieces(self) -> std::io::Result<Vec<OutgoingPiece>> {
+    pub(super) fn pieces(self) -> io::Result<Vec<OutgoingPiece>> {
         let Self { partition, header, events, records } = self;
-        let packed: Bytes = zstd::bulk::compress(&events, ZSTD_LEVEL)?.into();
+        let packed: Bytes = compressed(&events)?.into();
         let pieces = u32::try_from(packed.len().div_ceil(PIECE_BYTES).max(1)).unwrap_or(u32::MAX);
         let piece = |piece: u32| {
             let from = (piece as usize * PIECE_BYTES).min(packed.len());
@@ -148,6 +152,18 @@ impl GatheredBatch {
         };
         Ok((0..pieces).map(piece).collect())
     }
+}
+
+thread_local! {
+    /// What compresses on this thread: to make one takes as long as a small batch.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compressed(events: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|compressor| match compressor {
+        Some(compressor) => compressor.compress(events),
+        None => compressor.insert(Compressor::new(ZSTD_LEVEL)?).compress(events),
+    })
 }
 
 #[cfg(test)]
