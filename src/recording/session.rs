@@ -56,11 +56,15 @@ pub trait StoreSession: Send + Sync {
         let _ = (id, for_good);
     }
 
-    /// Agrees with all members on where their schedule begins: as they have, put off by their pauses, or else as is
-    /// `proposed`. Waits for the store, seconds at most.
-    fn agree(&self, proposed: ScheduleZero) -> ScheduleZero {
+    /// Agrees with all members on where their schedule begins, which goes through the capture `speed` times as fast: as they
+    /// have it, put off by their pauses, or else as is `proposed`. Waits for the store, seconds at most.
+    fn agree(&self, proposed: ScheduleZero, speed: f64) -> ScheduleZero {
+        let _ = speed;
         proposed
     }
+
+    /// The run has begun, and its requests are not due by the capture's clock alone.
+    fn begins_without_times(&self) {}
 
     /// The share of all requests that this member has at the moment, above 0 up to 1: an even pace is divided by it.
     fn share(&self) -> f64 {

@@ -120,8 +120,11 @@ fn begin(schedule: &mut Schedule, span: &KnownSpan, fleet: Option<&dyn StoreSess
     // Pauses put off what is due from here on, and those of before are over.
     let stood_still = fleet.stood_still();
     let before = |begun: Instant| begun.checked_sub(stood_still).unwrap_or(begun);
-    let Some(speed) = schedule.plain_speed() else { return before(Instant::now()) };
-    let zero = fleet.agree(ScheduleZero { capture: from, wall: wall_clock() });
+    let Some(speed) = schedule.plain_speed() else {
+        fleet.begins_without_times();
+        return before(Instant::now());
+    };
+    let zero = fleet.agree(ScheduleZero { capture: from, wall: wall_clock() }, speed);
     let (begun, now) = (Instant::now(), wall_clock());
     match since_begun(zero, from, now, speed) {
         Ok(passed) => before(begun.checked_sub(passed).unwrap_or(begun)),

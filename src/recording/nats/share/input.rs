@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::horizon::Horizon;
 use super::member::{self, MemberCommand, Reading};
 use super::partitions::{Partitions, Place, ReadSoFar};
 use super::session::ReplaySession;
@@ -188,11 +189,11 @@ impl SharedInput {
         }
     }
 
-    /// The partition whose next event is the earliest; none where it is better to wait for others.
-    fn earliest(&mut self) -> Option<u16> {
+    /// The partition whose next event is the earliest, and its time; none where it is better to wait for others.
+    fn earliest(&mut self) -> Option<(Timestamp, u16)> {
         let at_hand =
             self.queues.iter().filter_map(|(partition, queue)| Some((time(&queue.events.front()?.0), *partition)));
-        let (_, earliest) = at_hand.min()?;
+        let earliest = at_hand.min()?;
         let all_known = self.queues.values().all(|queue| !queue.events.is_empty() || queue.is_caught_up);
         if all_known || self.reading.follow {
             self.waits = None;
@@ -297,6 +298,10 @@ impl PartitionQueue {
     }
 }
 
+fn now() -> Timestamp {
+    Timestamp::from_nanos(u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default())
+}
+
 /// Returns the time by which events of several partitions are ordered.
 fn time(event: &Event) -> Timestamp {
     match event {
@@ -314,13 +319,15 @@ impl EventSource for SharedInput {
             if self.reading.halt.is_set() || !goes_on {
                 return None;
             }
-            let (has_room, is_complete) = {
+            let (has_room, is_complete, on_way) = {
                 let state = self.partitions.lock();
-                (state.has_room(), state.is_complete)
+                let has_room = state.has_room() && (state.is_settled || self.reading.follow);
+                (has_room, state.is_complete, state.on_way.len())
             };
+            let horizon = if self.reading.follow { Horizon::All } else { self.partitions.horizon(now()) };
             self.fetch();
-            match self.earliest().filter(|_| has_room) {
-                Some(partition) => {
+            match self.earliest().filter(|(at, _)| has_room && horizon.has(*at, on_way)) {
+                Some((_, partition)) => {
                     if let Some(event) = self.hand_on(partition) {
                         return Some(event);
                     }

@@ -7,6 +7,7 @@
 
 mod account;
 mod bulletin;
+mod horizon;
 mod input;
 mod ledger;
 mod member;

@@ -10,8 +10,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::bulletin::Bulletin;
+use super::horizon::{Horizon, MovingHorizon};
 use super::ledger::PartitionLedger;
-use crate::exchange::ExchangeId;
+use crate::exchange::{ExchangeId, Timestamp};
 use crate::recording::nats::assemble::WholeBatch;
 use crate::recording::session::{Admission, ScheduleZero};
 
@@ -79,6 +80,8 @@ pub(super) struct Partitions {
     share: AtomicU64,
     /// What is known of all members, and what they are to know of this one.
     pub(super) bulletin: Bulletin,
+    /// How far ahead of their times events are handed on.
+    pub(super) horizon: MovingHorizon,
     zero: Mutex<Agreement>,
     /// Rung when it is known where the schedule begins.
     agreed: Condvar,
@@ -98,6 +101,8 @@ pub(super) struct PartitionsState {
     /// Requests that ended in this second, and in the one before.
     ended: [usize; 2],
     second: Option<Instant>,
+    /// This member holds its share, or all that is to be had of it: those who come first do not run ahead.
+    pub(super) is_settled: bool,
     /// Every partition is over, and so many requests have ended in them.
     pub(super) is_complete: bool,
     pub(super) ended_in_all: u64,
@@ -153,6 +158,11 @@ impl Partitions {
 
     pub(super) fn set_share(&self, share: f64) {
         self.share.store(share.to_bits(), Ordering::Relaxed);
+    }
+
+    /// How far ahead events are handed on now.
+    pub(super) fn horizon(&self, now: Timestamp) -> Horizon {
+        self.horizon.at(now, self.bulletin.lock().stood_still())
     }
 
     /// Asks where the schedule begins, and waits until that is known, or for so long; `None` where it is not known then.

@@ -39,11 +39,17 @@ impl StoreSession for ReplaySession {
         self.partitions.end(id, for_good);
     }
 
-    fn agree(&self, proposed: ScheduleZero) -> ScheduleZero {
-        self.partitions.agree(proposed, AGREE).unwrap_or_else(|| {
+    fn agree(&self, proposed: ScheduleZero, speed: f64) -> ScheduleZero {
+        let zero = self.partitions.agree(proposed, AGREE).unwrap_or_else(|| {
             tracing::warn!("the store did not say in time where the schedule begins: this replayer begins its own");
             proposed
-        })
+        });
+        self.partitions.horizon.goes_by(zero, speed, self.stood_still());
+        zero
+    }
+
+    fn begins_without_times(&self) {
+        self.partitions.horizon.is_off();
     }
 
     fn share(&self) -> f64 {

@@ -200,7 +200,8 @@ impl Member {
         if self.tenures.len() > share {
             self.leave(self.tenures.len() - share);
         }
-        let mut missing = share.saturating_sub(self.tenures.len()).min(TAKEN_AT_ONCE);
+        let before = share.saturating_sub(self.tenures.len()).min(TAKEN_AT_ONCE);
+        let mut missing = before;
         // Each begins elsewhere, so that several seldom want the same one.
         let from = usize::try_from(xxhash_rust::xxh3::xxh3_64(self.id.as_bytes()) % all as u64).unwrap_or_default();
         for partition in (0..all).map(|number| u16::try_from((from + number) % all).unwrap_or_default()) {
@@ -208,6 +209,9 @@ impl Member {
                 break;
             }
             missing -= usize::from(!self.tenures.contains_key(&partition) && self.take(partition).await);
+        }
+        if missing == before {
+            self.reading.partitions.lock().is_settled = true;
         }
         self.share();
     }
