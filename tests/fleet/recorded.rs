@@ -194,8 +194,8 @@ pub(crate) fn spool_of_a_killed_node() {
     ask(production.port, "before", 100, 20);
     until("all to be captured", || first.said().contains("100 recorded"));
     nats.kill();
-    ask(production.port, "away", 1_600, 100_000);
-    until("the file to have some of it", || fs::metadata(&spool).is_ok_and(|file| file.len() > 16 << 20));
+    ask(production.port, "away", 500, 100_000);
+    until("the file to have some of it", || fs::metadata(&spool).is_ok_and(|file| file.len() > 6 << 20));
     first.end("KILL");
     nats.start_again();
 
@@ -209,7 +209,7 @@ pub(crate) fn spool_of_a_killed_node() {
     let second = node(&production, &url, &flags);
     until("what was left to be stored", || second.said().contains("that an earlier start left in"));
     let left = number_before(&second.said(), " requests that an earlier start of this node left").unwrap();
-    assert!((1..=1_600).contains(&left), "{}", second.said());
+    assert!((1..=500).contains(&left), "{}", second.said());
     ask(production.port, "after", 100, 20);
     until("all to be captured", || second.said().contains("100 recorded"));
     let ended = second.end("INT");
