@@ -31,6 +31,8 @@ pub(crate) fn sums(url: &str) -> Sums {
         counts.filter_map(|pair| pair[0].replace(',', "").parse::<u64>().ok()).sum()
     };
     let (nodes, run) = words.split_at(run);
+    // Behind it are the outcomes, as far as replayers have told of them.
+    let run = run.split(|word| *word == "outcomes").next().unwrap();
     let sums = Sums {
         seen: count(nodes, "seen"),
         ended_there: count(nodes, "ended"),

@@ -234,7 +234,7 @@ impl Member {
         };
         if is_lost {
             let holder = &found.holder;
-            self.remark(format!("partition {partition} is taken from a replayer that is lost ({holder})")).await;
+            self.remark(format!("partition {partition} is taken from a replayer that is lost ({holder}); its mirrored connections open anew")).await;
         }
         self.roster.note(key, revision, value);
         self.open(partition, ledger, (revision, beat, began)).await;
