@@ -1,6 +1,6 @@
 //! Several runs as one: the summaries of replayers that shared a recording, or of runs that each had a part of the traffic.
 //!
-//! Summaries come in, one leaves. Counts are added up, durations are merged bucket by bucket ([`durations`]): what comes out is
+//! Summaries come in, one leaves. Counts are added up, durations are merged bucket by bucket (`durations`): what comes out is
 //! what one run over all of it would have counted. What cannot be added up is left out, and the summary says so in words.
 
 use crate::exchange::Timestamp;
