@@ -2,6 +2,7 @@
 //!
 //! What is handed on waits in order. A partition that is taken later begins before what waits by then: so little waits.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ const AHEAD: Duration = Duration::from_secs(1);
 /// Events that may be handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Horizon {
+    /// None, before this member holds its share: those who come first do not run ahead.
+    Nothing,
     /// Whether they have times is known once the first request has been looked at: no further one before that.
     First,
     /// Those of the capture up to this time.
@@ -25,6 +28,7 @@ impl Horizon {
     /// Returns whether an event of this time is within it, where so many requests are on their way.
     pub(super) fn has(self, at: Timestamp, on_way: usize) -> bool {
         match self {
+            Self::Nothing => false,
             Self::First => on_way == 0,
             Self::Until(last) => at <= last,
             Self::All => true,
@@ -47,9 +51,17 @@ enum Known {
 
 /// The horizon, as the run goes on.
 #[derive(Debug, Default)]
-pub(super) struct MovingHorizon(Mutex<Known>);
+pub(super) struct MovingHorizon {
+    known: Mutex<Known>,
+    is_settled: AtomicBool,
+}
 
 impl MovingHorizon {
+    /// This member holds its share, or all that is to be had of it.
+    pub(super) fn settle(&self) {
+        self.is_settled.store(true, Ordering::Relaxed);
+    }
+
     /// The schedule begins there, and the run had stood still for so long by then.
     pub(super) fn goes_by(&self, zero: ScheduleZero, speed: f64, stood_still: Duration) {
         *self.lock() = Known::Zero { zero, speed, stood_still };
@@ -63,20 +75,21 @@ impl MovingHorizon {
     /// Where it is `now`; the run has stood still for so long.
     pub(super) fn at(&self, now: Timestamp, stood_still: Duration) -> Horizon {
         match &*self.lock() {
+            _ if !self.is_settled.load(Ordering::Relaxed) => Horizon::Nothing,
             Known::Nothing => Horizon::First,
             Known::NoTimes => Horizon::All,
             Known::Zero { zero, speed, stood_still: before } => {
                 let paused = stood_still.saturating_sub(*before);
-                let passed = (now.since(zero.wall) + AHEAD).saturating_sub(paused + zero.wall.since(now));
+                let gone = (now.since(zero.wall) + AHEAD).saturating_sub(paused + zero.wall.since(now));
                 // A time past all that a capture may have.
-                let of_capture = Duration::try_from_secs_f64(passed.as_secs_f64() * speed).unwrap_or(Duration::MAX);
+                let of_capture = Duration::try_from_secs_f64(gone.as_secs_f64() * speed).unwrap_or(Duration::MAX);
                 Horizon::Until(zero.capture.plus(of_capture))
             }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -91,6 +104,8 @@ mod tests {
     #[test]
     fn it_goes_with_the_schedule_and_stands_still_with_it() {
         let horizon = MovingHorizon::default();
+        assert_eq!(horizon.at(at(100), Duration::ZERO), Horizon::Nothing);
+        horizon.settle();
         assert_eq!(horizon.at(at(100), Duration::ZERO), Horizon::First);
         let second = Duration::from_secs(1);
         horizon.goes_by(ScheduleZero { capture: at(1000), wall: at(100) }, 2.0, second);

@@ -321,8 +321,7 @@ impl EventSource for SharedInput {
             }
             let (has_room, is_complete, on_way) = {
                 let state = self.partitions.lock();
-                let has_room = state.has_room() && (state.is_settled || self.reading.follow);
-                (has_room, state.is_complete, state.on_way.len())
+                (state.has_room(), state.is_complete, state.on_way.len())
             };
             let horizon = if self.reading.follow { Horizon::All } else { self.partitions.horizon(now()) };
             self.fetch();

@@ -101,8 +101,6 @@ pub(super) struct PartitionsState {
     /// Requests that ended in this second, and in the one before.
     ended: [usize; 2],
     second: Option<Instant>,
-    /// This member holds its share, or all that is to be had of it: those who come first do not run ahead.
-    pub(super) is_settled: bool,
     /// Every partition is over, and so many requests have ended in them.
     pub(super) is_complete: bool,
     pub(super) ended_in_all: u64,

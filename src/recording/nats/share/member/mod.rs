@@ -211,7 +211,7 @@ impl Member {
             missing -= usize::from(!self.tenures.contains_key(&partition) && self.take(partition).await);
         }
         if missing == before {
-            self.reading.partitions.lock().is_settled = true;
+            self.reading.partitions.horizon.settle();
         }
         self.share();
     }
