@@ -168,8 +168,7 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
     let duration = ending.and_then(|typed| mistakes.keep("--duration", check::long_time(typed)));
     let observe = parsed("--observe", typed.compare.observe.as_deref(), &mut mistakes);
     let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
-    let sharing = store::Sharing::Shared { follow: typed.follow.follow };
-    let sharing = if typed.dry_run.dry_run { store::Sharing::All } else { sharing };
+    let sharing = sharing(&typed.follow, &typed.pace, typed.dry_run.dry_run, &mut mistakes);
     let source = store::open(&capture, &typed.store, sharing, &mut mistakes);
     let (Some((source, stores)), true) = (source, mistakes.is_empty()) else { return Err(mistakes) };
     let run = Run {
@@ -193,6 +192,22 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
     };
     let control = protection::control(typed.control.control.as_deref(), false);
     Ok(RunConfig { run, live: None, stores, control, outputs, quiet: monitoring.quiet, duration, warnings })
+}
+
+/// How a replay reads a recording in a store.
+fn sharing(
+    &typed::Follow { follow }: &typed::Follow,
+    pace: &typed::Pace,
+    dry_run: bool,
+    mistakes: &mut ConfigMistakes,
+) -> store::Sharing {
+    if follow && (pace.speed.is_some() || pace.rate.is_some()) {
+        mistakes.add(
+            "--follow",
+            "sends each request as soon as it is there, and keeps no pace: leave out --speed and --rate",
+        );
+    }
+    if dry_run { store::Sharing::All } else { store::Sharing::Shared { follow } }
 }
 
 /// Splits a value of `--to`: an address, or a name for routes and an address, `new=https://new.example.com`.

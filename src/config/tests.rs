@@ -127,6 +127,15 @@ fn speed_and_rate_contradict_each_other() {
 }
 
 #[test]
+fn what_is_followed_has_no_pace() {
+    let paced = |typed: &mut typed::Replay| {
+        typed.follow.follow = true;
+        typed.pace.rate = Some("5/s".into());
+    };
+    check(paced, &["--follow: sends each request as soon as it is there", "--follow: is for a recording on NATS"]);
+}
+
+#[test]
 fn a_write_allowed_by_name_needs_writes_allowed() {
     check(|typed| typed.select.allow_methods = all("GET,DELETE"), &["DELETE", "--allow-writes"]);
     config(|typed| {

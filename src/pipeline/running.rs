@@ -79,7 +79,7 @@ impl RunningRun {
         let telemetry = telemetry.finish();
         runtime.shutdown_timeout(SHUTDOWN);
         if !context.live && context.halt.is_set() {
-            warnings.push(stopped_early(context.started.clock.elapsed()));
+            warnings.push(stopped_early(context.started.clock.elapsed(), context.session.is_some()));
         }
         capture.warnings.append(&mut warnings);
         let unrecorded = context.progress.unrecorded.load(Ordering::Relaxed);
@@ -111,11 +111,14 @@ async fn ended(workers: Workers) {
     tokio::time::timeout(WORKERS_END, all).await.ok();
 }
 
-fn stopped_early(after: Duration) -> String {
-    format!(
-        "stopped after {:.1} s: requests later in the capture are not in this report; frames are those read ahead",
-        after.as_secs_f64()
-    )
+/// What is missing after a stop; where the run is `shared`, others have it, or go on with it.
+fn stopped_early(after: Duration, shared: bool) -> String {
+    let left = if shared {
+        "what was not sent by then stays in the store, for other replayers or the next one"
+    } else {
+        "requests later in the capture are not in this report; frames are those read ahead"
+    };
+    format!("stopped after {:.1} s: {left}", after.as_secs_f64())
 }
 
 /// Ends a run early.

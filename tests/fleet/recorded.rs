@@ -157,27 +157,27 @@ pub(crate) fn refused() {
 pub(crate) fn spooled() {
     let (nats, production, staging, files) = (Nats::start(), Origin::start(), Origin::start(), folder());
     let (url, spool) = (nats.url("spooled"), files.path().join("spool"));
-    let node = node(&production, &url, &["--max-memory", "64M", "--nats-spool", spool.to_str().unwrap()]);
+    let node = node(&production, &url, &["--max-memory", "32M", "--nats-spool", spool.to_str().unwrap()]);
     ask(production.port, "before", 100, 20);
     until("all to be captured", || node.said().contains("100 recorded"));
     // The server stands still: what was sent to it may arrive yet.
     nats.signal("STOP");
-    // An eighth of the memory is for this: 8 MiB, and these are 40.
-    ask(production.port, "away", 1_600, 100_000);
+    // An eighth of the memory is for this: 4 MiB, and these are 12.
+    ask(production.port, "away", 600, 100_000);
     until("the store to be missed", || node.said().contains("cannot store in"));
-    let is_kept = || fs::metadata(&spool).is_ok_and(|file| file.len() > 16 << 20);
+    let is_kept = || fs::metadata(&spool).is_ok_and(|file| file.len() > 4 << 20);
     until("the file to have what has no room in memory", is_kept);
     assert_eq!(fs::metadata(&spool).unwrap().permissions().mode() & 0o777, 0o600);
     nats.signal("CONT");
     until("the store to be there again", || node.said().contains("recording goes on"));
     ask(production.port, "after", 100, 20);
-    until("all to be stored", || node.said().contains("1,800 recorded"));
+    until("all to be stored", || node.said().contains("800 recorded"));
     let ended = node.end("INT");
     ended.lost_nothing();
-    assert_eq!((ended.code, ended.count("/recording/requests")), (Some(0), 1_800), "{}", ended.said);
+    assert_eq!((ended.code, ended.count("/recording/requests")), (Some(0), 800), "{}", ended.said);
     assert!(!spool.exists(), "nothing is left for it");
     let replay = replayed(&url, &staging);
-    assert_eq!((replay.code, replay.of_target("/ended/sent")), (Some(0), 1_800), "{}", replay.said);
+    assert_eq!((replay.code, replay.of_target("/ended/sent")), (Some(0), 800), "{}", replay.said);
     assert_eq!(staging.seen(), production.seen());
 }
 

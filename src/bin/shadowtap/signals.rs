@@ -1,4 +1,5 @@
-//! Signals. The first SIGINT or SIGTERM ends a run in order, the second ends it at once.
+//! Signals. The first SIGINT or SIGTERM ends a run in order, the second ends it at once, where it comes half
+//! a second later.
 //!
 //! SIGHUP makes a live run read or begin files anew; a replay ends in order, unless it was started with SIGHUP ignored
 //! (`nohup`). SIGXFSZ, for a file that reached the system's limit (`ulimit -f`), ends no run: the write fails with an
@@ -6,14 +7,19 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::Context;
 use shadowtap::capture::Halt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// Exit code after a second signal, as shells have it for SIGINT.
 const INTERRUPTED: i32 = 130;
+
+/// Time within which a further signal is the first one once more: `timeout` and terminals tell a process and its group.
+const TWICE: Duration = Duration::from_millis(500);
 
 /// Signals so far that asked a run to end.
 static RECEIVED: AtomicU32 = AtomicU32::new(0);
@@ -126,8 +132,13 @@ impl Signals {
         asked.set();
         // A run that does not wait looks at the flag.
         tell.send(()).ok();
-        self.next().await;
-        std::process::exit(INTERRUPTED);
+        let first = Instant::now();
+        loop {
+            self.next().await;
+            if first.elapsed() >= TWICE {
+                std::process::exit(INTERRUPTED);
+            }
+        }
     }
 
     async fn next(&mut self) {

@@ -18,7 +18,7 @@ pub struct Store {
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "cli", derive(clap::Args), command(next_help_heading = "Store"))]
 pub struct Follow {
-    /// Send each request of a recording on NATS as soon as it is there, and go on until the replay is stopped
+    /// Send each request of a recording on NATS as soon as it is there, at no pace, and go on until the replay is stopped
     #[cfg_attr(feature = "cli", arg(long))]
     pub follow: bool,
 }
