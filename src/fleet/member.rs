@@ -20,6 +20,8 @@ pub struct MemberFigures {
     pub step: Option<(usize, usize)>,
     /// What it sees of each target.
     pub targets: Vec<TargetFigures>,
+    /// Seconds that `recent` looks back: fewer than ten at first. 0 is not known.
+    pub recent_s: u32,
 }
 
 /// What a replayer sees of one target.
@@ -30,7 +32,7 @@ pub struct TargetFigures {
     pub target: String,
     /// Outcomes since it began.
     pub total: OutcomeCounts,
-    /// Those of the last 10 s.
+    /// Those of the last 10 s, as far as it is there for that long.
     pub recent: OutcomeCounts,
     /// State of its guard.
     pub guard: Option<TargetGuard>,
@@ -133,7 +135,8 @@ impl FleetMember {
         self.targets = targets.iter().map(TargetFigures::target).collect();
         (self.share, self.paused, self.stopping) = (self.figures.share, self.figures.paused, self.figures.stopping);
         (self.step, self.steps) = self.figures.step.unzip();
-        self.rate = recent.samples as f64 / RECENT_SECONDS;
+        let looked_back = if self.figures.recent_s == 0 { RECENT_SECONDS } else { f64::from(self.figures.recent_s) };
+        self.rate = recent.samples as f64 / looked_back;
         if self.state != MemberState::There {
             (self.p99_us, self.rate, self.partitions) = (None, 0.0, 0);
         }
@@ -239,6 +242,14 @@ mod tests {
         whole.merge(&member("c", MemberState::There, 900..1_000, 0).figures.targets[0].total);
         assert_eq!(status.total.p99_us, whole.quantile_us(0.99));
         assert_eq!((status.total.sent, status.total.errors, status.total.partitions), (200, 20, 8));
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_seconds_that_were_looked_back() {
+        let mut young = member("a", MemberState::There, 0..10, 1);
+        young.figures.recent_s = 2;
+        let unknown = member("b", MemberState::There, 0..10, 1);
+        assert_eq!([young, unknown].map(|member| member.counted().rate), [5.0, 1.0]);
     }
 
     #[test]

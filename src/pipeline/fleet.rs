@@ -136,6 +136,7 @@ impl FleetLink {
             stopping: state.stopping,
             step: state.ramp.map(|ramp| (ramp.step, ramp.steps)),
             targets: targets.collect(),
+            recent_s: u32::try_from(before.len()).unwrap_or_default(),
         };
         before.push_back(totals);
         if before.len() > RECENT {
