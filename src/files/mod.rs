@@ -163,6 +163,7 @@ pub(crate) fn append(path: &Path, mode: FileMode, end: &[u8]) -> io::Result<(Fil
 /// # Errors
 ///
 /// As [`append`].
+#[cfg(feature = "nats")]
 pub(crate) fn open_or_make(path: &Path, mode: FileMode) -> io::Result<File> {
     let (folder, name) = Folder::of(path, Some(mode.of_folder()))?;
     if folder.entry(name)?.is_none() {

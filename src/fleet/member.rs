@@ -249,7 +249,7 @@ mod tests {
         let mut young = member("a", MemberState::There, 0..10, 1);
         young.figures.recent_s = 2;
         let unknown = member("b", MemberState::There, 0..10, 1);
-        assert_eq!([young, unknown].map(|member| member.counted().rate), [5.0, 1.0]);
+        assert_eq!([young, unknown].map(|member| member.counted().rate.to_string()), ["5", "1"]);
     }
 
     #[test]

@@ -57,6 +57,18 @@ pub(super) struct FoundPieces {
     pub(super) sessions: BTreeMap<(u32, String), u64>,
     /// The last piece was cut: the node was killed as it wrote.
     pub(super) is_cut: bool,
+    /// Pieces before the last good one that are not what was written: they are passed over.
+    pub(super) damaged: u64,
+}
+
+/// What stands at a place of the file.
+enum AtPlace {
+    /// A piece, and where it ends.
+    Piece(OutgoingPiece, u64),
+    /// One that is not what was written; it ends there.
+    Damaged(u64),
+    /// None.
+    End,
 }
 
 impl FoundPieces {
@@ -100,24 +112,31 @@ impl Spool {
         Ok((spool, found))
     }
 
-    /// Finds out what is in it, up to the first piece that is none.
+    /// Finds out what is in it, up to the last piece that is one.
     fn look_through(&mut self) -> io::Result<FoundPieces> {
-        let (mut found, end) = (FoundPieces::default(), self.tail);
-        let mut at = self.head;
-        while at < end {
-            let Some((piece, next)) = self.piece_at(at)? else {
-                found.is_cut = true;
-                break;
-            };
-            let id = piece.spooled.as_ref().map_or("", |spooled| &spooled.id);
-            *found.sessions.entry((piece.header.node, session(id).to_owned())).or_default() +=
-                u64::from(piece.requests);
-            at = next;
+        let (mut found, mut damaged) = (FoundPieces::default(), 0);
+        let (mut at, mut good) = (self.head, self.head);
+        loop {
+            match self.place(at)? {
+                AtPlace::Piece(piece, next) => {
+                    let id = piece.spooled.as_ref().map_or("", |spooled| &spooled.id);
+                    *found.sessions.entry((piece.header.node, session(id).to_owned())).or_default() +=
+                        u64::from(piece.requests);
+                    (at, good) = (next, next);
+                    found.damaged += std::mem::take(&mut damaged);
+                }
+                AtPlace::Damaged(next) => {
+                    at = next;
+                    damaged += 1;
+                }
+                AtPlace::End => break,
+            }
         }
+        found.is_cut = good < self.tail;
         if found.is_cut {
-            self.file.set_len(at)?;
+            self.file.set_len(good)?;
         }
-        self.tail = at;
+        self.tail = good;
         Ok(found)
     }
 
@@ -161,33 +180,39 @@ impl Spool {
 
     /// Reads the next piece; `None` where there is none.
     pub(super) fn read(&mut self) -> io::Result<Option<OutgoingPiece>> {
-        if !self.has_unread() {
-            return Ok(None);
+        while self.has_unread() {
+            let (piece, next) = match self.place(self.next)? {
+                AtPlace::Piece(piece, next) => (Some(piece), next),
+                AtPlace::Damaged(next) => (None, next),
+                AtPlace::End => return Err(refused(&self.path, "was changed while it was in use")),
+            };
+            self.next = next;
+            self.unstored.push_back((next, piece.is_none()));
+            if piece.is_some() {
+                return Ok(piece);
+            }
         }
-        let Some((piece, next)) = self.piece_at(self.next)? else {
-            return Err(refused(&self.path, "was changed while it was in use"));
-        };
-        self.next = next;
-        self.unstored.push_back((next, false));
-        Ok(Some(piece))
+        Ok(None)
     }
 
-    fn piece_at(&self, at: u64) -> io::Result<Option<(OutgoingPiece, u64)>> {
+    /// Reads what stands at a place.
+    fn place(&self, at: u64) -> io::Result<AtPlace> {
         let mut begin = [0; FRAME];
         if at + FRAME as u64 > self.tail {
-            return Ok(None);
+            return Ok(AtPlace::End);
         }
         self.file.read_exact_at(&mut begin, at)?;
         let (len, hash) = begin.split_at(4);
         let len = <[u8; 4]>::try_from(len).map_or(0, u32::from_le_bytes) as usize;
         let next = at + (FRAME + len) as u64;
-        if len > MAX_PIECE || next > self.tail {
-            return Ok(None);
+        if len == 0 || len > MAX_PIECE || next > self.tail {
+            return Ok(AtPlace::End);
         }
         let mut body = vec![0; len];
         self.file.read_exact_at(&mut body, at + FRAME as u64)?;
         let is_whole = xxh3_64(&body).to_le_bytes() == *hash;
-        Ok(is_whole.then(|| piece(body, next)).flatten().map(|piece| (piece, next)))
+        let piece = is_whole.then(|| piece(body, next)).flatten();
+        Ok(piece.map_or(AtPlace::Damaged(next), |piece| AtPlace::Piece(piece, next)))
     }
 
     /// The store has the piece that ends there.
@@ -206,14 +231,17 @@ impl Spool {
         if self.is_empty() {
             self.file.set_len(START)?;
             (self.freed, self.head, self.next, self.tail) = (START, START, START, START);
-        } else if self.head - self.freed >= GIVE_BACK {
+        }
+        // Before what stands before it is gone: a node that is killed in between is not to look for pieces there.
+        self.file.write_all_at(&self.head.to_le_bytes(), MAGIC.len() as u64)?;
+        if self.head - self.freed >= GIVE_BACK {
             let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
             // Where the file system cannot, the file is as large as it looks.
             if fallocate(&self.file, flags, self.freed, self.head - self.freed).is_ok() {
                 self.freed = self.head;
             }
         }
-        self.file.write_all_at(&self.head.to_le_bytes(), MAGIC.len() as u64)
+        Ok(())
     }
 
     /// Removes the file, unless there is something in it.
@@ -339,16 +367,16 @@ mod tests {
         assert!(Spool::check(&settings, "evening").is_ok());
         let (mut spool, found) = Spool::open(&settings, "evening").unwrap();
         let session = (3, "3-2026-11-30T04:46:48.7Z".to_owned());
-        assert_eq!(found, FoundPieces { sessions: [(session, 6)].into(), is_cut: false });
+        assert_eq!(found, FoundPieces { sessions: [(session, 6)].into(), is_cut: false, damaged: 0 });
         let batches: Vec<_> = std::iter::from_fn(|| spool.read().unwrap()).map(|piece| piece.header.batch).collect();
         assert_eq!(batches, [1, 2, 3]);
     }
 
     #[test]
-    fn a_piece_that_was_cut_or_changed_is_none_and_nor_is_what_follows() {
+    fn a_piece_that_was_cut_or_changed_is_none_and_others_are() {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(&folder, 1 << 20);
-        for (cut, left) in [(1, 1), (60, 1), (0, 0)] {
+        for (cut, left) in [(1, 1), (60, 1), (0, 1)] {
             let (mut spool, _) = Spool::open(&settings, "evening").unwrap();
             (0..2).for_each(|batch| spool.append(&id(batch), &outgoing(batch, &[7; 50])).unwrap());
             spool.close().unwrap();
@@ -360,9 +388,15 @@ mod tests {
             }
             fs::write(&settings.path, bytes).unwrap();
             let (mut spool, found) = Spool::open(&settings, "evening").unwrap();
-            assert_eq!((found.requests(), found.is_cut), (2 * left, true), "{cut}");
+            assert_eq!(
+                (found.requests(), found.is_cut, found.damaged),
+                (2 * left, cut > 0, u64::from(cut == 0)),
+                "{cut}"
+            );
             let read: Vec<_> = std::iter::from_fn(|| spool.read().unwrap()).collect();
             assert_eq!(read.len() as u64, left);
+            spool.is_stored(end(&read[0])).unwrap();
+            assert!(spool.is_empty(), "what is damaged is not waited for");
             fs::remove_file(&settings.path).unwrap();
         }
     }

@@ -62,6 +62,10 @@ impl Spooling {
         if found.is_cut {
             transit.notice(format!("the end of {file} was cut as its node was killed: what was cut is lost"));
         }
+        if found.damaged > 0 {
+            let damaged = found.damaged;
+            transit.notice(format!("{damaged} batches in {file} are not what was written: what was in them is lost"));
+        }
         if requests > 0 {
             transit.notice(format!(
                 "{file} holds {requests} requests that an earlier start of this node left: they are sent first. What that had \

@@ -7,6 +7,7 @@ use crate::exchange::Timestamp;
 use crate::report::schema::merged::{MergedRunPart, MergedRuns};
 use crate::report::schema::request::RunRequest;
 use crate::report::schema::summary::{SCHEMA, SampleSummary, Summary};
+use crate::report::schema::target::TargetSummary;
 use crate::report::schema::verdict::Verdict;
 
 mod durations;
@@ -61,6 +62,14 @@ pub enum MergeError {
          cannot be averaged; run it again with this version"
     )]
     NoHistograms {
+        /// Its name.
+        name: String,
+    },
+    /// Its counts do not add up.
+    #[error(
+        "{name}: its counts do not add up, as those of every run do: it was changed or damaged after it was written"
+    )]
+    Unbalanced {
         /// Its name.
         name: String,
     },
@@ -178,6 +187,14 @@ impl MergedRun {
                 other: first.name.clone(),
                 expected,
             });
+        }
+        let differs = |target: &TargetSummary| {
+            let counts = &target.differences;
+            let most = counts.any.max(counts.status).max(counts.body);
+            most <= counts.compared && counts.compared <= target.offered
+        };
+        if !summary.balances() || !summary.targets.values().all(differs) {
+            return Err(MergeError::Unbalanced { name: name.to_owned() });
         }
         for part in parts(name, summary) {
             // Nanoseconds: no two runs begin at the same.

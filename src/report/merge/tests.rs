@@ -180,6 +180,14 @@ fn what_is_no_other_run_is_refused_in_words() {
     let mut changed = some(200);
     changed.targets.get_mut("http://t").unwrap().latency_us.response.count += 1;
     assert!(refused(changed).starts_with("b.json: the durations of http://t do not go with its figures"));
+    let unbalanced = |change: fn(&mut Summary)| {
+        let mut changed = some(200);
+        change(&mut changed);
+        assert!(refused(changed).starts_with("b.json: its counts do not add up"));
+    };
+    unbalanced(|summary| summary.requests.offered += 1);
+    unbalanced(|summary| summary.targets.get_mut("http://t").unwrap().offered += 1);
+    unbalanced(|summary| summary.targets.get_mut("http://t").unwrap().differences.compared = 999);
     assert!(refused(Summary { schema: 2, ..some(200) }).contains("version 2 of the schema"));
 }
 
