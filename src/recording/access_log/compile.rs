@@ -1,9 +1,10 @@
 //! Formats as people write them: names, nginx's `log_format`, HAProxy's `log-format`, field maps of JSON.
 
-use super::format::{MAX_PARTS, Part, TextFormat};
+use super::format::{MAX_PARTS, TextFormat};
 use super::json::JsonFormat;
 use super::meaning::{Escapes, Field, Meaning};
 use super::names;
+use super::part::Part;
 use super::straight::StraightSteps;
 
 /// HAProxy's `option httplog`; that of `option httpslog` begins so.

@@ -11,6 +11,7 @@ mod layout;
 mod line;
 mod meaning;
 mod names;
+mod part;
 mod reader;
 mod shape;
 mod skipped;

@@ -1,12 +1,12 @@
 //! A line taken apart in one pass: each field ends where the text behind it comes first.
 //!
-//! Nearly every line can be read so. What cannot is left to [`Matcher`](super::format::Matcher), which tries further ends; of
+//! Nearly every line can be read so. What cannot is left to [`Matcher`](super::format), which tries further ends; of
 //! its ways this is the first, so that both find the same.
 
 use std::ops::Range;
 
-use super::format::{Part, find_byte};
 use super::meaning::{Escapes, Field};
+use super::part::{Part, find_byte};
 use super::shape::ValueShape;
 use super::time::TimeMemo;
 
