@@ -78,7 +78,9 @@ fn beside_haproxy(connections: u64) {
         waits.max() / 1000,
         ended.count("/spoe/shed")
     );
-    assert!(waits.len() > 1000 && unanswered < 2, "{} events, {unanswered} unanswered", waits.len());
+    // What was under way when tcpdump ended has no answer there.
+    let under_way = usize::try_from(connections).unwrap();
+    assert!(waits.len() > 1000 && unanswered <= under_way, "{} events, {unanswered} unanswered", waits.len());
 }
 
 /// HAProxy with the shipped parts, on ports of loopback.
