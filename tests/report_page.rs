@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use libtest_mimic::{Arguments, Trial};
+use shadowtap::recording::NodeAccount;
 use shadowtap::report::render::html::{self, ReportPage};
 use shadowtap::report::schema::by_route::{RouteProduction, RouteSummary, RouteTarget, SlowRequest};
 use shadowtap::report::schema::carry::{CarryKind, CarrySummary};
@@ -19,7 +20,7 @@ use shadowtap::report::schema::curves::{Curves, TargetCurves};
 use shadowtap::report::schema::diff_groups::{
     DiffExample, DiffGroup, DiffGroups, ExampleBodies, ExampleBody, ExampleRequest,
 };
-use shadowtap::report::schema::fleet::{FleetEnd, FleetNode, FleetReplayer, FleetSums};
+use shadowtap::report::schema::fleet::{FleetEnd, FleetReplayer, FleetSums};
 use shadowtap::report::schema::noise::UnlearntNoise;
 use shadowtap::report::schema::target::PairedLatency;
 use shadowtap::report::schema::timeline::{TargetPoint, Timeline, TimelinePoint};
@@ -339,7 +340,7 @@ fn sums_of_a_fleet() {
     let mut summary = small();
     let replayer = |name: &str, outcomes| filled!(FleetReplayer { name: name.to_owned(), outcomes: outcomes });
     let node =
-        filled!(FleetNode { host: HOSTILE.to_owned(), seen: Some(1_000), ended_there: Some(10), published: 990 });
+        filled!(NodeAccount { host: HOSTILE.to_owned(), seen: Some(1_000), ended_there: Some(10), published: 990 });
     let sums = filled!(FleetSums {
         run: "1".to_owned(),
         nodes: vec![node],

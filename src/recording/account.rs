@@ -1,7 +1,9 @@
 //! What became of all requests of a recording in a store: on its nodes, and in a run that replays it.
 
-/// A node, as far as it has given an account of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+/// A node, as far as it has given an account of itself; a summary has it as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NodeAccount {
     /// Its number.

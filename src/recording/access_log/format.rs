@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::meaning::{Escapes, Field};
-use super::part::{Part, find_byte};
+use super::part::{self, Part};
 use super::shape::ValueShape;
 use super::straight::StraightSteps;
 use super::time::TimeMemo;
@@ -200,21 +200,7 @@ fn begin(line: &[u8], before: usize) -> Option<usize> {
 
 /// Where `text` comes first.
 fn find(rest: &[u8], text: &[u8]) -> Option<usize> {
-    match text {
-        [one] => find_byte(rest, *one),
-        [first, behind @ ..] => {
-            // Few bytes lie between: cheaper than to prepare a search.
-            let mut from = 0;
-            loop {
-                let found = from + find_byte(rest.get(from..)?, *first)?;
-                if rest.get(found + 1..)?.starts_with(behind) {
-                    return Some(found);
-                }
-                from = found + 1;
-            }
-        }
-        [] => Some(0),
-    }
+    text.split_first().map_or(Some(0), |(first, behind)| part::find(rest, *first, behind))
 }
 
 #[cfg(test)]

@@ -10,9 +10,20 @@ pub(super) enum Part {
     Braces(usize),
 }
 
+/// Where a text comes first, of which the first byte is given apart.
+#[inline]
+pub(super) fn find(rest: &[u8], first: u8, behind: &[u8]) -> Option<usize> {
+    let mut end = find_byte(rest, first)?;
+    // To compare with nothing costs more than one would think: its address is none.
+    while !behind.is_empty() && !rest.get(end + 1..)?.starts_with(behind) {
+        end += 1 + find_byte(rest.get(end + 1..)?, first)?;
+    }
+    Some(end)
+}
+
 /// Where a byte comes first. Most fields are shorter than what a search by larger words takes to begin.
 #[inline]
-pub(super) fn find_byte(rest: &[u8], wanted: u8) -> Option<usize> {
+fn find_byte(rest: &[u8], wanted: u8) -> Option<usize> {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH: u64 = ONES * 0x80;
     let Some(eight) = rest.first_chunk() else { return rest.iter().position(|byte| *byte == wanted) };

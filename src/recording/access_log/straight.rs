@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::meaning::{Escapes, Field};
-use super::part::{Part, find_byte};
+use super::part::{Part, find};
 use super::shape::ValueShape;
 use super::time::TimeMemo;
 
@@ -88,15 +88,4 @@ impl StraightSteps {
         }
         Some(at)
     }
-}
-
-/// Where a text comes first, of which the first byte is given apart.
-#[inline]
-fn find(rest: &[u8], first: u8, behind: &[u8]) -> Option<usize> {
-    let mut end = find_byte(rest, first)?;
-    // To compare with nothing costs more than one would think: its address is none.
-    while !behind.is_empty() && !rest.get(end + 1..)?.starts_with(behind) {
-        end += 1 + find_byte(rest.get(end + 1..)?, first)?;
-    }
-    Some(end)
 }

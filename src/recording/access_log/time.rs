@@ -17,45 +17,50 @@ pub(super) struct LoggedTime {
 /// The time that was read last, and its second: a line's is asked for twice, and many lines of a second say the same.
 #[derive(Debug, Default)]
 pub(super) struct TimeMemo {
-    last: (Vec<u8>, Option<LoggedTime>),
+    last: LastTime,
     /// Without its fraction.
-    second: (Vec<u8>, Option<LoggedTime>),
+    second: LastTime,
 }
 
 impl TimeMemo {
     /// Reads a time as [`time`] does.
     pub(super) fn time(&mut self, text: &[u8]) -> Option<LoggedTime> {
-        if self.last.0 != text {
-            self.last.1 = self.read(text);
-            self.last.0.clear();
-            self.last.0.extend_from_slice(text);
-        }
-        self.last.1
+        let second = &mut self.second;
+        self.last.of(text, |text| with_fraction(text, second))
     }
+}
 
-    fn read(&mut self, text: &[u8]) -> Option<LoggedTime> {
-        // A clock with digits behind the point, and no zone.
-        if let Some((second, digits)) =
-            text.iter().rposition(|byte| *byte == b'.').and_then(|at| text.split_at_checked(at))
-            && let [b'.', digits @ ..] = digits
-            && matches!(second, [.., b':', _, _, b':', b'0'..=b'9', b'0'..=b'9'])
-            && !digits.is_empty()
-            && digits.iter().all(u8::is_ascii_digit)
-        {
-            let at = self.whole(second)?.at.plus(Duration::from_nanos(fraction(digits)?));
-            return Some(LoggedTime { at, is_coarse: false });
-        }
-        time(text)
-    }
+/// A text, and the time that it says.
+#[derive(Debug, Default)]
+struct LastTime {
+    text: Vec<u8>,
+    time: Option<LoggedTime>,
+}
 
-    fn whole(&mut self, text: &[u8]) -> Option<LoggedTime> {
-        if self.second.0 != text {
-            self.second.1 = time(text);
-            self.second.0.clear();
-            self.second.0.extend_from_slice(text);
+impl LastTime {
+    /// The time that a text says: read, unless it is the same as before.
+    fn of(&mut self, text: &[u8], read: impl FnOnce(&[u8]) -> Option<LoggedTime>) -> Option<LoggedTime> {
+        if self.text != text {
+            self.time = read(text);
+            self.text.clear();
+            self.text.extend_from_slice(text);
         }
-        self.second.1
+        self.time
     }
+}
+
+fn with_fraction(text: &[u8], last: &mut LastTime) -> Option<LoggedTime> {
+    // A clock with digits behind the point, and no zone.
+    if let Some((second, digits)) = text.iter().rposition(|byte| *byte == b'.').and_then(|at| text.split_at_checked(at))
+        && let [b'.', digits @ ..] = digits
+        && matches!(second, [.., b':', _, _, b':', b'0'..=b'9', b'0'..=b'9'])
+        && !digits.is_empty()
+        && digits.iter().all(u8::is_ascii_digit)
+    {
+        let at = last.of(second, time)?.at.plus(Duration::from_nanos(fraction(digits)?));
+        return Some(LoggedTime { at, is_coarse: false });
+    }
+    time(text)
 }
 
 /// Reads a time: `10/Oct/2000:13:55:36 -0700`, `06/Feb/2009:12:14:14.655`, RFC 3339, or the time since 1970 in seconds,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 
 use super::connect::Store;
+use crate::exchange::Timestamp;
 
 /// Time after which the store forgets what it was asked with.
 const FORGOTTEN: Duration = Duration::from_secs(5);
@@ -13,8 +14,13 @@ const FORGOTTEN: Duration = Duration::from_secs(5);
 pub(super) async fn now(store: &Store) -> u64 {
     match ask(store).await {
         Some(now) => now,
-        None => nanos(jiff::Timestamp::now().as_nanosecond()),
+        None => here().nanos(),
     }
+}
+
+/// What time it is on this host.
+pub(super) fn here() -> Timestamp {
+    Timestamp::from_nanos(nanos(jiff::Timestamp::now().as_nanosecond()))
 }
 
 /// A reader says when it was made, and servers say nothing of their clock otherwise.

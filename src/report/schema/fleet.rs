@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::recording::{FleetAccount, FleetProgress};
+use crate::recording::{FleetAccount, FleetProgress, NodeAccount};
 
 /// What a replayer knows of all that share its recording; and the sums of all, where somebody added them up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct FleetSums {
     /// The run.
     pub run: String,
     /// Its nodes.
-    pub nodes: Vec<FleetNode>,
+    pub nodes: Vec<NodeAccount>,
     /// Requests that nodes saw; `None` where one did not say.
     pub seen: Option<u64>,
     /// Requests that ended there; `None` likewise.
@@ -50,26 +50,6 @@ pub struct FleetSums {
     pub outcomes: u64,
     /// The others; below zero where replayers have more outcomes than the store knows of.
     pub unaccounted: i64,
-}
-
-/// A node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct FleetNode {
-    /// Its number.
-    pub node: u32,
-    /// The name of its host.
-    pub host: String,
-    /// When it began.
-    pub began: String,
-    /// It said that it ended.
-    pub ended: bool,
-    /// Requests that it saw; `None` where it did not say.
-    pub seen: Option<u64>,
-    /// Requests that ended there.
-    pub ended_there: Option<u64>,
-    /// Requests that it stored.
-    pub published: u64,
 }
 
 /// A replayer.
@@ -96,16 +76,7 @@ impl FleetSums {
     /// The sums of the store, with what replayers came to.
     #[must_use]
     pub fn new(account: &FleetAccount, replayers: Vec<FleetReplayer>) -> Self {
-        let nodes = account.nodes.iter().map(|node| FleetNode {
-            node: node.node,
-            host: node.host.clone(),
-            began: node.began.clone(),
-            ended: node.ended,
-            seen: node.seen,
-            ended_there: node.ended_there,
-            published: node.published,
-        });
-        let nodes: Vec<FleetNode> = nodes.collect();
+        let nodes = account.nodes.clone();
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let outcomes = replayers.iter().filter_map(|replayer| replayer.outcomes).fold(0, u64::saturating_add);
         Self {

@@ -18,6 +18,7 @@ use crate::recording::EventSource;
 use crate::recording::access::StoreAccess;
 use crate::recording::input::RecordingInput;
 use crate::recording::nats::assemble::{Assembler, WholeBatch};
+use crate::recording::nats::clock;
 use crate::recording::nats::decode::{self, BatchTrouble};
 use crate::recording::nats::feed::FeedItem;
 use crate::recording::nats::runtime;
@@ -298,10 +299,6 @@ impl PartitionQueue {
     }
 }
 
-fn now() -> Timestamp {
-    Timestamp::from_nanos(u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default())
-}
-
 /// Returns the time by which events of several partitions are ordered.
 fn time(event: &Event) -> Timestamp {
     match event {
@@ -323,7 +320,7 @@ impl EventSource for SharedInput {
                 let state = self.partitions.lock();
                 (state.has_room(), state.is_complete, state.on_way.len())
             };
-            let horizon = if self.reading.follow { Horizon::All } else { self.partitions.horizon(now()) };
+            let horizon = if self.reading.follow { Horizon::All } else { self.partitions.horizon(clock::here()) };
             self.fetch();
             match self.earliest().filter(|(at, _)| has_room && horizon.has(*at, on_way)) {
                 Some((_, partition)) => {

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::report::schema::fleet::{FleetNode, FleetSums};
+use crate::recording::NodeAccount;
+use crate::report::schema::fleet::FleetSums;
 use crate::report::units::{counted, number};
 
 use super::{LABEL, Severity, TextReport};
@@ -66,7 +67,7 @@ pub(super) fn block(page: &mut TextReport, sums: &FleetSums) {
     page.wrapped(&text, LABEL, if is_whole { Severity::Plain } else { Severity::Odd });
 }
 
-fn of_node(page: &mut TextReport, node: &FleetNode) {
+fn of_node(page: &mut TextReport, node: &NodeAccount) {
     let published = number(node.published);
     let mut text = match (node.seen, node.ended_there) {
         (Some(seen), Some(ended)) => {
@@ -117,8 +118,13 @@ mod tests {
 
     #[test]
     fn nodes_have_a_sum_where_each_has_said_what_it_saw() {
-        let node =
-            |seen| FleetNode { seen, ended_there: seen.map(|_| 1), published: 9, ended: true, ..FleetNode::default() };
+        let node = |seen| NodeAccount {
+            seen,
+            ended_there: seen.map(|_| 1),
+            published: 9,
+            ended: true,
+            ..NodeAccount::default()
+        };
         let mut sums = FleetSums { nodes: vec![node(Some(10)), node(Some(10))], published: 18, ..FleetSums::default() };
         (sums.seen, sums.ended_there) = (Some(20), Some(2));
         assert!(fleet(&sums, 120, false).contains("\n  all nodes  20 seen = 2 ended there + 18 published\n"));
