@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind, KeyValueErrorKind};
+use async_nats::jetstream::context::{
+    CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, KeyValueError, KeyValueErrorKind,
+};
 use async_nats::jetstream::{self, kv, stream};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions};
 use bytes::Bytes;
@@ -15,8 +17,10 @@ use crate::recording::store_error::StoreError;
 
 /// Time that a connection may take, and an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Times that a stream is asked for.
+/// Times that a stream is asked for: a cluster that has lost a server may need 10 s to choose who answers for it.
 const ATTEMPTS: u32 = 3;
+/// Pause before a server that answered, and could not say, is asked again.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause between two attempts to connect anew.
 const RETRY: Duration = Duration::from_secs(1);
 /// Time within which a batch that is sent twice is known as such.
@@ -52,13 +56,7 @@ impl Store {
     /// Opens a recording that is there.
     pub(in crate::recording) async fn open(url: &StoreUrl, access: &StoreAccess) -> Result<Self, StoreError> {
         let (client, context) = connect(url, access).await?;
-        let name = names::stream(&url.name);
-        if let Err(error) = context.get_stream(&name).await {
-            return Err(match error.kind() {
-                GetStreamErrorKind::JetStream(ref why) if why.code() == 404 => missing(url),
-                _ => refused(url, "open", &error),
-            });
-        }
+        stream(url, &context).await?;
         Self::opened(url, client, context).await
     }
 
@@ -66,7 +64,7 @@ impl Store {
     pub(in crate::recording) async fn open_or_make(url: &StoreUrl, access: &StoreAccess) -> Result<Self, StoreError> {
         let (client, context) = connect(url, access).await?;
         // What is there stays as it is; one that somebody began to make is made to its end.
-        if context.get_key_value(names::stream(&url.name)).await.is_err() {
+        if asked(|| context.get_key_value(names::stream(&url.name)), is_not_there).await.is_err() {
             make(url, &context).await?;
         }
         let store = Self::opened(url, client, context).await?;
@@ -79,11 +77,13 @@ impl Store {
     }
 
     async fn opened(url: &StoreUrl, client: Client, context: jetstream::Context) -> Result<Self, StoreError> {
-        let keys = context.get_key_value(names::stream(&url.name)).await.map_err(|error| match error.kind() {
-            KeyValueErrorKind::GetBucket => foreign(url, &"its bucket of keys is missing"),
+        let keys = asked(|| context.get_key_value(names::stream(&url.name)), is_not_there).await;
+        let keys = keys.map_err(|error| match error.kind() {
+            _ if is_not_there(&error) => foreign(url, &"its bucket of keys is missing"),
+            KeyValueErrorKind::InvalidStoreName => foreign(url, &"its bucket of keys is a stream of another kind"),
             _ => refused(url, "open", &error),
         })?;
-        let meta = keys.get(names::META).await.map_err(|error| refused(url, "open", &error))?;
+        let meta = asked(|| keys.get(names::META), |_| false).await.map_err(|error| refused(url, "open", &error))?;
         let meta = meta.ok_or_else(|| foreign(url, &"it does not say what it is"))?;
         let meta: Meta = serde_json::from_slice(&meta).map_err(|error| foreign(url, &error))?;
         if meta.format != FORMAT || meta.partitions == 0 {
@@ -94,11 +94,7 @@ impl Store {
 
     /// Returns the stream of its batches.
     pub(super) async fn stream(&self) -> Result<stream::Stream, StoreError> {
-        let stream = self.context.get_stream(names::stream(&self.url.name)).await;
-        stream.map_err(|error| match error.kind() {
-            GetStreamErrorKind::JetStream(ref why) if why.code() == 404 => missing(&self.url),
-            _ => refused(&self.url, "open", &error),
-        })
+        stream(&self.url, &self.context).await
     }
 
     /// What of it the server says that it does not have any more; `None` where all is there, or that is not known now.
@@ -108,9 +104,7 @@ impl Store {
         let parts =
             [(stream, "the recording is not there any more"), (bucket, "its bucket of keys is not there any more")];
         for (name, words) in parts {
-            let found = self.context.get_stream(name).await;
-            let is_absent = |kind| matches!(kind, GetStreamErrorKind::JetStream(why) if why.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND);
-            if found.is_err_and(|error| is_absent(error.kind())) {
+            if self.context.get_stream(name).await.is_err_and(|error| is_absent(&error)) {
                 return Some(words);
             }
         }
@@ -121,6 +115,37 @@ impl Store {
     pub(super) fn is_connected(&self) -> bool {
         self.client.connection_state() == async_nats::connection::State::Connected
     }
+}
+
+/// Returns the stream of the batches of a recording.
+async fn stream(url: &StoreUrl, context: &jetstream::Context) -> Result<stream::Stream, StoreError> {
+    let stream = asked(|| context.get_stream(names::stream(&url.name)), is_absent).await;
+    stream.map_err(|error| if is_absent(&error) { missing(url) } else { refused(url, "open", &error) })
+}
+
+/// Asks until there is an answer, [`ATTEMPTS`] times at most.
+async fn asked<T, E, F>(ask: impl Fn() -> F, is_answer: impl Fn(&E) -> bool) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    for _ in 1..ATTEMPTS {
+        match ask().await {
+            Err(error) if !is_answer(&error) => tokio::time::sleep(PAUSE).await,
+            answer => return answer,
+        }
+    }
+    ask().await
+}
+
+/// Returns whether the server says that it has no such stream.
+fn is_absent(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(why) if why.error_code() == jetstream::ErrorCode::STREAM_NOT_FOUND)
+}
+
+/// Returns whether the server says that it has no such bucket. The client calls a silence by the same name.
+fn is_not_there(error: &KeyValueError) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<GetStreamError>());
+    cause.is_some_and(is_absent)
 }
 
 /// Makes a recording. Whoever else makes it at the same time makes the same.
@@ -156,7 +181,8 @@ async fn make(url: &StoreUrl, context: &jetstream::Context) -> Result<(), StoreE
         ..stream::Config::default()
     };
     create(url, context, bucket).await?;
-    let keys = context.get_key_value(&name).await.map_err(|error| refused(url, "make", &error))?;
+    // A bucket that was made this moment may be unknown to the server that is asked.
+    let keys = asked(|| context.get_key_value(&name), |_| false).await.map_err(|error| refused(url, "make", &error))?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let meta = Meta { format: FORMAT, partitions: settings.partitions(), version };
     let meta = serde_json::to_vec(&meta).map_err(|error| refused(url, "make", &error))?;
