@@ -212,6 +212,12 @@ impl Chain {
         filters.iter().all(|filter| filter.apply(response, &mut self.context))
     }
 
+    /// Returns whether there is a message for people that cannot wait for the end.
+    #[must_use]
+    pub(crate) const fn has_notices(&self) -> bool {
+        self.context.has_notices()
+    }
+
     /// Returns the messages for people that cannot wait for the end; each is returned once.
     pub fn take_notices(&mut self) -> Vec<String> {
         self.context.take_notices()

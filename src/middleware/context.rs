@@ -259,6 +259,11 @@ impl Context {
         }
     }
 
+    /// Returns whether there is a message since the last call.
+    pub(super) const fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
+    }
+
     /// Returns the messages since the last call.
     pub(super) fn take_notices(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notices)

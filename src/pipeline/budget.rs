@@ -60,6 +60,11 @@ impl Budget {
         }
     }
 
+    /// Returns whether a share for `bytes` bytes would be had at once, or refused for good.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.room.available_permits() >= self.permits(bytes) as usize || self.room.is_closed()
+    }
+
     /// Whoever waits for room gets an error instead, now and later.
     pub(super) fn close(&self) {
         self.room.close();

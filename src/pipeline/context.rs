@@ -79,8 +79,13 @@ pub(super) struct StopSignals {
 }
 
 impl RunContext {
-    /// Puts the sample of `run` in the hands of its [`Control`], and divides its memory.
-    pub(super) fn new(run: &mut Run, progress: &Arc<Progress>) -> Result<(Self, StopSwitches), RunError> {
+    /// Puts the sample of `run` in the hands of its [`Control`], and divides its memory; `is_pulled` where its requests are
+    /// made by those who send them.
+    pub(super) fn new(
+        run: &mut Run,
+        progress: &Arc<Progress>,
+        is_pulled: bool,
+    ) -> Result<(Self, StopSwitches), RunError> {
         let started = Started::now();
         let memory = MemoryShares::of(run.capture.max_memory, run.external.is_some());
         let control = controlled(run);
@@ -88,7 +93,7 @@ impl RunContext {
         run.middleware.limit_share = run.reading_session().map(|_| limit_share.clone());
         let (switches, stops) = stop_switches();
         let sends = !run.targets.is_empty();
-        let runtime = threads::sending(run.targets.iter().chain(&run.reference.baseline), Niceness::of(&run.feed))?;
+        let runtime = threads::sending(run, is_pulled)?;
         let carry = Carry::new(run.middleware.carry_rules(), carry_names(run), runtime.handle().clone());
         let context = Self {
             started,

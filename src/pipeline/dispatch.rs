@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::budget::{Budget, BudgetRefused, bytes_of_request};
+use super::budget::{Budget, BudgetRefused, BudgetShare, bytes_of_request};
 use super::queues::FULL_PAUSE;
 use crate::exchange::{HeldBy, Outcome, Request, Shed};
 use crate::middleware::Share;
@@ -18,6 +18,9 @@ use crate::replay::{AnyClient, Client as _, ConnKey, Job, ResponseOptions, Ticke
 /// Requests that wait for a target where there is no schedule, and so no burst that needs more room: it is as many as are
 /// sent while whoever brings them naps, and no more than fit the caches of the processors. Past it that one waits.
 const UNSCHEDULED: usize = 256;
+
+/// Bytes of a request that is made when it can be sent, up to which it has no share of the memory: few wait at once.
+const UNWEIGHED: usize = 4 << 10;
 
 /// The way to one target.
 pub(super) struct TargetDispatcher {
@@ -80,30 +83,44 @@ impl TargetDispatcher {
             Err(BudgetRefused::Full) => return Some(Shed::TargetQueue),
             Err(BudgetRefused::Closed) => return Some(Shed::Stopped),
         };
-        let ticket = self.ticket(&request);
-        let job = Job { held, turn: ticket, request, due: Some(due), wanted };
-        self.jobs.try_send(job).err().map(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
-            mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
-        })
+        let turn = self.ticket(&request);
+        refused(self.jobs.try_send(Job { held, turn, request, due: Some(due), wanted }))
     }
 
-    /// Without a schedule: waits for room. Returns where the request was shed, if it was.
+    /// Returns whether a request of `bytes` bytes has room without a schedule.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.has_place() && (bytes <= UNWEIGHED || self.bytes.has_room(bytes))
+    }
+
+    fn has_place(&self) -> bool {
+        self.jobs.max_capacity() - self.jobs.capacity() < UNSCHEDULED || self.jobs.is_closed()
+    }
+
+    /// Without a schedule: waits for room, on a thread that is not of `runtime`. Returns where the request was shed, if it
+    /// was.
     pub(super) fn wait(&mut self, request: Box<Request>, wanted: ResponseOptions, runtime: &Handle) -> Option<Shed> {
         let Ok(held) = self.bytes.hold(bytes_of_request(&request), runtime) else { return Some(Shed::Stopped) };
-        let ticket = self.ticket(&request);
-        let mut job = Job { held, turn: ticket, request, due: None, wanted };
         // As for the file: to sleep in the queue itself would be to wake for every place.
-        loop {
-            while self.jobs.max_capacity() - self.jobs.capacity() >= UNSCHEDULED && !self.jobs.is_closed() {
-                thread::sleep(FULL_PAUSE);
-            }
-            match self.jobs.try_send(job) {
-                Ok(()) => return None,
-                Err(mpsc::error::TrySendError::Full(back)) => job = back,
-                Err(mpsc::error::TrySendError::Closed(_)) => return Some(Shed::Stopped),
-            }
+        while !self.has_place() {
+            thread::sleep(FULL_PAUSE);
         }
+        self.queue(request, wanted, held)
+    }
+
+    /// Without a schedule, where there is room; what a chain added to a request needs none of its own. Returns where the
+    /// request was shed, if it was.
+    pub(super) fn put(&mut self, request: Box<Request>, wanted: ResponseOptions) -> Option<Shed> {
+        let bytes = bytes_of_request(&request);
+        match self.bytes.try_hold(if bytes <= UNWEIGHED { 0 } else { bytes }) {
+            Ok(held) => self.queue(request, wanted, held),
+            Err(BudgetRefused::Full) => self.queue(request, wanted, None),
+            Err(BudgetRefused::Closed) => Some(Shed::Stopped),
+        }
+    }
+
+    fn queue(&mut self, request: Box<Request>, wanted: ResponseOptions, held: BudgetShare) -> Option<Shed> {
+        let turn = self.ticket(&request);
+        refused(self.jobs.try_send(Job { held, turn, request, due: None, wanted }))
     }
 
     /// The request's place on its connection, which is opened now where nobody did before.
@@ -131,4 +148,12 @@ impl TargetDispatcher {
             self.client.open(conn, due);
         }
     }
+}
+
+/// Returns where a job was shed that its queue did not take.
+fn refused(queued: Result<(), mpsc::error::TrySendError<Job>>) -> Option<Shed> {
+    queued.err().map(|error| match error {
+        mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
+        mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
+    })
 }

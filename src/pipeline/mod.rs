@@ -10,6 +10,9 @@
 //! Live, what was captured is due at once: the capture thread passes it on itself, and by the pacing thread only where it
 //! falls behind.
 //!
+//! Without a schedule, where processors are few, there are no threads for capture and pacing: those who send make the requests
+//! (`pulled`).
+//!
 //! Between the chain and the targets a request may pass an external process (`external`): it leaves the pacing thread,
 //! and comes back to it.
 //!
@@ -41,12 +44,14 @@ mod pacer;
 mod passes;
 mod progress;
 mod protection;
+mod pulled;
 mod queues;
 mod reader;
 mod recorder;
 mod reference_traffic;
 mod report_thread;
 mod request_record;
+mod request_stages;
 mod retention;
 mod run;
 mod running;
@@ -62,15 +67,18 @@ mod wakeups;
 use std::sync::Arc;
 
 use crate::recording::StoreSession;
+use crate::replay::RequestSource;
 use crate::report::Summary;
 use context::RunContext;
 use external::ExternalProcesses;
 use fleet::FleetLink;
 use observer::LiveHandles;
 use pacer::{Pacer, PacerInputs};
-use reader::{CaptureStage, EventOutput};
+use pulled::PulledStages;
+use reader::CaptureOutputs;
 use recorder::RecordingStage;
 use report_thread::ReportStage;
+use request_stages::RequestStages;
 use running::{RunThreads, RunningRun, Shutdown};
 use targets::TargetStage;
 
@@ -99,7 +107,8 @@ pub fn run(
     progress: &Arc<Progress>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Summary, RunError> {
-    let (context, switches) = RunContext::new(&mut run, progress)?;
+    let pulled = pulled::fits(&run).then(Arc::<PulledStages>::default);
+    let (context, switches) = RunContext::new(&mut run, progress, pulled.is_some())?;
     let sessions = run.sessions();
     let tap = Tap::new(&run.capture, context.bodies)?;
     let timing = run.timing(&context.span);
@@ -108,15 +117,16 @@ pub fn run(
     let (report, facts) = ReportStage::new(&context, &mut run);
     context.runtime.spawn(children::reap_inherited());
     let mut guards = context.protection.start(&context.runtime, run.guard_command.take(), run.dependency_watches())?;
-    let (fleet, niceness) = (context.fleet_link(), context.niceness);
+    let fleet = context.fleet_link();
     guards.extend(fleet.clone().map(|link| link.start(&context.runtime)));
     let external = ExternalProcesses::start(&context, run.external.take())?;
     let telemetry = TelemetryStage::start(&run.telemetry).map_err(RunError::Telemetry)?;
     if let Some(words) = &telemetry.words {
         context.control.tell(run.command, words.clone());
     }
-    let targets =
-        TargetStage::start(&context, &mut run, &facts, external.responses.as_ref(), telemetry.spans.as_ref())?;
+    let source = pulled.clone().map(|pulled| pulled as Arc<dyn RequestSource>);
+    let (responses, spans) = (external.responses.as_ref(), telemetry.spans.as_ref());
+    let targets = TargetStage::start(&context, &mut run, &facts, responses, spans, source)?;
     let recording = RecordingStage::new(&context, run.recorder.take());
     let connections_wanted = targets.mirrors();
     let shutdown = Shutdown::new(&context, switches, report.deadline(), targets.budgets());
@@ -127,6 +137,7 @@ pub fn run(
         reference: targets.reference,
         recording: recording.events,
         facts: facts.clone(),
+        is_pulled: pulled.is_some(),
     };
     let (pacer, events) = Pacer::stage(&context, &mut run, inputs);
     run.observer.begin(LiveHandles {
@@ -144,19 +155,12 @@ pub fn run(
     let observer = run.observer.clone();
     let server = running::serve(run.server.take(), &observer)?;
     let (reopen, saves) = (run.reopen.clone(), context.control.saves().clone());
-    let (pacing, shared_pacer) = pacer.divide();
-    let events = EventOutput { queue: events, pacer: shared_pacer };
-    let capture = CaptureStage::new(&context, run, tap, events, facts, recording.frames, connections_wanted)?;
-
-    let capture = capture.start(niceness)?;
-    let pacing = threads::spawn("pacing", move || {
-        niceness.apply();
-        pacing.run()
-    })?;
+    let outputs = CaptureOutputs { facts, frames: recording.frames, connections_wanted };
+    let requests = RequestStages::start(&context, run, tap, (outputs, events), pacer, pulled)?;
     let recording =
         recording.thread.map(|thread| threads::spawn("recording", move || thread.run(&reopen, &saves))).transpose()?;
     let (report, comparison) = report.start(&context, &targets.probes)?;
-    let threads = RunThreads { capture, pacing, recording, report, comparison };
+    let threads = RunThreads { requests, recording, report, comparison };
     let watcher = context.runtime.spawn(shutdown.run(running::either(stop, context.control.clone())));
     let (running, (workers, counts)) = (targets.running, (external.workers, external.counts));
     RunningRun { context, server, observer, threads, targets: running, watcher, guards, workers, counts, telemetry }

@@ -174,14 +174,21 @@ impl<C: Client> Client for RetainingClient<C> {
         wanted: ResponseOptions,
         progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
-        if let Some(spans) = &self.spans {
-            let span = spans.begin(&request);
-            // In a place of its own: deliveries without a span are to be no larger for it.
-            let result = Box::pin(self.send_one(turn, request, wanted, progress)).await;
-            span.end(&result);
-            return result;
+        if self.spans.is_none() && (self.carry.is_none() || wanted.carried.is_empty()) {
+            let most = self.retention.as_ref().map(|retention| retention.most);
+            let wanted = ResponseOptions { kept: most.or(wanted.kept), ..wanted };
+            return self.client.send(turn, request, wanted, progress).await.map(|answer| self.retained(answer));
         }
-        self.send_one(turn, request, wanted, progress).await
+        // In a place of its own: deliveries without spans and values are to be no larger for these.
+        Box::pin(async {
+            let span = self.spans.as_ref().map(|spans| spans.begin(&request));
+            let result = self.send_carrying(turn, request, wanted, progress).await;
+            if let Some(span) = span {
+                span.end(&result);
+            }
+            result
+        })
+        .await
     }
 
     fn connections(&self) -> ConnCounters {
@@ -194,8 +201,8 @@ impl<C: Client> Client for RetainingClient<C> {
 }
 
 impl<C: Client> RetainingClient<C> {
-    /// Sends one request, and keeps of its response what is needed.
-    async fn send_one(
+    /// Sends one request, and takes the values that its response issues.
+    async fn send_carrying(
         &self,
         turn: Ticket,
         request: Box<Request>,

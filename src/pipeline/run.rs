@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -107,6 +108,8 @@ pub struct Run {
     pub observe: Option<ObserveRule>,
     /// Other systems that are told of deliveries and guards.
     pub telemetry: Telemetry,
+    /// Processors that there are for its threads: as many as the machine has, where nobody says otherwise.
+    pub processors: usize,
 }
 
 impl Run {
@@ -149,6 +152,7 @@ impl Run {
             demands: Thresholds::default(),
             observe: None,
             telemetry: Telemetry::default(),
+            processors: available_parallelism().map_or(1, usize::from),
         }
     }
 

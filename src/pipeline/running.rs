@@ -14,15 +14,13 @@ use super::context::{RunContext, StopSwitches};
 use super::control::Control;
 use super::external::{ExternalCounts, Workers};
 use super::observer::Observer;
-use super::pacer::ChainEnd;
+use super::request_stages::{RequestStages, RequestsEnd};
 use super::run::RunError;
 use super::targets::RunningTarget;
 use super::threads::{self, joined};
 use crate::capture::Halt;
 use crate::recording::Recorded;
-use crate::report::{
-    CaptureStats, FleetEnd, MaxGap, RecordingSummary, Reporter, RunTotals, Summary, TargetTotals, UnreportedSheds,
-};
+use crate::report::{FleetEnd, MaxGap, RecordingSummary, Reporter, RunTotals, Summary, TargetTotals};
 use crate::serve::Server;
 use crate::telemetry::TelemetryStage;
 
@@ -33,8 +31,7 @@ const WORKERS_END: Duration = Duration::from_secs(2);
 
 /// The threads of a run.
 pub(super) struct RunThreads {
-    pub(super) capture: JoinHandle<(CaptureStats, UnreportedSheds)>,
-    pub(super) pacing: JoinHandle<ChainEnd>,
+    pub(super) requests: RequestStages,
     pub(super) recording: Option<JoinHandle<Recorded>>,
     pub(super) report: JoinHandle<Reporter>,
     pub(super) comparison: JoinHandle<()>,
@@ -65,11 +62,11 @@ impl RunningRun {
         let Self { context, server, observer, threads, targets, watcher, guards, workers, counts, telemetry } = self;
         let RunContext { runtime, protection, .. } = context;
         let mut warnings = Vec::new();
-        let (mut capture, unheard) = joined(threads.capture, "capture", &mut warnings).unwrap_or_default();
-        let chain = joined(threads.pacing, "pacing", &mut warnings).unwrap_or_default();
-        warnings.extend(chain.remarks);
+        // They end once nothing more comes.
         let targets = targets.into_iter().map(|target| target.end(&runtime)).enumerate();
         let targets = targets.map(|(target, end)| TargetTotals { guard: protection.end_of(target), ..end }).collect();
+        let RequestsEnd { mut capture, unheard, chain } = threads.requests.end(&mut warnings);
+        warnings.extend(chain.remarks);
         watcher.abort();
         guards.iter().for_each(Task::abort);
         runtime.block_on(ended(workers));

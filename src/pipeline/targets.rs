@@ -20,8 +20,8 @@ use super::run::{Run, RunError};
 use super::spans::TargetSpans;
 use crate::middleware::secret_names::SecretNames;
 use crate::replay::{
-    self, AnyClient, BeforeSend, Client, Deliveries, Delivery, Destination, Job, TargetId, TargetLimits, TargetLinks,
-    run_target,
+    self, AnyClient, BeforeSend, Client, Deliveries, Delivery, Destination, Job, RequestSource, TargetId, TargetLimits,
+    TargetLinks, run_target,
 };
 use crate::report::{self, ReportEvent, TargetTotals};
 use crate::telemetry::SpanSender;
@@ -51,21 +51,24 @@ struct TargetStarter<'a> {
     /// Takes a span of each delivery to a target.
     spans: Option<&'a SpanSender>,
     secrets: SecretNames,
+    /// Makes requests for the targets when they can send them.
+    source: Option<Arc<dyn RequestSource>>,
 }
 
 impl TargetStage {
     /// Starts a queue and a client for each target of `run`, and for what is asked beside them; `responses` takes what
-    /// targets answer to external processes.
+    /// targets answer to external processes, and `source` makes requests where they do not come by themselves.
     pub(super) fn start(
         context: &RunContext,
         run: &mut Run,
         facts: &mpsc::Sender<ReportEvent>,
         responses: Option<&ResponseSender>,
         spans: Option<&SpanSender>,
+        source: Option<Arc<dyn RequestSource>>,
     ) -> Result<Self, RunError> {
         let secrets = run.middleware.secret_names();
         let (settings, reference) = (std::mem::take(&mut run.targets), std::mem::take(&mut run.reference));
-        let starter = TargetStarter { context, facts, spans, secrets };
+        let starter = TargetStarter { context, facts, spans, secrets, source };
         let bytes = context.memory.targets / settings.len().max(1);
         let (mut dispatchers, mut probes, mut running) = (Vec::new(), Vec::new(), Vec::new());
         for (index, settings) in settings.into_iter().enumerate() {
@@ -107,7 +110,8 @@ impl TargetStarter<'_> {
             Arc::new(AnyClient::new(&settings)?)
         };
         let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
-        let (limits, links) = (TargetLimits::from(&settings), self.links());
+        let source = self.source.clone().filter(|_| destination.target().is_some());
+        let (limits, links) = (TargetLimits::from(&settings), TargetLinks { source, ..self.links() });
         let probe = TargetProbe {
             url: settings.target.to_string(),
             name: settings.name.clone(),

@@ -5,8 +5,7 @@ use std::thread;
 use tokio::runtime::{Builder, Runtime};
 
 use super::RunError;
-use super::run::Feed;
-use crate::replay;
+use super::run::{Feed, Run};
 
 /// Niceness of threads whose work has time. In scheduling it is about a tenth of what others get.
 #[cfg(target_os = "linux")]
@@ -38,15 +37,13 @@ impl Niceness {
 /// Starts the runtime that sends, and that exchanges messages with external processes.
 ///
 /// It has half of the processors: reading, pacing and counting have as much to do as sending, and a few threads that
-/// find several responses at each wakeup send more, for less, than many that wake each other. Where a target speaks TLS
-/// it has all of them: handshakes take the time there.
-pub(super) fn sending<'a>(
-    mut targets: impl Iterator<Item = &'a replay::SendSettings>,
-    niceness: Niceness,
-) -> Result<Runtime, RunError> {
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let threads = if targets.any(|settings| settings.target.is_tls()) { processors } else { processors.div_ceil(2) };
-    runtime("sending", threads, niceness)
+/// find several responses at each wakeup send more, for less, than many that wake each other. Where requests are made by
+/// those who send them, or a target speaks TLS, it has all of them: reading is done there, or handshakes take the time.
+pub(super) fn sending(run: &Run, is_pulled: bool) -> Result<Runtime, RunError> {
+    let mut targets = run.targets.iter().chain(&run.reference.baseline);
+    let all = is_pulled || targets.any(|settings| settings.target.is_tls());
+    let threads = if all { run.processors } else { run.processors.div_ceil(2) };
+    runtime("sending", threads, Niceness::of(&run.feed))
 }
 
 /// Starts the runtime that serves the run's state: a separate one, so that no observer delays the sending.
@@ -73,7 +70,12 @@ pub(super) fn spawn<T: Send + 'static>(
 pub(super) fn joined<T>(thread: thread::JoinHandle<T>, name: &str, trouble: &mut Vec<String>) -> Option<T> {
     let result = thread.join();
     if result.is_err() {
-        trouble.push(format!("the {name} thread died; what it had not handed on by then is not in this report"));
+        trouble.push(died(&format!("the {name} thread")));
     }
     result.ok()
+}
+
+/// What is said of a stage that panicked.
+pub(super) fn died(what: &str) -> String {
+    format!("{what} died; what it had not handed on by then is not in this report")
 }

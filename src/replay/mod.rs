@@ -35,6 +35,7 @@ mod production_ends;
 mod proxy;
 pub mod ramp;
 pub mod range;
+mod request_source;
 mod response_progress;
 mod response_watch;
 mod send_error;
@@ -64,6 +65,7 @@ pub use production_ends::{ProductionEnd, ProductionEndWait, ProductionEnds};
 pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use ramp::Ramp;
 pub use range::{Amplify, CaptureWindow, ReplayRange};
+pub(crate) use request_source::{Pulled, RequestSource};
 pub use response_progress::{BegunResponse, ClosedEarly, ResponseProgress};
 pub use send_error::{Reason, SendError};
 pub use settings::{

@@ -45,8 +45,11 @@ impl RunChains {
         all
     }
 
-    /// Returns the notices to be logged at once.
+    /// Returns the notices to be logged at once; mostly there are none.
     pub(super) fn take_notices(&mut self) -> Vec<String> {
+        if !self.each().any(Chain::has_notices) {
+            return Vec::new();
+        }
         let chains = std::iter::once(&mut self.all).chain(self.of_targets.iter_mut().flatten());
         chains.flat_map(Chain::take_notices).collect()
     }

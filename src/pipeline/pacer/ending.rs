@@ -6,7 +6,7 @@ use crate::exchange::{Event, Outcome, Shed};
 
 impl Pacer {
     /// Ends what is on its way, and returns what the chain has to say.
-    pub(super) fn finish(mut self) -> ChainEnd {
+    pub(in crate::pipeline) fn finish(mut self) -> ChainEnd {
         self.wind_up();
         if matches!(self.settings.timing, Timing::Live) {
             self.leave();

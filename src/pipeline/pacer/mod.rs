@@ -7,6 +7,7 @@ mod external;
 mod lookahead;
 mod next;
 mod pause;
+mod pulled;
 mod responses;
 mod shared;
 mod stage;
@@ -81,6 +82,8 @@ pub(super) struct PacerInputs {
     pub(super) reference: ReferenceSender,
     pub(super) recording: Option<EventSender>,
     pub(super) facts: mpsc::Sender<ReportEvent>,
+    /// Whether requests are made by those who send them.
+    pub(super) is_pulled: bool,
 }
 
 /// The pacing thread.
@@ -331,6 +334,7 @@ impl Pacer {
             let refused = match (admitted.and_then(|()| held()), due) {
                 (Err(outcome), _) => Some(outcome),
                 (Ok(()), Some(due)) => dispatcher.offer(copy, due, wanted).map(Outcome::Shed),
+                (Ok(()), None) if self.settings.is_pulled => dispatcher.put(copy, wanted).map(Outcome::Shed),
                 (Ok(()), None) => dispatcher.wait(copy, wanted, &self.channels.runtime).map(Outcome::Shed),
             };
             if let Some(outcome) = refused {

@@ -93,7 +93,7 @@ impl Pacer {
     }
 
     /// Returns whether the run was stopped, and what was captured is not to be sent any more.
-    pub(super) fn is_stopped(&self) -> bool {
+    pub(in crate::pipeline) fn is_stopped(&self) -> bool {
         self.channels.stopped.try_recv() == Err(TryRecvError::Disconnected)
     }
 

@@ -17,6 +17,10 @@ pub(super) struct Stopped;
 impl Pacer {
     /// Waits until a request is due and the run is not paused, and says when that was. Pauses put off what is due.
     pub(super) fn wait_until(&mut self, due: Option<Instant>) -> Result<Option<Instant>, Stopped> {
+        if self.settings.is_pulled {
+            // Who pulls asks before that whether the run is paused, and has no time to wait.
+            return Ok(due);
+        }
         loop {
             let due = due.map(|due| self.put_off(due));
             self.wait_for(due)?;

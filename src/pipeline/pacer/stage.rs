@@ -56,6 +56,8 @@ pub(in crate::pipeline) struct PacerSettings {
     pub(in crate::pipeline) most: Option<u64>,
     /// Requests come out of a store that others read, too: what is not taken yet waits there.
     pub(in crate::pipeline) is_shared: bool,
+    /// Requests are made by those who send them, who must not wait.
+    pub(in crate::pipeline) is_pulled: bool,
 }
 
 /// Channels of the pacer, to read from and write to.
@@ -94,7 +96,7 @@ impl Pacer {
         run: &mut Run,
         inputs: PacerInputs,
     ) -> (Self, Sender<QueuedEvent>) {
-        let PacerInputs { timing, external, dispatchers, reference, recording, facts } = inputs;
+        let PacerInputs { timing, external, dispatchers, reference, recording, facts, is_pulled } = inputs;
         let (sender, events) = crossbeam_channel::bounded(event_places(&timing));
         // What comes back from an external process is not known before its time.
         let mirrors = dispatchers.iter().any(TargetDispatcher::mirrors);
@@ -121,6 +123,7 @@ impl Pacer {
             save_if: run.save_if.take().map(|conditions| ProductionWatch::new(&conditions, Instant::now())),
             most: run.most,
             is_shared: context.session.is_some(),
+            is_pulled,
         };
         let channels = PacerChannels {
             events,

@@ -38,6 +38,7 @@ pub(super) fn pacer_of(
         save_if: None,
         most: None,
         is_shared: false,
+        is_pulled: false,
     };
     let (sender, events) = crossbeam_channel::bounded(events);
     let (stop, stopped) = crossbeam_channel::bounded(0);

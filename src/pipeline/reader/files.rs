@@ -1,12 +1,12 @@
-//! Files, captures or recordings: read once or several times; what reads them waits where there is no room.
+//! Files, captures or recordings: read step by step, once or several times.
 
-use super::ReaderChannels;
+use super::EventTaker;
 use crate::capture::{self, Halt, Source};
 use crate::causes::causes;
 use crate::exchange::Event;
 use crate::http1::BodyPolicies;
 use crate::pipeline::inspect::read_from;
-use crate::pipeline::observer::EngineReporter;
+use crate::pipeline::observer::{EngineReporter, Observer};
 use crate::pipeline::passes::{KnownSpan, PassMapper, PassTag};
 use crate::pipeline::tap::Tap;
 use crate::recording::{self, Origin, RecordingInput};
@@ -16,65 +16,51 @@ use crate::report::CaptureStats;
 /// Frames of a file between two looks at how far it was read.
 const PROGRESS_EVERY: u64 = 64;
 
-/// Reads files, captures or recordings, once or several times, or until they are halted; waits where there is no room.
+/// Reads files, captures or recordings, once or several times, or until they are halted.
 pub(in crate::pipeline) struct FileReader {
-    /// First source to read.
-    pub(super) origin: Origin,
-    /// For the first pass.
-    pub(super) tap: Tap,
-    pub(super) files: FileInputs,
-    pub(super) channels: ReaderChannels,
+    inputs: FileInputs,
+    engine_reporter: EngineReporter,
+    /// None once there is nothing more.
+    reading: Option<Reading>,
+    passage: Passage,
+    /// Statistics of the passes that are over.
+    stats: Option<CaptureStats>,
+    warnings: Vec<String>,
+    unread: Vec<String>,
 }
 
-/// Settings for reading files, and the number of passes.
+/// Settings for reading files.
 pub(super) struct FileInputs {
     pub(super) capture: capture::Settings,
     /// Policies for keeping bodies.
     pub(super) wanted: BodyPolicies,
-    pub(super) range: ReplayRange,
-    pub(super) span: KnownSpan,
 }
 
-impl FileReader {
-    pub(super) fn run(self) -> CaptureStats {
-        let Self { origin, tap, files: FileInputs { capture, wanted, range, span }, channels } = self;
-        let passes = range.passes.max(1);
-        let mut reading = OpenFiles {
-            engine_reporter: EngineReporter::new(&channels.observer),
-            channels,
-            halted: capture.halt.clone(),
-            mapper: PassMapper::new(range, span),
-            pass: 1,
-            passes,
-            connected: true,
-            handed_on: 0,
-        };
-        let mut engine = reading.origin(origin, Some(tap), &capture, wanted);
-        while reading.pass < passes && reading.goes_on() {
-            match recording::open(&capture) {
-                Ok(origin) => {
-                    reading.pass += 1;
-                    reading.mapper.begin(reading.pass);
-                    engine.add(reading.origin(origin, None, &capture, wanted));
-                }
-                Err(errors) => {
-                    let why: Vec<String> = errors.iter().map(|error| causes(error)).collect();
-                    let words = format!("after {} of {passes} passes: {}", reading.pass, why.join("; "));
-                    engine.warnings.push(words.clone());
-                    engine.unread.push(words);
-                    break;
-                }
-            }
-        }
-        engine.warnings.extend(reading.mapper.remark());
-        engine
-    }
+/// One pass.
+enum Reading {
+    Frames(Box<FrameReading>),
+    Events(EventReading),
+    /// It cannot be read.
+    Failed(Box<CaptureStats>),
 }
 
-/// Files while they are read.
-struct OpenFiles {
-    engine_reporter: EngineReporter,
-    channels: ReaderChannels,
+/// A capture on its way.
+struct FrameReading {
+    source: Box<dyn Source + Send>,
+    tap: Tap,
+    frames: u64,
+    permille: u64,
+}
+
+/// A recording on its way.
+struct EventReading {
+    source: Box<dyn RecordingInput>,
+    events: u64,
+    permille: u64,
+}
+
+/// What becomes of events on their way to whoever takes them.
+struct Passage {
     halted: Halt,
     mapper: PassMapper,
     pass: u32,
@@ -85,88 +71,196 @@ struct OpenFiles {
     handed_on: u64,
 }
 
-impl OpenFiles {
+impl FileReader {
+    /// Reads `origin` first, and what `inputs` name in the passes after that; a capture's first pass goes through `tap`.
+    pub(super) fn new(
+        origin: Origin,
+        tap: Tap,
+        inputs: FileInputs,
+        range: ReplayRange,
+        span: KnownSpan,
+        observer: &Observer,
+    ) -> Self {
+        let passage = Passage {
+            halted: inputs.capture.halt.clone(),
+            passes: range.passes.max(1),
+            mapper: PassMapper::new(range, span),
+            pass: 1,
+            connected: true,
+            handed_on: 0,
+        };
+        let reading = Some(Reading::of(origin, Some(tap), &inputs));
+        let engine_reporter = EngineReporter::new(observer);
+        Self { inputs, engine_reporter, reading, passage, stats: None, warnings: Vec::new(), unread: Vec::new() }
+    }
+
+    /// Reads on: a few frames, or an event of a recording, and hands on what comes of them. False once there is nothing more.
+    pub(in crate::pipeline) fn step(&mut self, to: &mut dyn EventTaker) -> bool {
+        let Self { reading: Some(reading), passage, engine_reporter, .. } = self else { return false };
+        let goes_on = passage.goes_on()
+            && match reading {
+                Reading::Frames(frames) => frames.step(passage, engine_reporter, to),
+                Reading::Events(events) => events.step(passage, to),
+                Reading::Failed(_) => false,
+            };
+        goes_on || self.next_pass(to)
+    }
+
+    /// Ends a pass, and begins the next one; false where there is none.
+    fn next_pass(&mut self, to: &mut dyn EventTaker) -> bool {
+        if let Some(reading) = self.reading.take() {
+            let stats = reading.end(&mut self.passage, &mut self.engine_reporter, to);
+            match &mut self.stats {
+                Some(all) => all.add(stats),
+                none => *none = Some(stats),
+            }
+        }
+        let goes_on = self.passage.goes_on();
+        let Passage { pass, passes, mapper, .. } = &mut self.passage;
+        if *pass >= *passes || !goes_on {
+            return false;
+        }
+        match recording::open(&self.inputs.capture) {
+            Ok(origin) => {
+                *pass += 1;
+                mapper.begin(*pass);
+                self.reading = Some(Reading::of(origin, None, &self.inputs));
+                true
+            }
+            Err(errors) => {
+                let why: Vec<String> = errors.iter().map(|error| causes(error)).collect();
+                let words = format!("after {pass} of {passes} passes: {}", why.join("; "));
+                self.warnings.push(words.clone());
+                self.unread.push(words);
+                false
+            }
+        }
+    }
+
+    /// What there is to say of all that was read, once there is nothing more.
+    pub(in crate::pipeline) fn finish(mut self) -> CaptureStats {
+        self.passage.connected = false;
+        self.next_pass(&mut Nobody);
+        let mut stats = self.stats.unwrap_or_default();
+        stats.warnings.extend(self.warnings);
+        stats.unread.extend(self.unread);
+        stats.warnings.extend(self.passage.mapper.remark());
+        stats
+    }
+}
+
+/// Takes nothing any more.
+struct Nobody;
+
+impl EventTaker for Nobody {
+    fn take(&mut self, _: Event, _: PassTag, _: u64) -> bool {
+        false
+    }
+}
+
+impl Reading {
+    fn of(origin: Origin, tap: Option<Tap>, inputs: &FileInputs) -> Self {
+        match origin {
+            Origin::Frames(source) => match tap.map_or_else(|| Tap::new(&inputs.capture, inputs.wanted), Ok) {
+                Ok(tap) => Self::Frames(Box::new(FrameReading { source, tap, frames: 0, permille: u64::MAX })),
+                Err(error) => {
+                    let warnings = vec![causes(&error)];
+                    Self::Failed(Box::new(CaptureStats { warnings, ..CaptureStats::default() }))
+                }
+            },
+            Origin::Events(mut source) => {
+                source.set_interests(inputs.wanted);
+                Self::Events(EventReading { source, events: 0, permille: u64::MAX })
+            }
+        }
+    }
+
+    /// Hands on what still waits, and says what was read.
+    fn end(self, passage: &mut Passage, engine_reporter: &mut EngineReporter, to: &mut dyn EventTaker) -> CaptureStats {
+        match self {
+            Self::Frames(frames) => {
+                passage.hand_on(frames.permille, to, PassMapper::finish);
+                let engine = frames.tap.engine(&*frames.source);
+                engine_reporter.pass(&engine);
+                engine
+            }
+            Self::Events(EventReading { source, permille, .. }) => {
+                if passage.mapper.is_over() {
+                    passage.hand_on(permille, to, PassMapper::close);
+                }
+                passage.hand_on(permille, to, PassMapper::finish);
+                read_from(&*source)
+            }
+            Self::Failed(stats) => *stats,
+        }
+    }
+}
+
+impl FrameReading {
+    /// False at the end of the pass.
+    fn step(&mut self, passage: &mut Passage, engine_reporter: &mut EngineReporter, to: &mut dyn EventTaker) -> bool {
+        let Self { source, tap, frames, permille } = self;
+        if frames.is_multiple_of(PROGRESS_EVERY) {
+            *permille = passage.permille(source.progress());
+            if engine_reporter.is_due() {
+                engine_reporter.report(tap.engine(&**source));
+            }
+        }
+        *frames += 1;
+        let more = tap.pull(&mut **source, &mut |event| passage.take(event, *permille, to));
+        if more && !passage.mapper.is_over() {
+            return true;
+        }
+        if more {
+            passage.hand_on(*permille, to, PassMapper::close);
+        }
+        tap.finish(&mut |event| passage.take(event, *permille, to));
+        false
+    }
+}
+
+impl EventReading {
+    /// False at the end of the pass.
+    fn step(&mut self, passage: &mut Passage, to: &mut dyn EventTaker) -> bool {
+        let Self { source, events, permille } = self;
+        if passage.mapper.is_over() {
+            return false;
+        }
+        if events.is_multiple_of(PROGRESS_EVERY) {
+            *permille = passage.permille(source.progress());
+        }
+        *events += 1;
+        let Some(event) = source.next() else { return false };
+        let id = if let Event::Request(request) = &event { Some(request.id) } else { None };
+        let before = passage.handed_on;
+        passage.take(event, *permille, to);
+        if let Some(id) = id.filter(|_| passage.handed_on == before) {
+            source.left_out(id);
+        }
+        true
+    }
+}
+
+impl Passage {
     fn goes_on(&self) -> bool {
         self.connected && !self.halted.is_set()
     }
 
-    /// One pass.
-    fn origin(
+    fn take(&mut self, event: Event, permille: u64, to: &mut dyn EventTaker) {
+        self.hand_on(permille, to, |mapper, hand_on| mapper.take(event, hand_on));
+    }
+
+    /// Hands on whatever the mapper has.
+    fn hand_on(
         &mut self,
-        origin: Origin,
-        tap: Option<Tap>,
-        capture: &capture::Settings,
-        wanted: BodyPolicies,
-    ) -> CaptureStats {
-        match origin {
-            Origin::Frames(source) => match tap.map_or_else(|| Tap::new(capture, wanted), Ok) {
-                Ok(tap) => self.frames(source, tap),
-                Err(error) => CaptureStats { warnings: vec![causes(&error)], ..CaptureStats::default() },
-            },
-            Origin::Events(mut source) => {
-                source.set_interests(wanted);
-                self.events(&mut *source);
-                read_from(&*source)
-            }
-        }
-    }
-
-    fn frames(&mut self, mut source: Box<dyn Source + Send>, mut tap: Tap) -> CaptureStats {
-        let (mut frames, mut permille) = (0u64, u64::MAX);
-        while self.goes_on() {
-            if frames.is_multiple_of(PROGRESS_EVERY) {
-                permille = self.permille(source.progress());
-                if self.engine_reporter.is_due() {
-                    self.engine_reporter.report(tap.engine(&*source));
-                }
-            }
-            frames += 1;
-            let more = tap.pull(&mut *source, &mut |event| self.take(event, permille));
-            if !more || self.mapper.is_over() {
-                if more {
-                    self.hand_on(permille, PassMapper::close);
-                }
-                tap.finish(&mut |event| self.take(event, permille));
-                break;
-            }
-        }
-        self.hand_on(permille, PassMapper::finish);
-        let engine = tap.engine(&*source);
-        self.engine_reporter.pass(&engine);
-        engine
-    }
-
-    fn events(&mut self, source: &mut dyn RecordingInput) {
-        let (mut events, mut permille) = (0u64, u64::MAX);
-        while self.goes_on() && !self.mapper.is_over() {
-            if events.is_multiple_of(PROGRESS_EVERY) {
-                permille = self.permille(source.progress());
-            }
-            events += 1;
-            let Some(event) = source.next() else { break };
-            let id = if let Event::Request(request) = &event { Some(request.id) } else { None };
-            let before = self.handed_on;
-            self.take(event, permille);
-            if let Some(id) = id.filter(|_| self.handed_on == before) {
-                source.left_out(id);
-            }
-        }
-        if self.mapper.is_over() {
-            self.hand_on(permille, PassMapper::close);
-        }
-        self.hand_on(permille, PassMapper::finish);
-    }
-
-    fn take(&mut self, event: Event, permille: u64) {
-        self.hand_on(permille, |mapper, hand_on| mapper.take(event, hand_on));
-    }
-
-    /// Hands on whatever the passage has.
-    fn hand_on(&mut self, permille: u64, work: impl FnOnce(&mut PassMapper, &mut dyn FnMut(Event, PassTag))) {
-        let Self { channels, mapper, connected, handed_on, .. } = self;
+        permille: u64,
+        to: &mut dyn EventTaker,
+        work: impl FnOnce(&mut PassMapper, &mut dyn FnMut(Event, PassTag)),
+    ) {
+        let Self { mapper, connected, handed_on, .. } = self;
         work(mapper, &mut |event, part| {
             *handed_on += 1;
-            *connected = *connected && channels.wait(event, part, permille);
+            *connected = *connected && to.take(event, part, permille);
         });
     }
 

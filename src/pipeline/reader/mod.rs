@@ -28,15 +28,16 @@ use crate::exchange::Event;
 use crate::middleware::secret_names::SecretNames;
 use crate::replay::ReplayRange;
 use crate::report::{CaptureStats, ReportEvent, UnreportedSheds};
-use files::{FileInputs, FileReader};
+use files::FileInputs;
+pub(super) use files::FileReader;
 use live::LiveReader;
 use spoe::SpoeReader;
 pub(super) use spoe::stats as spoe_stats;
 
 /// The capture thread before it starts.
 pub(super) enum CaptureStage {
-    Files(FileReader),
-    Live(LiveReader),
+    Files(Box<FileReader>, ReaderChannels),
+    Live(Box<LiveReader>),
     Spoe(SpoeReader),
 }
 
@@ -46,11 +47,10 @@ impl CaptureStage {
         context: &RunContext,
         run: Run,
         tap: Tap,
+        outputs: CaptureOutputs,
         events: EventOutput,
-        facts: mpsc::Sender<ReportEvent>,
-        frames: Option<FrameSender>,
-        connections_wanted: bool,
     ) -> Result<Self, RunError> {
+        let CaptureOutputs { facts, frames, connections_wanted } = outputs;
         let EventOutput { queue, pacer } = events;
         let channels = ReaderChannels {
             events: queue,
@@ -66,10 +66,13 @@ impl CaptureStage {
                 let (wanted, span) = (context.bodies, Arc::clone(&context.span));
                 let by_client = !run.middleware.carry_rules().is_empty();
                 let range = ReplayRange { by_client, ..run.range };
-                let files = FileInputs { capture: run.capture, wanted, range, span };
-                Self::Files(FileReader { origin, tap, files, channels })
+                let inputs = FileInputs { capture: run.capture, wanted };
+                let reader = FileReader::new(origin, tap, inputs, range, span, &channels.observer);
+                Self::Files(Box::new(reader), channels)
             }
-            Feed::Live(source) => Self::Live(LiveReader { source, tap, channels, pacer, frames, connections_wanted }),
+            Feed::Live(source) => {
+                Self::Live(Box::new(LiveReader { source, tap, channels, pacer, frames, connections_wanted }))
+            }
             Feed::Spoe(listener) => {
                 let (halt, most, wanted) = (run.capture.halt, context.memory.events, context.bodies);
                 return SpoeReader::start(listener, halt, most, wanted, (channels, pacer))
@@ -85,7 +88,10 @@ impl CaptureStage {
         niceness: Niceness,
     ) -> Result<thread::JoinHandle<(CaptureStats, UnreportedSheds)>, RunError> {
         spawn("capture", move || match self {
-            Self::Files(reader) => (reader.run(), UnreportedSheds::default()),
+            Self::Files(mut reader, mut channels) => {
+                while reader.step(&mut channels) {}
+                (reader.finish(), UnreportedSheds::default())
+            }
             Self::Live(reader) => reader.run(),
             Self::Spoe(reader) => {
                 niceness.apply();
@@ -93,6 +99,19 @@ impl CaptureStage {
             }
         })
     }
+}
+
+/// Takes events of files as they are read.
+pub(super) trait EventTaker {
+    /// Takes an event of a source that had been read so far, in thousandths; false once nobody takes events any more.
+    fn take(&mut self, event: Event, part: PassTag, permille: u64) -> bool;
+}
+
+/// Where facts and frames go, and whether anybody is to be told of connections.
+pub(super) struct CaptureOutputs {
+    pub(super) facts: mpsc::Sender<ReportEvent>,
+    pub(super) frames: Option<FrameSender>,
+    pub(super) connections_wanted: bool,
 }
 
 /// Ways of events out of the capture thread.
@@ -113,6 +132,12 @@ pub(super) struct ReaderChannels {
     pub(super) observer: Observer,
     /// What is left out of the targets of requests that are reported.
     pub(super) secrets: SecretNames,
+}
+
+impl EventTaker for ReaderChannels {
+    fn take(&mut self, event: Event, part: PassTag, permille: u64) -> bool {
+        self.wait(event, part, permille)
+    }
 }
 
 impl ReaderChannels {

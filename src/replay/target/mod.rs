@@ -11,10 +11,11 @@ mod worker;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::{BeforeSend, Client, Delivery, Destination, Job, ProductionEnds, TargetLimits};
+use super::{BeforeSend, Client, Delivery, Destination, Job, ProductionEnds, Pulled, RequestSource, TargetLimits};
 use crate::exchange::{Outcome, Shed};
 use crate::recording::StoreSession;
 use idle::IdleWorkers;
@@ -27,6 +28,9 @@ pub(crate) const MAX_IN_FLIGHT: usize = 1 << 20;
 
 /// Most requests of a target that wait for values beside those in flight; past it they wait among them.
 const MAX_ASIDE: u32 = 1 << 14;
+
+/// Pause before requests are asked for again that cannot be made now: far shorter than the queue takes to empty.
+const PULL_PAUSE: Duration = Duration::from_millis(1);
 
 /// Statistics of a target's queue at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub struct TargetLinks {
     pub(crate) before_send: Option<Arc<dyn BeforeSend>>,
     /// The store that is asked before a request goes out, where one is.
     pub(crate) session: Option<Arc<dyn StoreSession>>,
+    /// What makes requests when somebody can send them, where they do not come by themselves.
+    pub(crate) source: Option<Arc<dyn RequestSource>>,
 }
 
 impl From<Arc<InFlight>> for TargetLinks {
@@ -112,7 +118,7 @@ where
         destination,
         client,
         limits,
-        queue: TargetQueue(Mutex::new(Some(jobs))),
+        queue: TargetQueue { jobs: Mutex::new(Some(jobs)), source: links.source.clone() },
         deliveries,
         links,
         ordinary: Arc::new(Semaphore::new(places)),
@@ -151,17 +157,50 @@ where
 }
 
 /// The jobs that wait, in their order; none once the run is stopped or the queue was closed.
-struct TargetQueue(Mutex<Option<mpsc::Receiver<Job>>>);
+struct TargetQueue {
+    jobs: Mutex<Option<mpsc::Receiver<Job>>>,
+    /// Makes more of them, where they do not come by themselves.
+    source: Option<Arc<dyn RequestSource>>,
+}
 
 impl TargetQueue {
     /// The next job, as soon as there is one. To be called by one task only.
     async fn next(&self) -> Option<Job> {
-        std::future::poll_fn(|cx| self.jobs().as_mut().map_or(Poll::Ready(None), |jobs| jobs.poll_recv(cx))).await
+        let Some(source) = &self.source else {
+            return std::future::poll_fn(|cx| {
+                self.jobs().as_mut().map_or(Poll::Ready(None), |jobs| jobs.poll_recv(cx))
+            })
+            .await;
+        };
+        loop {
+            if let Some(job) = self.waiting() {
+                return Some(job);
+            }
+            match source.pull() {
+                // Others have their turn first, which this one gives them the time for.
+                Pulled::Queued if self.is_empty() => tokio::task::yield_now().await,
+                Pulled::Queued => {}
+                Pulled::Later => tokio::time::sleep(PULL_PAUSE).await,
+                Pulled::Over => return self.waiting(),
+            }
+        }
     }
 
-    /// A job that waits already.
+    /// A job that waits already, or that can be made at once.
     fn at_hand(&self) -> Option<Job> {
+        let waiting = self.waiting();
+        match &self.source {
+            Some(source) if waiting.is_none() && source.pull() != Pulled::Later => self.waiting(),
+            _ => waiting,
+        }
+    }
+
+    fn waiting(&self) -> Option<Job> {
         self.jobs().as_mut()?.try_recv().ok()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.jobs().as_ref().is_none_or(mpsc::Receiver::is_empty)
     }
 
     /// Nobody gets a job any more.
@@ -170,21 +209,42 @@ impl TargetQueue {
     }
 
     fn jobs(&self) -> MutexGuard<'_, Option<mpsc::Receiver<Job>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn shed(destination: Destination, job: &Job) -> Delivery {
-    Delivery::unsent(job.request.id, destination, Outcome::Shed(Shed::Stopped))
+fn shed(destination: Destination, job: &Job) -> Box<Delivery> {
+    Box::new(Delivery::unsent(job.request.id, destination, Outcome::Shed(Shed::Stopped)))
 }
 
-async fn report<D: From<Box<Delivery>>>(deliveries: &Deliveries<D>, delivery: Delivery) {
+/// Reports how a request ended, as soon as there is room for that.
+async fn report<D: From<Box<Delivery>>>(deliveries: &Deliveries<D>, delivery: Box<Delivery>) {
+    if let Some(full) = report_at_once(deliveries, delivery) {
+        full.await;
+    }
+}
+
+/// Reports how a request ended; what is returned waits for room, where there is none.
+fn report_at_once<D: From<Box<Delivery>>>(
+    deliveries: &Deliveries<D>,
+    delivery: Box<Delivery>,
+) -> Option<impl Future<Output = ()>> {
     if let Some(observe) = &deliveries.observe {
         observe(&delivery);
     }
     let id = delivery.id;
-    if deliveries.to.send(Box::new(delivery).into()).await.is_err() {
-        tracing::debug!(%id, "a delivery ended after its receiver was gone");
+    let gone = move || tracing::debug!(%id, "a delivery ended after its receiver was gone");
+    match deliveries.to.try_send(delivery.into()) {
+        Ok(()) => None,
+        Err(mpsc::error::TrySendError::Closed(_)) => {
+            gone();
+            None
+        }
+        Err(mpsc::error::TrySendError::Full(delivery)) => Some(async move {
+            if deliveries.to.send(delivery).await.is_err() {
+                gone();
+            }
+        }),
     }
 }
 

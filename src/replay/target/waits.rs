@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::TargetLinks;
@@ -68,35 +69,64 @@ impl WatchedSend<'_> {
 }
 
 /// A timer that is set for each request, and costs nothing while responses come in time: it is only polled when it
-/// would have fired for an earlier one.
-pub(super) struct ReusableTimeout<'a>(pub(super) Pin<&'a mut Sleep>);
+/// would have fired for an earlier one. All of its polls are to come from one task.
+pub(super) struct ReusableTimeout<'a> {
+    sleep: Pin<&'a mut Sleep>,
+    /// It was polled since it was set last: it wakes the task by itself.
+    is_polled: bool,
+}
 
-impl ReusableTimeout<'_> {
+impl<'a> ReusableTimeout<'a> {
+    pub(super) const fn new(sleep: Pin<&'a mut Sleep>) -> Self {
+        Self { sleep, is_polled: false }
+    }
+
     /// Ready at that instant.
     pub(super) fn poll_until(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0.deadline() > at {
-            self.0.as_mut().reset(at);
+        if self.sleep.deadline() > at {
+            self.set(at);
         }
         loop {
-            ready!(self.0.as_mut().poll(cx));
-            if self.0.deadline() >= at {
+            if self.is_polled && !self.sleep.is_elapsed() {
+                return Poll::Pending;
+            }
+            self.is_polled = true;
+            ready!(self.sleep.as_mut().poll(cx));
+            if self.sleep.deadline() >= at {
                 return Poll::Ready(());
             }
-            self.0.as_mut().reset(at);
+            self.set(at);
         }
+    }
+
+    fn set(&mut self, at: Instant) {
+        self.sleep.as_mut().reset(at);
+        self.is_polled = false;
     }
 }
 
-/// The end of the run, which is waited for once and not anew with each request.
+/// The end of the run, which is waited for once and not anew with each request. All of its polls are to come from one task.
 pub(super) struct StopWait<'a, S> {
-    pub(super) stopped: Pin<&'a mut S>,
-    pub(super) at: Option<Instant>,
+    stopped: Pin<&'a mut S>,
+    /// What changes when it is.
+    sign: &'a watch::Receiver<bool>,
+    is_polled: bool,
+    at: Option<Instant>,
 }
 
-impl<S: Future<Output = ()>> StopWait<'_, S> {
+impl<'a, S: Future<Output = ()>> StopWait<'a, S> {
+    /// Waits for `stopped`, which is not ready before `sign` has changed.
+    pub(super) const fn new(stopped: Pin<&'a mut S>, sign: &'a watch::Receiver<bool>) -> Self {
+        Self { stopped, sign, is_polled: false, at: None }
+    }
+
     /// When the run was stopped, where it was; else whoever polls is woken then.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
-        if self.at.is_none() && self.stopped.as_mut().poll(cx).is_ready() {
+        if self.at.is_some() || (self.is_polled && !self.sign.has_changed().unwrap_or(true)) {
+            return self.at;
+        }
+        self.is_polled = true;
+        if self.stopped.as_mut().poll(cx).is_ready() {
             self.at = Some(Instant::now());
         }
         self.at

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::idle::{Handed, IdleWorkers};
 use super::prepared::{PreparedJob, SendPlace};
 use super::waits::{ReusableTimeout, StopWait, WatchedSend};
-use super::{Deliveries, TargetLinks, TargetQueue, report, stopped, unless_stopped};
+use super::{Deliveries, TargetLinks, TargetQueue, report, report_at_once, stopped, unless_stopped};
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
 use crate::recording::Admission;
 use crate::replay::response_watch::ResponseWatch;
@@ -44,14 +44,23 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         let alarm = pin!(tokio::time::sleep(self.limits.timeout));
         let mut watched = stop.clone();
         let stopped = pin!(stopped(&mut watched));
-        let (mut alarm, mut stopped) = (ReusableTimeout(alarm), StopWait { stopped, at: None });
+        let (mut alarm, mut stopped) = (ReusableTimeout::new(alarm), StopWait::new(stopped, &stop));
         let (inbox, mut handed) = mpsc::channel(1);
         let mut next = Some(Handed { job: first, place, inbox });
         while let Some(Handed { job, mut place, inbox }) = next {
             let mut job = Some(job);
             while let Some(one) = job {
-                if let Some(told) = self.one(one, &mut place, (&mut alarm, &mut stopped), &stop).await {
-                    report(&self.deliveries, told).await;
+                let waits = (&mut alarm, &mut stopped);
+                let told = if self.goes_at_once(&one, &stop) {
+                    Some(self.send(one.job, &mut place, waits).await)
+                } else {
+                    // In a place of its own: what goes at once is not to be moved about with what this takes.
+                    Box::pin(self.one(one, &mut place, waits, &stop)).await
+                };
+                if let Some(told) = told
+                    && let Some(full) = report_at_once(&self.deliveries, told)
+                {
+                    full.await;
                 }
                 // The place of a stream is for streams: whoever waits for an ordinary one has got it.
                 job = match place {
@@ -66,6 +75,15 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         }
     }
 
+    /// Returns whether a request waits for nothing and nobody, and may be sent: most do.
+    fn goes_at_once(&self, job: &PreparedJob, stop: &watch::Receiver<bool>) -> bool {
+        job.job.turn.is_free()
+            && self.links.before_send.is_none()
+            && self.links.session.is_none()
+            && self.client.refuses(&job.job.request).is_none()
+            && !*stop.borrow()
+    }
+
     /// Sends a request in this place, or sets it aside until its values are known; `None` where it is told later.
     async fn one(
         self: &Arc<Self>,
@@ -73,7 +91,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         place: &mut SendPlace,
         waits: (&mut ReusableTimeout<'_>, &mut StopWait<'_, impl Future<Output = ()>>),
         stop: &watch::Receiver<bool>,
-    ) -> Option<Delivery> {
+    ) -> Option<Box<Delivery>> {
         // Where nothing is waited for any more, a request would go out in vain, and be counted as one that had no response.
         if *stop.borrow() {
             return Some(self.unsent(&job, Outcome::Shed(Shed::Stopped)));
@@ -92,9 +110,9 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         Some(self.deliver(job, place, waits, stop).await)
     }
 
-    fn unsent(&self, job: &PreparedJob, outcome: Outcome) -> Delivery {
+    fn unsent(&self, job: &PreparedJob, outcome: Outcome) -> Box<Delivery> {
         let carry_wait = job.carry_wait;
-        Delivery { carry_wait, ..Delivery::unsent(job.job.request.id, self.destination, outcome) }
+        Box::new(Delivery { carry_wait, ..Delivery::unsent(job.job.request.id, self.destination, outcome) })
     }
 
     /// Prepares a request whose turn it is. Others are prepared when it is: what comes before them may issue their values.
@@ -165,7 +183,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         place: &mut SendPlace,
         (alarm, stopped): (&mut ReusableTimeout<'_>, &mut StopWait<'_, impl Future<Output = ()>>),
         stop: &watch::Receiver<bool>,
-    ) -> Delivery {
+    ) -> Box<Delivery> {
         if let Some(outcome) = self.held_back(&mut job.job, alarm, stopped).await {
             return self.unsent(&job, outcome);
         }
@@ -185,7 +203,9 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         let PreparedJob { mut job, carry_wait, .. } = job;
         // The wait for values is no lag, and nothing that users would feel.
         job.due = job.due.map(|due| due + carry_wait.unwrap_or_default());
-        Delivery { carry_wait, ..self.send(job, place, alarm, stopped).await }
+        let mut delivery = self.send(job, place, (alarm, stopped)).await;
+        delivery.carry_wait = carry_wait;
+        delivery
     }
 
     /// Asks the store that the run shares with others, where there is one: how the request ended, where it may not go out.
@@ -231,19 +251,18 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         &self,
         job: Job,
         place: &mut SendPlace,
-        alarm: &mut ReusableTimeout<'_>,
-        stop: &mut StopWait<'_, impl Future<Output = ()>>,
-    ) -> Delivery {
-        let (id, due) = (job.request.id, job.due);
-        let sent = Instant::now();
+        (alarm, stop): (&mut ReusableTimeout<'_>, &mut StopWait<'_, impl Future<Output = ()>>),
+    ) -> Box<Delivery> {
+        let Job { held, request, due, turn, wanted } = job;
+        let (id, sent) = (request.id, Instant::now());
         let in_flight = self.links.in_flight.enter();
         let progress = ResponseProgress::default();
         let mut watched =
             WatchedSend { watch: ResponseWatch::new(&self.limits, sent), links: &self.links, id, asked: None };
-        let mut sending = pin!(attempt(&*self.client, job, &progress));
+        let mut sending = pin!(self.client.send(turn, request, wanted, &progress));
         let result = std::future::poll_fn(|cx| {
             loop {
-                if let Poll::Ready(result) = sending.as_mut().poll(cx) {
+                if let Poll::Ready(result) = poll_caught(sending.as_mut(), cx, id) {
                     return Poll::Ready(result);
                 }
                 if self.steps_aside(&progress, place) {
@@ -258,8 +277,8 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
             }
         })
         .await;
-        drop(in_flight);
-        delivery(self.destination, id, due, sent, result)
+        drop((in_flight, held));
+        delivery(Delivery::unsent(id, self.destination, Outcome::Sent), due, sent, result)
     }
 
     /// Gives the place of a stream to ordinary requests, where there is one beside them; says whether it just did.
@@ -294,49 +313,45 @@ async fn waited(
 /// A client that goes on with a response that it was to close.
 const NOT_CLOSED: Reason = Reason::new("the response could not be closed");
 
-/// One send; a panic in it is this request's failure and nobody else's.
-async fn attempt<C: Client>(client: &C, job: Job, progress: &ResponseProgress) -> Result<TargetResponse, SendError> {
-    let id = job.request.id;
-    let mut send = pin!(client.send(job.turn, job.request, job.wanted, progress));
-    std::future::poll_fn(|cx| {
-        // Not by an adapter: what is wrapped is moved, and this is large.
-        std::panic::catch_unwind(AssertUnwindSafe(|| send.as_mut().poll(cx))).unwrap_or_else(|_| {
-            tracing::error!("the client panicked over request {id}, which is counted as failed");
-            let why = "the client panicked, which is a fault of shadowtap";
-            Poll::Ready(Err(SendError::failed(FailureKind::Protocol, Reason::new(why))))
-        })
+/// Polls one send; a panic in it is this request's failure and nobody else's.
+fn poll_caught(
+    send: Pin<&mut impl Future<Output = Result<TargetResponse, SendError>>>,
+    cx: &mut Context<'_>,
+    id: ExchangeId,
+) -> Poll<Result<TargetResponse, SendError>> {
+    // Not by an adapter: what is wrapped is moved, and this is large.
+    std::panic::catch_unwind(AssertUnwindSafe(|| send.poll(cx))).unwrap_or_else(|_| {
+        tracing::error!("the client panicked over request {id}, which is counted as failed");
+        let why = "the client panicked, which is a fault of shadowtap";
+        Poll::Ready(Err(SendError::failed(FailureKind::Protocol, Reason::new(why))))
     })
-    .await
 }
 
+/// How a send ended; `unsent` says of what.
 fn delivery(
-    destination: Destination,
-    id: ExchangeId,
+    unsent: Delivery,
     due: Option<Instant>,
     sent: Instant,
     result: Result<TargetResponse, SendError>,
-) -> Delivery {
-    let lag = due.map(|due| sent.saturating_duration_since(due));
-    let none = Delivery { lag, ..Delivery::unsent(id, destination, Outcome::Sent) };
+) -> Box<Delivery> {
+    // In its place at once: it is large.
+    let mut delivery = Box::new(unsent);
+    delivery.lag = due.map(|due| sent.saturating_duration_since(due));
     match result {
-        Ok(answer) => Delivery {
-            service: Some(answer.first_byte.saturating_duration_since(answer.written)),
-            response: Some(answer.first_byte.saturating_duration_since(due.unwrap_or(sent))),
-            answer: Some(answer),
-            ..none
-        },
+        Ok(answer) => {
+            delivery.service = Some(answer.first_byte.saturating_duration_since(answer.written));
+            delivery.response = Some(answer.first_byte.saturating_duration_since(due.unwrap_or(sent)));
+            delivery.answer = Some(answer);
+        }
         Err(error) => {
             let (outcome, reason) = error.into_outcome();
             // It took as long as it was waited for, at least: percentiles are not those of survivors.
             let waited = |since: Instant| Instant::now().saturating_duration_since(since);
             let is_late = matches!(outcome, Outcome::Failed(FailureKind::Timeout | FailureKind::ConnectTimeout));
-            Delivery {
-                outcome,
-                reason,
-                service: is_late.then(|| waited(sent)),
-                response: is_late.then(|| waited(due.unwrap_or(sent))),
-                ..none
-            }
+            delivery.service = is_late.then(|| waited(sent));
+            delivery.response = is_late.then(|| waited(due.unwrap_or(sent)));
+            (delivery.outcome, delivery.reason) = (outcome, reason);
         }
     }
+    delivery
 }

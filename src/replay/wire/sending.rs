@@ -121,9 +121,7 @@ impl WireClient {
         if link.history.exchanges > 1 || !link.history.is_idle {
             return Ok(answered);
         }
-        let quiet = if self.connector.ledger.is_suspect() { SUSPECT_QUIET } else { QUIET };
-        let until = (answered.read.done + quiet).min(begun + self.connector.timeout / 2);
-        match link.settle(until).await {
+        match self.quiet_after(link, answered.read.done, begun + self.connector.timeout / 2).await {
             Readiness::Ready => Ok(answered),
             Readiness::Closed => {
                 link.history.is_idle = false;
@@ -135,6 +133,19 @@ impl WireClient {
                 Err(ExchangeError { error: unasked::after_response(), nothing_sent: false, closed_unanswered: false })
             }
         }
+    }
+
+    /// Waits until a connection has been quiet for long enough since `done`, or until `latest`; returns its readiness then.
+    async fn quiet_after(&self, link: &mut UpstreamConn, done: Instant, latest: Instant) -> Readiness {
+        let ledger = &self.connector.ledger;
+        if !ledger.is_suspect() {
+            let readiness = link.settle((done + QUIET).min(latest)).await;
+            // Another connection may have shown meanwhile what this target does.
+            if readiness != Readiness::Ready || !ledger.is_suspect() {
+                return readiness;
+            }
+        }
+        link.settle((done + SUSPECT_QUIET).min(latest)).await
     }
 
     /// Returns `Ok` where a failed request may be sent once more; else the reason that it failed.

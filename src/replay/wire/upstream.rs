@@ -165,7 +165,8 @@ impl UpstreamConn {
             })
         });
         match tokio::time::timeout_at(until, judged).await {
-            Err(_) => Readiness::Ready,
+            // A runtime that was busy may not know yet of what came in time.
+            Err(_) => self.readiness(),
             Ok(judged) => judged.unwrap_or(Readiness::Closed),
         }
     }

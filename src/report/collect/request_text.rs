@@ -15,8 +15,11 @@ impl RequestText {
     /// `inputs::MAX_NOTED_HEAD`, or where nobody asks for it.
     #[must_use]
     pub fn new(method: &[u8], target: &[u8], host: &[u8], head: &[u8]) -> Self {
-        let all = [method, target, host, head].concat().into_boxed_slice();
-        Self { all, method: method.len(), target: target.len(), host: host.len() }
+        let mut all = Vec::with_capacity(method.len() + target.len() + host.len() + head.len());
+        for part in [method, target, host, head] {
+            all.extend_from_slice(part);
+        }
+        Self { all: all.into_boxed_slice(), method: method.len(), target: target.len(), host: host.len() }
     }
 
     /// Method as captured.
