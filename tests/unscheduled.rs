@@ -81,10 +81,8 @@ async fn a_target_that_is_slow_costs_another_nothing_but_time() {
     for processors in EACH_WAY {
         let slow = Server::start(|_| vec![Step::Wait, answer("200 OK", "ok")]).await;
         let quick = ok().await;
-        let places = |server: &Server, max_in_flight| SendSettings {
-            max_in_flight,
-            ..target(&server.url("http"), "max")
-        };
+        let places =
+            |server: &Server, max_in_flight| SendSettings { max_in_flight, ..target(&server.url("http"), "max") };
         let job = Run { processors, ..replayed(&gets(600), vec![places(&slow, 16), places(&quick, 8)]) };
         let (summary, _) = run(job).await;
         for server in [&slow, &quick] {

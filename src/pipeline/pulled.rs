@@ -61,9 +61,14 @@ impl EventTaker for ReadEvents {
 /// Returns whether the stages of `run` are driven by those who send: nothing of it has a time or waits for others, and there
 /// are too few processors for each stage to have one.
 pub(super) fn fits(run: &Run) -> bool {
-    let Feed::Files(Origin::Frames(_)) = &run.feed else { return false };
+    let is_read_at_once = match &run.feed {
+        Feed::Files(Origin::Frames(_)) => true,
+        Feed::Files(Origin::Events(input)) => input.session().is_none() && !input.is_followed(),
+        Feed::Live(_) | Feed::Spoe(_) => false,
+    };
     let is_file = |path: &std::path::PathBuf| path.metadata().is_ok_and(|file| file.is_file());
-    run.processors <= FEW_PROCESSORS
+    is_read_at_once
+        && run.processors <= FEW_PROCESSORS
         && run.pace().0 == Pace::Max
         && !run.targets.is_empty()
         && run.external.is_none()
