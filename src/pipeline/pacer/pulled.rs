@@ -5,8 +5,8 @@ use crate::exchange::Event;
 use crate::pipeline::budget::bytes_of_request;
 use crate::pipeline::queues::QueuedEvent;
 
-/// Facts for which the report has to have room before an event is passed on; it brings a few at most.
-const LEAST_ROOM: usize = 64;
+/// Facts for which the report has to have room before an event is passed on: it brings a few, and others send theirs meanwhile.
+const LEAST_ROOM: usize = 1024;
 
 impl Pacer {
     /// Passes an event on at once; false once nobody takes facts any more.
