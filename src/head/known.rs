@@ -101,21 +101,31 @@ impl KnownHeader {
     }
 }
 
-/// Returns whether `name` is this known name, of the same length and in any case. The known name has letters, digits
-/// and dashes in lower case. Compares eight bytes at a time, since it runs for each line.
+/// Returns whether `name` is this known name, of the same length and in any case. The known name has letters, digits and
+/// dashes in lower case, 24 of them at most. Compares words, since it runs for each line.
 #[inline]
 fn is_spelled(name: &[u8], known: &[u8]) -> bool {
-    let (words, known_words) = (name.as_chunks::<8>().0, known.as_chunks::<8>().0);
     // Of these bytes letters alone have bit 6, and case is bit 5 of a letter.
     let same = |(word, known): (&[u8; 8], &[u8; 8])| {
         let (word, known) = (u64::from_ne_bytes(*word), u64::from_ne_bytes(*known));
         word | ((known & 0x4040_4040_4040_4040) >> 1) == known
     };
-    match (name.last_chunk(), known.last_chunk()) {
-        // What is left over after whole words is among the last eight bytes.
-        (Some(last), Some(known_last)) => same((last, known_last)) && words.iter().zip(known_words).all(same),
-        _ => name.iter().zip(known).all(|(byte, known)| byte | ((known & 0x40) >> 1) == *known),
+    let same_half = |(word, known): (&[u8; 4], &[u8; 4])| {
+        let (word, known) = (u32::from_ne_bytes(*word), u32::from_ne_bytes(*known));
+        word | ((known & 0x4040_4040) >> 1) == known
+    };
+    // The first word and the last one have all bytes of two words; those of three have one between them.
+    if let (Some((first, rest)), Some((known_first, known_rest))) =
+        (name.split_first_chunk(), known.split_first_chunk())
+    {
+        let middle = rest.first_chunk().zip(known_rest.first_chunk());
+        let last = name.last_chunk().zip(known.last_chunk());
+        return same((first, known_first)) && last.is_some_and(same) && middle.is_none_or(same);
     }
+    if let (Some(first), Some(known_first)) = (name.first_chunk(), known.first_chunk()) {
+        return same_half((first, known_first)) && name.last_chunk().zip(known.last_chunk()).is_some_and(same_half);
+    }
+    name.iter().zip(known).all(|(byte, known)| byte | ((known & 0x40) >> 1) == *known)
 }
 
 /// Contents of a head, as found by its parser.

@@ -117,12 +117,10 @@ pub(super) enum Method {
 
 /// The method that a request line, whole or not, begins with.
 pub(super) fn method(raw: &[u8]) -> Method {
-    if raw.starts_with(b"HEAD ") {
-        Method::Head
-    } else if raw.starts_with(b"CONNECT ") {
-        Method::Connect
-    } else {
-        Method::Other
+    match raw {
+        [b'H', b'E', b'A', b'D', b' ', ..] => Method::Head,
+        [b'C', b'O', b'N', b'N', b'E', b'C', b'T', b' ', ..] => Method::Connect,
+        _ => Method::Other,
     }
 }
 

@@ -22,7 +22,7 @@ struct Line<'a> {
 /// The length of the request head that `bytes` begin with, and what is in it; `None` where that is not plain.
 pub(super) fn request(bytes: &[u8], fields: &mut FramingFields) -> Option<(usize, HeadContents)> {
     let method = bytes.iter().take(MAX_METHOD + 1).position(|byte| !is_token(*byte))?;
-    let target = method + 1 + bytes.get(method + 1..)?.iter().position(|byte| !byte.is_ascii_graphic())?;
+    let target = first(bytes, method + 1, |byte| !byte.is_ascii_graphic(), not_graphic)?;
     let plain = method > 0 && bytes.get(method) == Some(&b' ') && target > method + 1;
     let [b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b'\r', b'\n', ..] = bytes.get(target..)? else {
         return None;
@@ -31,12 +31,11 @@ pub(super) fn request(bytes: &[u8], fields: &mut FramingFields) -> Option<(usize
     let mut places = ArrayVec::<LineLocation, FAST_LINES>::new();
     let len = lines(bytes, target + 11, |line| {
         names.add(line.name);
-        if let Some(known) = KnownHeader::of(line.name) {
-            fields.note_known(known, line.value);
-            let (start, value) = (small(line.start)?, small(line.value_start)?);
-            let (value_end, end) = (value + small(line.value.len())?, small(line.end)?);
-            places.push(LineLocation { known, start, value, value_end, end });
-        }
+        let Some(known) = KnownHeader::of(line.name) else { return is_name(line.name).then_some(()) };
+        fields.note_known(known, line.value);
+        let (start, value) = (small(line.start)?, small(line.value_start)?);
+        let (value_end, end) = (value + small(line.value.len())?, small(line.end)?);
+        places.push(LineLocation { known, start, value, value_end, end });
         Some(())
     })?;
     let locations = KnownLocations { method: small(method)?, target: small(target)?, lines: places.as_slice().into() };
@@ -47,37 +46,36 @@ pub(super) fn request(bytes: &[u8], fields: &mut FramingFields) -> Option<(usize
 pub(super) fn response(bytes: &[u8], fields: &mut FramingFields) -> Option<usize> {
     let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', status @ ..] = bytes else { return None };
     let [b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', reason @ ..] = status else { return None };
-    let end = control(reason, 0)?;
-    let [b'\r', b'\n', ..] = reason.get(end..)? else { return None };
-    if end > 0 && reason.first() != Some(&b' ') {
+    let end = first(bytes, 12, |byte| byte.is_ascii_control(), controls)?;
+    let [b'\r', b'\n', ..] = bytes.get(end..)? else { return None };
+    if end > 12 && reason.first() != Some(&b' ') {
         return None;
     }
-    lines(bytes, 12 + end + 2, |line| {
+    lines(bytes, end + 2, |line| {
         fields.note(line.name, line.value);
-        Some(())
+        is_name(line.name).then_some(())
     })
 }
 
-/// Reads header lines from `at` on, up to the empty one; returns where that ends.
+/// Reads header lines from `at` on, up to the empty one; returns where that ends. Their names are not empty, and have no
+/// colon; whether they are names is for `take` to say.
 #[inline]
 fn lines<'a>(bytes: &'a [u8], mut at: usize, mut take: impl FnMut(Line<'a>) -> Option<()>) -> Option<usize> {
     for number in 0..=FAST_LINES {
         let rest = bytes.get(at..)?;
-        let len = token_len(rest);
-        if len == 0 {
-            return rest.starts_with(b"\r\n").then_some(at + 2);
+        if let [b'\r', b'\n', ..] = rest {
+            return Some(at + 2);
         }
-        if number == FAST_LINES || rest.get(len) != Some(&b':') {
+        let len = colon(rest)?;
+        if number == FAST_LINES || len == 0 {
             return None;
         }
         let mut begin = len + 1;
         while rest.get(begin) == Some(&b' ') {
             begin += 1;
         }
-        let line_end = control(rest, begin)?;
-        if !rest.get(line_end..)?.starts_with(b"\r\n") {
-            return None;
-        }
+        let line_end = first(rest, begin, |byte| byte.is_ascii_control(), controls)?;
+        let [b'\r', b'\n', ..] = rest.get(line_end..)? else { return None };
         let mut end = line_end;
         while end > begin && rest.get(end - 1) == Some(&b' ') {
             end -= 1;
@@ -97,46 +95,81 @@ const ONES: u64 = u64::MAX / 255;
 /// The upper bit of each byte.
 const HIGH: u64 = ONES * 0x80;
 
-/// Returns how many bytes of a name come first. Letters, digits and dashes are told eight at a time; what else may stand
-/// in a name is rare.
+/// The upper bit of each byte that is at least so much. Of the word no upper bit is set: no sum reaches the next byte.
 #[inline]
-fn token_len(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        let word = u64::from_le_bytes(*eight);
-        let (low, lower) = (word & !HIGH, (word | (ONES * 0x20)) & !HIGH);
-        // The upper bit of each byte that is at least so much; no sum reaches the next byte.
-        let least = |word: u64, least: u8| word + ONES * u64::from(0x80 - least);
-        let letters = least(lower, b'a') & !least(lower, b'z' + 1);
-        let digits = least(low, b'0') & !least(low, b'9' + 1);
-        let dashes = !least(low ^ (ONES * u64::from(b'-')), 1);
-        let others = !((letters | digits | dashes) & !word) & HIGH;
-        if others != 0 {
-            at += others.trailing_zeros() as usize / 8;
-            break;
-        }
-        at += 8;
-    }
-    at + bytes.get(at..).unwrap_or_default().iter().take_while(|byte| is_token(**byte)).count()
+const fn least(word: u64, least: u8) -> u64 {
+    word + ONES * (0x80 - least) as u64
 }
 
-/// Where the first control character stands, from `at` on.
+/// The upper bit of each byte that is a control character.
 #[inline]
-fn control(bytes: &[u8], mut at: usize) -> Option<usize> {
-    while let Some(eight) = bytes.get(at..)?.first_chunk() {
-        let word = u64::from_le_bytes(*eight);
-        // The lowest bit that is set is exact in each: what borrows stands above it.
-        let below_blank = word.wrapping_sub(ONES * 0x20) & !word;
-        let other = word ^ (ONES * 0x7f);
-        let delete = other.wrapping_sub(ONES) & !other;
-        let found = (below_blank | delete) & HIGH;
-        if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
+const fn controls(word: u64) -> u64 {
+    // The one before the first, then all others.
+    let from_delete = ((word & !HIGH) + ONES) & !HIGH;
+    !(least(from_delete, 0x21) | word) & HIGH
+}
+
+/// The upper bit of each byte that is no ASCII, or not visible.
+#[inline]
+const fn not_graphic(word: u64) -> u64 {
+    let low = word & !HIGH;
+    (!least(low, b'!') | least(low, 0x7f) | word) & HIGH
+}
+
+/// Where the first byte that `is` so stands, from `at` on; `marks` has the upper bit of each byte of a word that is so.
+#[inline]
+fn first(bytes: &[u8], at: usize, is: impl Fn(u8) -> bool + Copy, marks: impl Fn(u64) -> u64) -> Option<usize> {
+    /// No way out of a block: the compiler makes one instruction of each step for all of its bytes.
+    const BLOCK: usize = 16;
+    let rest = bytes.get(at..)?;
+    let mut passed = 0;
+    for block in rest.as_chunks::<BLOCK>().0 {
+        if block.iter().fold(false, |any, byte| any | is(*byte)) {
+            break;
         }
-        at += 8;
+        passed += BLOCK;
     }
-    let rest = bytes.get(at..)?.iter().position(u8::is_ascii_control)?;
-    Some(at + rest)
+    let (words, last) = rest.get(passed..)?.as_chunks();
+    for word in words {
+        let found = marks(u64::from_le_bytes(*word));
+        if found != 0 {
+            return Some(at + passed + found.trailing_zeros() as usize / 8);
+        }
+        passed += 8;
+    }
+    Some(at + passed + last.iter().position(|byte| is(*byte))?)
+}
+
+/// Where the first colon stands that may end a name. What stands before it is to be looked at.
+#[inline]
+fn colon(bytes: &[u8]) -> Option<usize> {
+    /// Words in which it mostly is.
+    const NEAR: usize = 4;
+    for (number, word) in bytes.as_chunks().0.iter().take(NEAR).enumerate() {
+        let other = u64::from_le_bytes(*word) ^ (ONES * u64::from(b':'));
+        // The lowest bit that is set is exact: what borrows stands above it.
+        let found = other.wrapping_sub(ONES) & !other & HIGH;
+        if found != 0 {
+            return Some(number * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let len = bytes.iter().take_while(|byte| is_token(**byte)).count();
+    (bytes.get(len) == Some(&b':')).then_some(len)
+}
+
+/// Whether all bytes may stand in a name. Letters and dashes are told eight at a time; what else there may be is rare.
+#[inline]
+fn is_name(bytes: &[u8]) -> bool {
+    let is_plain = |eight: &[u8; 8]| {
+        let word = u64::from_le_bytes(*eight);
+        let lower = (word | (ONES * 0x20)) & !HIGH;
+        let letters = least(lower, b'a') & !least(lower, b'z' + 1);
+        let dashes = !least((word & !HIGH) ^ (ONES * u64::from(b'-')), 1);
+        (letters | dashes) & !word & HIGH == HIGH
+    };
+    // What is left over after whole words is among the last eight bytes.
+    let plain = bytes.last_chunk().is_some_and(is_plain) && bytes.as_chunks().0.iter().all(is_plain);
+    plain || bytes.iter().all(|byte| is_token(*byte))
 }
 
 /// Whether a byte may stand in a name or method (RFC 9110, 5.6.2).
@@ -228,19 +261,38 @@ mod tests {
     }
 
     #[test]
-    fn a_name_ends_where_no_byte_of_one_stands() {
+    fn a_name_is_told_by_its_bytes_however_many_there_are() {
         for byte in 0..=u8::MAX {
             for before in 0..20 {
                 for after in 0..10 {
                     let mut bytes = vec![b'X'; before + after + 1];
                     bytes[before] = byte;
-                    bytes.push(b':');
-                    let expected = bytes.iter().position(|byte| !is_token(*byte)).unwrap();
-                    assert_eq!(token_len(&bytes), expected, "{}", bytes.escape_ascii());
+                    assert_eq!(is_name(&bytes), is_token(byte), "{}", bytes.escape_ascii());
                 }
             }
         }
-        assert_eq!(token_len(b"Az09-_~!:"), 8);
+        assert!(is_name(b"Az09-_~!") && is_name(b""));
+    }
+
+    #[test]
+    fn a_byte_is_found_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for len in [0, 1, 7, 8, 15, 16, 17, 40] {
+                for place in 0..=len {
+                    let mut bytes = vec![b'x'; len + 1];
+                    bytes[place] = byte;
+                    let from = place.saturating_sub(20);
+                    let found = first(&bytes, from, |byte| byte.is_ascii_control(), controls);
+                    assert_eq!(found, byte.is_ascii_control().then_some(place), "{byte} at {place} of {len}");
+                    let found = first(&bytes, from, |byte| !byte.is_ascii_graphic(), not_graphic);
+                    assert_eq!(found, (!byte.is_ascii_graphic()).then_some(place), "{byte} at {place} of {len}");
+                    assert_eq!(first(&bytes, place + 1, |byte| byte.is_ascii_control(), controls), None);
+                    assert_eq!(colon(&bytes), (byte == b':').then_some(place), "{byte} at {place} of {len}");
+                }
+            }
+        }
+        assert_eq!(first(b"abc", 4, |_| true, |_| HIGH), None);
+        assert_eq!((colon(b"a name that is none but long enough: b"), colon(b"abc"), colon(b"")), (None, None, None));
     }
 
     #[test]

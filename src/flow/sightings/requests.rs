@@ -132,7 +132,8 @@ impl Entry {
 /// Returns whether a payload looks like the beginning of a request, long enough to be compared.
 #[inline]
 pub(super) fn begins_request(bytes: &[u8]) -> bool {
-    matches!(bytes, [b'A'..=b'Z', b'A'..=b'Z', ..]) && bytes.len() >= MIN_COMPARED && !bytes.starts_with(b"HTTP/")
+    let is_response = matches!(bytes, [b'H', b'T', b'T', b'P', b'/', ..]);
+    matches!(bytes, [b'A'..=b'Z', b'A'..=b'Z', ..]) && bytes.len() >= MIN_COMPARED && !is_response
 }
 
 /// Where the numbers of a request belong in the index, and what distinguishes them there.
