@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::{BodyPolicy, content};
-use crate::exchange::{Body, Framing};
+use crate::exchange::{Body, Framing, digest};
 
 /// Bytes of a trailer section. A longer one makes the body malformed.
 const MAX_TRAILER_BYTES: u32 = 64 * 1024;
@@ -66,6 +66,8 @@ enum BodyHash {
     None,
     /// It is not begun as long as all of the content is kept, and kept as it is.
     Later,
+    /// It begins with the first byte: most bodies are there at once, and need no place for it.
+    Due,
     Begun(Box<Sha256>),
 }
 
@@ -73,9 +75,11 @@ impl BodyHash {
     fn of(hashed: HashTiming, framing: Framing, is_kept: bool) -> Self {
         match hashed {
             HashTiming::Never => Self::None,
+            // What is empty has none.
+            _ if matches!(framing, Framing::None | Framing::Length(0)) => Self::None,
             // Chunks are kept with their framing, which is not content.
             HashTiming::Unkept if is_kept && framing != Framing::Chunked => Self::Later,
-            HashTiming::Always | HashTiming::Unkept => Self::Begun(Box::default()),
+            HashTiming::Always | HashTiming::Unkept => Self::Due,
         }
     }
 
@@ -87,6 +91,9 @@ impl BodyHash {
     }
 
     fn update(&mut self, bytes: &[u8]) {
+        if matches!(self, Self::Due) {
+            *self = Self::Begun(Box::default());
+        }
         if let Self::Begun(hash) = self {
             hash.update(bytes);
         }
@@ -273,6 +280,21 @@ impl BodyReader {
         true
     }
 
+    /// Returns how long a body is of which nothing came yet, where its length is known and `bytes` have all of it.
+    #[inline]
+    pub(super) fn whole_in(&self, bytes: &[u8]) -> Option<usize> {
+        let FramingState::Length { left } = self.progress else { return None };
+        let fits = |len: &usize| *len <= bytes.len() && (self.wire.is_none() || *len <= self.most_kept);
+        usize::try_from(left).ok().filter(|len| self.len == 0 && fits(len))
+    }
+
+    /// The body of which nothing came yet, where these are all of its bytes.
+    pub(super) fn whole(self, bytes: &[u8]) -> Body {
+        let sha256 = if matches!(self.hash, BodyHash::Due) { digest(bytes) } else { None };
+        let wire = self.wire.map(|_| Bytes::copy_from_slice(bytes));
+        Body { framing: self.framing, len: bytes.len() as u64, sha256, wire }
+    }
+
     /// Passes over bytes that were not captured.
     pub(super) fn skip(&mut self, len: u64) -> GapEffect {
         self.damage();
@@ -386,7 +408,6 @@ fn at_most(bytes: &[u8], limit: u64) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::digest;
 
     /// Reads a body in pieces of `size` bytes, and keeps up to eight of them.
     fn read(framing: Framing, hashed: HashTiming, bytes: &[u8], size: usize) -> Body {

@@ -205,7 +205,7 @@ impl Pairing {
         let id = ExchangeId::new(self.connection, self.count);
         if self.outstanding.capacity() == 0 {
             // Most clients ask one by one.
-            self.outstanding.reserve_exact(1);
+            self.outstanding = VecDeque::with_capacity(1);
         }
         self.outstanding.push_back(Outstanding {
             id,

@@ -104,6 +104,14 @@ impl MessageKind {
         matches!(self, Self::Request { incomplete: Some(Incomplete::Unproven), .. })
     }
 
+    /// Returns whether its body ends where its framing says, whatever the bytes that follow look like.
+    pub(super) const fn ends_as_framed(&self) -> bool {
+        match self {
+            Self::Request { expects, .. } => !*expects && !self.is_unproven(),
+            Self::Response { of, .. } => of.is_some(),
+        }
+    }
+
     /// Returns whether this is a request of which nobody can tell where its body ends, and whether it has one.
     pub(super) const fn is_unframed(&self) -> bool {
         matches!(self, Self::Request { malformed: Some(Malformed::BadLength | Malformed::BadTransferEncoding), .. })

@@ -57,14 +57,14 @@ impl Conversation {
         // Most heads are plain ones, in one piece.
         if !lost && let Some((len, facts)) = head::plain(piece.bytes, is_request) {
             let seen = head_at(piece, len);
-            return self.head(seen, Some(facts), sink);
+            return self.head(seen, Some(facts), piece, sink);
         }
         match find(piece.bytes, is_request, lost, matches!(self.speaks, Protocol::Http1)) {
             Boundary::Head(len) => {
                 let mut seen = head_at(piece, len);
                 seen.start.unproven = unproven;
                 let facts = head::any(&seen.raw, is_request);
-                self.head(seen, facts, sink)
+                self.head(seen, facts, piece, sink)
             }
             Boundary::Partial { recognized } => hold(piece, unproven, recognized),
             Boundary::Nothing => {
@@ -119,7 +119,7 @@ impl Conversation {
                 piece.pass(len.saturating_sub(before));
                 let seen = HeadSeen { raw, start, at: piece.at, stretch: piece.stretch, end: piece.offset };
                 let facts = head::any(&seen.raw, is_request);
-                self.head(seen, facts, sink)
+                self.head(seen, facts, piece, sink)
             }
             None if partial.raw.len() <= MAX_HEAD_BYTES => {
                 piece.pass(piece.bytes.len());
@@ -139,11 +139,17 @@ impl Conversation {
         }
     }
 
-    /// A whole head, and what it says, if anything.
-    pub(super) fn head(&mut self, seen: HeadSeen, facts: Option<HeadFacts>, sink: Sink<'_>) -> StreamState {
+    /// A whole head, and what it says, if anything. The piece begins behind it.
+    pub(super) fn head(
+        &mut self,
+        seen: HeadSeen,
+        facts: Option<HeadFacts>,
+        piece: &mut StreamPiece<'_>,
+        sink: Sink<'_>,
+    ) -> StreamState {
         match facts {
-            Some(HeadFacts::Request(facts, contents)) => self.request_head(seen, &facts, contents, sink),
-            Some(HeadFacts::Response(facts)) => self.response_head(seen, &facts, sink),
+            Some(HeadFacts::Request(facts, contents)) => self.request_head(seen, &facts, contents, piece, sink),
+            Some(HeadFacts::Response(facts)) => self.response_head(seen, &facts, piece, sink),
             None => self.lost(Some(false), Damage::Malformed),
         }
     }
@@ -153,6 +159,7 @@ impl Conversation {
         seen: HeadSeen,
         facts: &RequestFacts,
         contents: HeadContents,
+        piece: &mut StreamPiece<'_>,
         sink: Sink<'_>,
     ) -> StreamState {
         self.speaks = Protocol::Http1;
@@ -161,14 +168,20 @@ impl Conversation {
         let incomplete = seen.start.unproven.then_some(Incomplete::Unproven);
         let about = MessageKind::Request { id, malformed: facts.malformed, incomplete, expects: facts.expects };
         let unframed = about.is_unframed();
-        match self.read_body((seen, contents), body, about, sink) {
+        match self.read_body((seen, contents), body, about, piece, sink) {
             // Where its body ends, and whether it has one, nobody can tell.
             StreamState::Idle if unframed => StreamState::Resync,
             state => state,
         }
     }
 
-    pub(super) fn response_head(&mut self, seen: HeadSeen, facts: &ResponseFacts, sink: Sink<'_>) -> StreamState {
+    pub(super) fn response_head(
+        &mut self,
+        seen: HeadSeen,
+        facts: &ResponseFacts,
+        piece: &mut StreamPiece<'_>,
+        sink: Sink<'_>,
+    ) -> StreamState {
         self.speaks = Protocol::Http1;
         if matches!(facts.status, 100 | 102..=199) {
             self.interim.get_or_insert_with(|| Box::new(seen.start));
@@ -186,7 +199,7 @@ impl Conversation {
             opaque,
             is_left: false,
         };
-        let next = self.read_body((seen, HeadContents::UNREAD), body, about, sink);
+        let next = self.read_body((seen, HeadContents::UNREAD), body, about, piece, sink);
         if opaque {
             self.speaks = Protocol::Upgraded;
         }

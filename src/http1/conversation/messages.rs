@@ -4,12 +4,22 @@ use super::heads::HeadSeen;
 use super::{Conversation, Sink};
 use crate::decode::Endpoint;
 use crate::exchange::{Body, Damage, Framing, Head, Incomplete, Request, RequestState, Response, Timestamp};
-use crate::flow::Side;
+use crate::flow::{Side, Stretch};
 use crate::head::HeadContents;
 use crate::http1::Protocol;
 use crate::http1::body::{BodyProgress, BodyReader};
 use crate::http1::head;
 use crate::http1::stream::{MessageInBody, MessageKind, MessageStart, PartialHead, StreamPiece, StreamState};
+
+/// A message of which nothing more comes.
+struct EndedMessage {
+    start: MessageStart,
+    last_byte: Timestamp,
+    last_stretch: Stretch,
+    head: Head,
+    body: Body,
+    about: MessageKind,
+}
 
 impl Conversation {
     pub(super) fn read_body(
@@ -17,19 +27,28 @@ impl Conversation {
         (seen, contents): (HeadSeen, HeadContents),
         body: BodyReader,
         about: MessageKind,
+        piece: &mut StreamPiece<'_>,
         sink: Sink<'_>,
     ) -> StreamState {
         let head = Head::with_contents(seen.raw, contents);
-        let (last_byte, last_stretch) = (seen.at, seen.stretch);
-        let message = MessageInBody { start: seen.start, last_byte, last_stretch, head, body, about };
-        if message.body.is_done() {
-            let next = message.about.next_state();
-            let end = Some(seen.end).filter(|_| !message.about.is_unframed());
-            self.done(message, end, sink);
-            next
-        } else {
-            StreamState::Body(Box::new(message))
+        let (start, last_byte, last_stretch) = (seen.start, seen.at, seen.stretch);
+        let next = about.next_state();
+        if body.is_done() {
+            let end = Some(seen.end).filter(|_| !about.is_unframed());
+            let body = body.finish();
+            self.emit(EndedMessage { start, last_byte, last_stretch, head, body, about }, end, sink);
+            return next;
         }
+        // Most bodies are in one piece with their heads, and come to the same as if they came later.
+        if about.ends_as_framed()
+            && let Some(whole) = body.whole_in(piece.bytes).and_then(|len| piece.bytes.get(..len))
+        {
+            piece.pass(whole.len());
+            let body = body.whole(whole);
+            self.emit(EndedMessage { start, last_byte, last_stretch, head, body, about }, Some(piece.offset), sink);
+            return next;
+        }
+        StreamState::Body(Box::new(MessageInBody { start, last_byte, last_stretch, head, body, about }))
     }
 
     pub(super) fn body_goes_on(
@@ -119,6 +138,11 @@ impl Conversation {
     pub(super) fn done(&mut self, message: MessageInBody, end: Option<u64>, sink: Sink<'_>) {
         let MessageInBody { start, last_byte, last_stretch, head, body, about } = message;
         let body = body.finish();
+        self.emit(EndedMessage { start, last_byte, last_stretch, head, body, about }, end, sink);
+    }
+
+    fn emit(&mut self, message: EndedMessage, end: Option<u64>, sink: Sink<'_>) {
+        let EndedMessage { start, last_byte, last_stretch, head, body, about } = message;
         match about {
             MessageKind::Request { id, malformed, incomplete, .. } => {
                 let state = match (incomplete, malformed) {
