@@ -107,8 +107,12 @@ impl PcapReader {
             if self.big_endian { number.swap_bytes() } else { number }
         };
         let [seconds, fraction, captured, on_wire] = numbers else { return None };
-        let [seconds, fraction, captured, on_wire] = [seconds, fraction, captured, on_wire].map(number);
-        Some(RecordHeader { seconds, fraction, captured, on_wire })
+        Some(RecordHeader {
+            seconds: number(seconds),
+            fraction: number(fraction),
+            captured: number(captured),
+            on_wire: number(on_wire),
+        })
     }
 
     /// Moves to the next record. Where its header, or what stands behind it, looks like none, a better place is looked

@@ -23,11 +23,12 @@ impl Legs {
 
     /// Returns whether a segment between these two, its source first, is of a connection to keep.
     #[inline]
-    pub(crate) fn takes(&self, ends: (Endpoint, Endpoint)) -> bool {
-        matches!(self.direction, Direction::Auto) && self.served.is_empty() || self.chooses(ends)
+    pub(crate) fn takes(&self, ends: (&Endpoint, &Endpoint)) -> bool {
+        matches!(self.direction, Direction::Auto) && self.served.is_empty() || self.chooses(*ends.0, *ends.1)
     }
 
-    fn chooses(&self, (source, destination): (Endpoint, Endpoint)) -> bool {
+    #[inline(never)]
+    fn chooses(&self, source: Endpoint, destination: Endpoint) -> bool {
         let is_server = |end: Endpoint| match self.direction {
             Direction::Auto => self.served.contains(&end.port),
             _ => self.ports.contains(&end.port),
@@ -67,7 +68,7 @@ mod tests {
         ];
         let taken = pairs.map(|(client, server)| {
             let (client, server) = (end(client), end(server));
-            let both = [legs.takes((client, server)), legs.takes((server, client))];
+            let both = [legs.takes((&client, &server)), legs.takes((&server, &client))];
             assert_eq!(both.first(), both.last(), "both directions of a connection are taken, or none");
             both.contains(&true)
         });

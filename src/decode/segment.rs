@@ -1,6 +1,6 @@
 //! A TCP segment, and the two ends between which it went.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::exchange::Timestamp;
 
@@ -40,8 +40,11 @@ impl Endpoint {
     /// The endpoint as the standard library has it.
     #[must_use]
     pub(crate) fn socket_addr(self) -> SocketAddr {
-        let ip = (u128::from(self.upper) << 64) | u128::from(self.lower);
-        SocketAddr::new(Ipv6Addr::from(ip).to_canonical(), self.port)
+        let ip = match (self.upper, self.lower >> 32, u32::try_from(self.lower & u64::from(u32::MAX))) {
+            (0, 0xffff, Ok(v4)) => IpAddr::from(Ipv4Addr::from_bits(v4)),
+            _ => IpAddr::from(Ipv6Addr::from((u128::from(self.upper) << 64) | u128::from(self.lower))),
+        };
+        SocketAddr::new(ip, self.port)
     }
 }
 

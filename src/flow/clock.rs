@@ -28,6 +28,10 @@ pub(crate) type Stretch = u32;
 /// The stretch of a stamp that nothing confirms.
 pub(crate) const FALSE_STAMP: Stretch = u32::MAX;
 
+const fn nanos(duration: Duration) -> u64 {
+    duration.as_secs() * 1_000_000_000 + duration.subsec_nanos() as u64
+}
+
 /// The engine's clock.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
@@ -70,9 +74,11 @@ impl Clock {
     /// Takes note of the stamp of the next frame; returns its stretch.
     #[inline]
     pub(super) fn tick(&mut self, at: Timestamp) -> Stretch {
-        let ahead = at.since(self.latest);
-        if self.suspect.is_none() && ahead <= LONGEST_PAUSE && self.latest.since(at) <= JITTER {
-            self.now = self.now.plus(ahead);
+        // In nanoseconds: a duration would be made of each difference, for each frame.
+        let ahead = at.nanos().saturating_sub(self.latest.nanos());
+        let behind = self.latest.nanos().saturating_sub(at.nanos());
+        if self.suspect.is_none() && ahead <= nanos(LONGEST_PAUSE) && behind <= nanos(JITTER) {
+            self.now = Timestamp::from_nanos(self.now.nanos().saturating_add(ahead));
             self.latest = self.latest.max(at);
             self.lagging = 0;
             return self.stretch;

@@ -295,7 +295,7 @@ fn wanted(segment: &Segment<'_>, ports: &[u16], legs: &Legs) -> Result<(), Skip>
     if !(ports.is_empty() || segment.has_port(ports)) {
         return Err(Skip::Port);
     }
-    if legs.takes((segment.source, segment.destination)) { Ok(()) } else { Err(Skip::Direction) }
+    if legs.takes((&segment.source, &segment.destination)) { Ok(()) } else { Err(Skip::Direction) }
 }
 
 /// Returns the warnings about connections that were seen twice.
