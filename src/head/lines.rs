@@ -122,6 +122,9 @@ impl<'a> Iterator for HeaderLines<'a> {
 
     /// Counts the lines without a look into them.
     fn count(self) -> usize {
+        if let Some(lines) = self.raw.get(self.at..).and_then(count_unfolded) {
+            return lines;
+        }
         let (mut at, mut lines) = (self.at, 0);
         while let Some(rest @ [_, ..]) = self.raw.get(at..) {
             if lines == 0 || !matches!(rest, [b' ' | b'\t', ..]) {
@@ -159,6 +162,29 @@ impl<'a> Iterator for HeaderLines<'a> {
     }
 }
 
+/// Counts the lines where they end as a whole head does, and none is folded or begins with a control character: the line feeds
+/// but for the last one. `None` where that is not so.
+fn count_unfolded(lines: &[u8]) -> Option<usize> {
+    /// So many that their number fits a byte: then the compiler counts many in one instruction.
+    const BLOCK: usize = 240;
+    let ([b'!'..=u8::MAX, .., b'\n', b'\n'] | [b'!'..=u8::MAX, .., b'\n', b'\r', b'\n']) = lines else {
+        return None;
+    };
+    let (mut ends, mut blanks) = (0, 0);
+    for (bytes, next) in lines.chunks(BLOCK).zip(lines.get(1..)?.chunks(BLOCK)) {
+        let (mut ends_here, mut blanks_here) = (0_u8, 0_u8);
+        for (byte, next) in bytes.iter().zip(next) {
+            let ends_line = u8::from(*byte == b'\n');
+            ends_here += ends_line;
+            blanks_here += ends_line & u8::from(*next <= b' ');
+        }
+        ends += usize::from(ends_here);
+        blanks += usize::from(blanks_here);
+    }
+    // What follows the last line is the empty one.
+    (blanks == 1).then_some(ends)
+}
+
 /// Offset after the line that begins at `start`.
 fn line_end(raw: &[u8], start: usize) -> usize {
     raw.get(start..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(raw.len(), |at| start + at + 1)
@@ -166,4 +192,33 @@ fn line_end(raw: &[u8], start: usize) -> usize {
 
 pub(super) fn trim_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks that lines are counted as they are read.
+    fn check(head: &[u8]) {
+        let mut lines = HeaderLines::from(head, 0);
+        let read = std::iter::from_fn(|| lines.next()).fold(0, |read, _| read + 1);
+        assert_eq!(HeaderLines::from(head, 0).count(), read, "{}", head.escape_ascii());
+    }
+
+    #[test]
+    fn lines_are_counted_as_they_are_read() {
+        const BYTES: [u8; 5] = *b"a: \r\n";
+        for len in 0..8 {
+            for number in 0..BYTES.len().pow(len) {
+                let digits = (0..len).map(|digit| number / BYTES.len().pow(digit) % BYTES.len());
+                check(&digits.map(|digit| BYTES[digit]).collect::<Vec<_>>());
+            }
+        }
+        for lines in [1, 20, 100, 300] {
+            for line in ["a:b\r\n", "name: value\r\n", "a: folded\r\n line\r\n"] {
+                check(format!("{}\r\n", line.repeat(lines)).as_bytes());
+                check(format!("{}\n", "\n".repeat(lines)).as_bytes());
+            }
+        }
+    }
 }
