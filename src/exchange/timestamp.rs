@@ -38,6 +38,14 @@ impl Timestamp {
 /// RFC 3339 in UTC with nine decimals, e.g. `2026-11-21T20:15:00.000000001Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Digits and ASCII punctuation.
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+    }
+}
+
+impl Timestamp {
+    /// The instant as RFC 3339 has it, with nine decimals: ASCII.
+    pub(crate) fn text(self) -> [u8; 30] {
         let seconds = i64::try_from(self.0 / 1_000_000_000).unwrap_or(i64::MAX);
         let nanos = self.0 % 1_000_000_000;
         // u64 nanoseconds end in the year 2554, well inside jiff's range.
@@ -57,8 +65,7 @@ impl fmt::Display for Timestamp {
         ] {
             put_digits(text.get_mut(range).unwrap_or_default(), number);
         }
-        // Digits and ASCII punctuation.
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        text
     }
 }
 

@@ -129,7 +129,7 @@ fn lines(events: &[Event]) -> Vec<u8> {
     let mut exchanges = ExchangeJoin::default();
     let mut lines = Vec::new();
     let mut write = |exchange: JoinedExchange| {
-        serde_json::to_writer(&mut lines, &JsonLine::new(&exchange, true)).expect("a line can be said in JSON");
+        JsonLine::new(&exchange, true).write(&mut lines);
         lines.push(b'\n');
     };
     for event in events {

@@ -377,7 +377,7 @@ mod tests {
     }
 
     fn line(exchange: &JoinedExchange) -> String {
-        serde_json::to_string(&JsonLine::new(exchange, true)).unwrap()
+        JsonLine::new(exchange, true).to_string()
     }
 
     /// Checks that the line of an exchange is read back to the same.

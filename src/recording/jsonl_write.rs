@@ -2,125 +2,98 @@
 
 use std::borrow::Cow;
 
-use data_encoding::BASE64;
-use serde::Serialize;
-
-use crate::exchange::{Body, Damage, Digest, Head, RequestState, Response, Timestamp, hex, wire_text};
-
 use super::exchange_join::JoinedExchange;
+use super::json_object::JsonObject;
+use crate::exchange::{Body, Damage, Head, Request, RequestState, Response};
 
 /// The line of `inspect --json`.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct JsonLine<'a> {
-    id: String,
-    at: String,
-    client: String,
-    server: String,
-    method: Cow<'a, str>,
-    target: Cow<'a, str>,
-    version: Cow<'a, str>,
-    host: Option<Cow<'a, str>>,
-    headers: usize,
-    body_len: u64,
-    body_sha256: Option<String>,
-    status: Option<u16>,
-    response_headers: Option<usize>,
-    response_body_len: Option<u64>,
-    response_body_sha256: Option<String>,
-    latency_us: Option<u64>,
-    state: Cow<'static, str>,
-    #[serde(flatten)]
-    full: Option<FullMessages>,
-}
-
-/// Messages that `--full` adds.
-#[derive(Debug, Serialize)]
-struct FullMessages {
-    request: EncodedMessage,
-    response: Option<EncodedMessage>,
-}
-
-/// A message in full, in base64. What only a recording needs stands after it: see [`super::lines`].
-#[derive(Debug, Serialize)]
-struct EncodedMessage {
-    head: String,
-    /// The content without transfer coding; null where it was not kept.
-    body: Option<String>,
-    /// Of a response; of a request that is `at`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_byte: Option<String>,
-    last_byte: String,
-    /// Of a response: what is missing of it, which `state` does not say where the request is damaged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    damage: Option<String>,
-    /// Of a response: whether the time since its request is not known.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    untimed: bool,
-    /// Of a response: whether its client left before it ended.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    left: bool,
-}
-
-impl EncodedMessage {
-    fn new(head: &Head, body: &Body, last_byte: Timestamp) -> Self {
-        // A message without a body has one that is known: nothing.
-        let content = body.content().or_else(|| (body.len == 0).then_some(Cow::Borrowed(&[][..])));
-        Self {
-            head: BASE64.encode(head.as_bytes()),
-            body: content.map(|body| BASE64.encode(&body)),
-            first_byte: None,
-            last_byte: last_byte.to_string(),
-            damage: None,
-            untimed: false,
-            left: false,
-        }
-    }
-
-    fn of(response: &Response) -> Self {
-        Self {
-            first_byte: Some(response.first_byte.to_string()),
-            damage: response.damage.map(|why| why.to_string()),
-            untimed: response.untimed,
-            left: response.left,
-            ..Self::new(&response.head, &response.body, response.last_byte)
-        }
-    }
+    exchange: &'a JoinedExchange,
+    full: bool,
 }
 
 impl<'a> JsonLine<'a> {
-    /// The line of `exchange`; with the messages themselves where `full`.
+    /// The line of `exchange`; with the messages themselves, in base64, where `full`.
     #[must_use]
-    pub fn new(exchange: &'a JoinedExchange, full: bool) -> Self {
+    pub const fn new(exchange: &'a JoinedExchange, full: bool) -> Self {
+        Self { exchange, full }
+    }
+
+    /// Appends the line, without its end.
+    pub fn write(self, into: &mut Vec<u8>) {
+        let Self { exchange, full } = self;
         let request = exchange.request.as_ref();
         let response = exchange.response.as_deref().ok();
-        Self {
-            id: request.id.to_string(),
-            at: request.first_byte.to_string(),
-            client: request.client.to_string(),
-            server: request.server.to_string(),
-            method: wire_text(request.method()),
-            target: wire_text(request.target()),
-            version: wire_text(request.version()),
-            host: request.head.get("host").map(wire_text),
-            headers: request.head.lines().count(),
-            body_len: request.body.len,
-            body_sha256: digest(request.body.sha256.as_ref()),
-            status: response.map(|response| response.status),
-            response_headers: response.map(|response| response.head.lines().count()),
-            response_body_len: response.map(|response| response.body.len),
-            response_body_sha256: digest(response.and_then(|response| response.body.sha256.as_ref())),
-            latency_us: latency_us(exchange),
-            state: state(exchange),
-            full: full.then(|| FullMessages {
-                request: EncodedMessage::new(&request.head, &request.body, request.last_byte),
-                response: response.map(EncodedMessage::of),
-            }),
+        let mut line = JsonObject::begin(into);
+        line.key("id").id(request.id);
+        line.key("at").instant(request.first_byte);
+        line.key("client").address(request.client);
+        line.key("server").address(request.server);
+        let (method, target, version) = (request.method(), request.target(), request.version());
+        line.key("method").text(method);
+        line.key("target").text(target);
+        line.key("version").text(version);
+        line.key("host").optional(request.head.get("host"), JsonObject::text);
+        line.key("headers").number(request.head.lines().count() as u64);
+        line.key("body_len").number(request.body.len);
+        line.key("body_sha256").optional(request.body.sha256.as_ref(), JsonObject::digest);
+        line.key("status").optional(response.map(|response| response.status.into()), JsonObject::number);
+        let headers = response.map(|response| response.head.lines().count() as u64);
+        line.key("response_headers").optional(headers, JsonObject::number);
+        line.key("response_body_len").optional(response.map(|response| response.body.len), JsonObject::number);
+        let sha256 = response.and_then(|response| response.body.sha256.as_ref());
+        line.key("response_body_sha256").optional(sha256, JsonObject::digest);
+        line.key("latency_us").optional(latency_us(exchange), JsonObject::number);
+        line.key("state").text(state(exchange).as_bytes());
+        if full {
+            write_request(request, line.key("request").object());
+            line.key("response").optional(response, |line, response| write_response(response, line.object()));
         }
+        line.end();
     }
 }
 
-fn digest(digest: Option<&Digest>) -> Option<String> {
-    digest.map(hex)
+impl std::fmt::Display for JsonLine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut line = Vec::new();
+        self.write(&mut line);
+        f.write_str(&String::from_utf8_lossy(&line))
+    }
+}
+
+/// Writes a request in full. What only a recording needs stands after it: see [`super::lines`].
+fn write_request(request: &Request, mut to: JsonObject<'_>) {
+    write_message(&request.head, &request.body, &mut to);
+    to.key("last_byte").instant(request.last_byte);
+    to.end();
+}
+
+fn write_response(response: &Response, mut to: JsonObject<'_>) {
+    write_message(&response.head, &response.body, &mut to);
+    to.key("first_byte").instant(response.first_byte);
+    to.key("last_byte").instant(response.last_byte);
+    // What is missing of it, which `state` does not say where the request is damaged.
+    if let Some(why) = response.damage {
+        to.key("damage").text(why.to_string().as_bytes());
+    }
+    // Whether the time since its request is not known.
+    if response.untimed {
+        to.key("untimed").is_true();
+    }
+    // Whether its client left before it ended.
+    if response.left {
+        to.key("left").is_true();
+    }
+    to.end();
+}
+
+/// The head, and the content without transfer coding; null where it was not kept.
+fn write_message(head: &Head, body: &Body, to: &mut JsonObject<'_>) {
+    // A message without a body has one that is known: nothing.
+    let content = body.content().or_else(|| (body.len == 0).then_some(Cow::Borrowed(&[][..])));
+    to.key("head").base64(head.as_bytes());
+    to.key("body").optional(content.as_deref(), JsonObject::base64);
 }
 
 /// Last byte of the request to first byte of the response; 0 for an early response, none where it is not known.
@@ -147,7 +120,8 @@ pub(crate) fn state(exchange: &JoinedExchange) -> Cow<'static, str> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use data_encoding::BASE64;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::exchange::{Incomplete, Malformed};
@@ -159,9 +133,13 @@ mod tests {
         JoinedExchange { request: request(3, HEAD), response: Ok(response(200)) }
     }
 
+    fn value(exchange: &JoinedExchange, full: bool) -> Value {
+        JsonLine::new(exchange, full).to_string().parse().unwrap()
+    }
+
     #[test]
     fn a_json_line_has_the_keys_of_the_contract() {
-        let line = serde_json::to_value(JsonLine::new(&exchange(), false)).unwrap();
+        let line = value(&exchange(), false);
         assert_eq!(
             line,
             json!({
@@ -176,14 +154,14 @@ mod tests {
 
     #[test]
     fn a_full_line_carries_both_messages() {
-        let line = serde_json::to_value(JsonLine::new(&exchange(), true)).unwrap();
+        let line = value(&exchange(), true);
         let asked = "2026-11-21T20:00:00.123500000Z";
         assert_eq!(line["request"], json!({ "head": BASE64.encode(HEAD.as_bytes()), "body": "", "last_byte": asked }));
         assert_eq!(line["response"]["body"], "b2s=");
         assert_eq!(line["response"]["first_byte"], "2026-11-21T20:00:00.124750000Z");
         assert_eq!(line["response"]["last_byte"], "2026-11-21T20:00:00.125000000Z");
         let unanswered = JoinedExchange { response: Err(Damage::NoResponse), ..exchange() };
-        let line = serde_json::to_value(JsonLine::new(&unanswered, true)).unwrap();
+        let line = value(&unanswered, true);
         assert_eq!(line["response"], json!(null));
         assert!(line.as_object().unwrap().contains_key("response"));
     }
@@ -191,7 +169,7 @@ mod tests {
     #[test]
     fn nothing_is_known_of_a_response_that_was_not_captured() {
         let unanswered = JoinedExchange { response: Err(Damage::NoResponse), ..exchange() };
-        let line = serde_json::to_value(JsonLine::new(&unanswered, false)).unwrap();
+        let line = value(&unanswered, false);
         for key in ["status", "response_headers", "response_body_len", "response_body_sha256", "latency_us"] {
             assert_eq!(line[key], json!(null), "{key}");
         }

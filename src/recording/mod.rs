@@ -24,6 +24,7 @@ mod framing;
 mod gor;
 mod har;
 mod input;
+mod json_object;
 mod jsonl_read;
 pub mod jsonl_write;
 mod kind;

@@ -214,7 +214,7 @@ proptest! {
         let name = ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst"][packed];
         let (expected, found) = (joined(&events), recorded(&events, name));
         let lines = |all: &[JoinedExchange]| -> Vec<String> {
-            all.iter().map(|one| serde_json::to_string(&JsonLine::new(one, true)).unwrap()).collect()
+            all.iter().map(|one| JsonLine::new(one, true).to_string()).collect()
         };
         prop_assert_eq!(lines(&found), lines(&expected));
         prop_assert_eq!(found.iter().map(held).collect::<Vec<_>>(), expected.iter().map(held).collect::<Vec<_>>());

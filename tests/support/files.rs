@@ -137,7 +137,7 @@ pub(crate) fn inspect_files(files: &[PathBuf]) -> (Vec<JoinedExchange>, CaptureS
 
 /// The JSON lines of exchanges.
 pub(crate) fn json(exchanges: &[JoinedExchange]) -> Vec<String> {
-    exchanges.iter().map(|exchange| serde_json::to_string(&JsonLine::new(exchange, false)).unwrap()).collect()
+    exchanges.iter().map(|exchange| JsonLine::new(exchange, false).to_string()).collect()
 }
 
 /// Method, target, status and damage of each exchange, for people.

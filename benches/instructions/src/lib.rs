@@ -160,7 +160,7 @@ fn encode_json() -> Work {
         let mut exchanges = ExchangeJoin::default();
         for event in events {
             exchanges.take(event, |exchange| {
-                serde_json::to_writer(&mut lines, &JsonLine::new(&exchange, true)).expect("memory takes it");
+                JsonLine::new(&exchange, true).write(&mut lines);
             });
         }
         lines.len() as u64
@@ -176,9 +176,12 @@ fn inspect(policy: BodyPolicy, lines: bool) -> Work {
         let policies = BodyPolicies { request_body: policy, response_body: policy };
         let (mut ledger, mut exchanges) = (InspectLedger::default(), ExchangeJoin::default());
         let mut out = std::io::BufWriter::with_capacity(64 << 10, std::io::sink());
+        let mut line = Vec::new();
         let mut write = |exchange: shadowtap::recording::JoinedExchange| {
-            serde_json::to_writer(&mut out, &JsonLine::new(&exchange, false)).expect("it takes all");
-            out.write_all(b"\n").expect("it takes all");
+            line.clear();
+            JsonLine::new(&exchange, false).write(&mut line);
+            line.push(b'\n');
+            out.write_all(&line).expect("it takes all");
         };
         let engine = pipeline::inspect(Box::new(source), &capture_settings(), policies, &mut |event| {
             ledger.note(&event);

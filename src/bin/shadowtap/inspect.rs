@@ -124,6 +124,8 @@ enum InspectWork {
 struct InspectOutput {
     to: Box<dyn Write + Send>,
     written: io::Result<()>,
+    /// The line that was written last: its memory is used again.
+    line: Vec<u8>,
 }
 
 impl InspectFilter {
@@ -138,7 +140,8 @@ impl InspectFilter {
             view,
             InspectView::JsonLines { .. } | InspectView::Stats { json: true } | InspectView::Forecast { json: true }
         );
-        let mut out = InspectOutput { to: if is_json { output::json() } else { output::text() }, written: Ok(()) };
+        let to = if is_json { output::json() } else { output::text() };
+        let mut out = InspectOutput { to, written: Ok(()), line: Vec::new() };
         let work = match view {
             InspectView::Nothing => InspectWork::Nothing,
             InspectView::Lines => InspectWork::Lines(listing(&mut out)),
@@ -197,7 +200,7 @@ impl InspectWork {
         }
         match self {
             Self::Lines(listing) => out.text(&format!("{}\n", listing.line(exchange))),
-            Self::JsonLines { full } => out.json(&JsonLine::new(exchange, *full)),
+            Self::JsonLines { full } => out.json_line(JsonLine::new(exchange, *full)),
             Self::Archive(archive) => {
                 if let Some(archive) = archive {
                     out.kept(archive.exchange(exchange));
@@ -233,6 +236,15 @@ impl InspectOutput {
     fn text(&mut self, text: &str) {
         if self.written.is_ok() {
             self.written = self.to.write_all(text.as_bytes());
+        }
+    }
+
+    fn json_line(&mut self, line: JsonLine<'_>) {
+        if self.written.is_ok() {
+            self.line.clear();
+            line.write(&mut self.line);
+            self.line.push(b'\n');
+            self.written = self.to.write_all(&self.line);
         }
     }
 

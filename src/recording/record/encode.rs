@@ -117,8 +117,7 @@ impl Encoder {
 
 /// Appends the line of an exchange; returns when it ended, as far as that is known.
 fn line(exchange: &JoinedExchange, into: &mut Vec<u8>) -> Timestamp {
-    // Writing to memory cannot fail, and no part of a line can be said otherwise than in JSON.
-    serde_json::to_writer(&mut *into, &JsonLine::new(exchange, true)).ok();
+    JsonLine::new(exchange, true).write(into);
     into.push(b'\n');
     exchange.response.as_ref().map_or(exchange.request.last_byte, |response| response.last_byte)
 }
