@@ -52,6 +52,16 @@ impl Sightings {
         segment.flags.has(Flags::SYN) || begins_request(segment.payload) || self.is_active()
     }
 
+    /// Asks for the memory that is needed to judge the request after this response: by then it is near, and else it is not.
+    #[inline]
+    pub(crate) fn fetch_next(&self, response: &Segment<'_>) {
+        if let Ok(len) = u32::try_from(response.payload.len())
+            && len > 0
+        {
+            self.requests.fetch(response.ack, response.seq.wrapping_add(len));
+        }
+    }
+
     fn is_active(&self) -> bool {
         !self.pending.is_empty() || !self.further.is_empty()
     }

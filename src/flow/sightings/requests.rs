@@ -1,5 +1,7 @@
 //! Requests that passed a moment ago, by their numbers and first bytes: the same one between other ends is a copy.
 
+use prefetch_index::prefetch_index;
+
 use super::ends::{Way, is_together};
 use crate::decode::Segment;
 use crate::exchange::Timestamp;
@@ -43,14 +45,17 @@ pub(super) struct Known {
     pub(super) agrees: Option<bool>,
 }
 
-/// Where requests are whose numbers have similar hashes, the latest first: one cache line.
+/// Where requests are whose numbers have similar hashes, the latest first: half a cache line, for all of them are to stay
+/// near.
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(align(64))]
+#[repr(align(32))]
 struct Set {
-    /// The rest of each hash; 0 where there is none.
-    tags: [u32; SET_PLACES],
-    places: [u32; SET_PLACES],
+    /// Some of the rest of each hash; 0 where there is none.
+    tags: [u16; SET_PLACES],
+    places: [u16; SET_PLACES],
 }
+
+const _: () = assert!(MAX_REQUESTS - 1 <= u16::MAX as usize);
 
 /// The requests of the last second, or fewer: a ring in order of time, and an index of it by their numbers.
 #[derive(Debug, Default)]
@@ -63,10 +68,10 @@ pub(super) struct RecentRequests {
 impl RecentRequests {
     /// Returns what is known of a request with the same numbers, between any ends.
     pub(super) fn find(&self, segment: &Segment<'_>) -> Option<Known> {
-        let (home, tag) = hash_numbers(segment);
+        let (home, tag) = hash_numbers(segment.seq, segment.ack);
         let set = self.sets.get(home)?;
         let mut those = set.tags.iter().zip(set.places).filter(|(there, _)| **there == tag);
-        those.find_map(|(_, place)| self.ring.get(place as usize)?.compare(segment))
+        those.find_map(|(_, place)| self.ring.get(usize::from(place))?.compare(segment))
     }
 
     /// Remembers a request; returns what is known of one with the same numbers between other ends. If the bytes are the
@@ -77,8 +82,8 @@ impl RecentRequests {
             self.sets = vec![Set::default(); 1 << SETS_LOG2].into_boxed_slice();
             self.ring.reserve_exact(MAX_REQUESTS);
         }
-        let (home, tag) = hash_numbers(segment);
-        let set = self.sets.get_mut(home)?;
+        let (home, tag) = hash_numbers(segment.seq, segment.ack);
+        let set = self.sets.get(home)?;
         let other = if set.tags.contains(&tag) { self.find(segment) } else { None };
         let other = other.filter(|known| known.way != Way::of(segment));
         if other.is_none_or(|known| known.agrees != Some(true)) {
@@ -87,16 +92,22 @@ impl RecentRequests {
         other
     }
 
-    fn insert(&mut self, (home, tag): (usize, u32), entry: Entry) {
-        let (Some(set), Ok(place)) = (self.sets.get_mut(home), u32::try_from(self.next)) else { return };
+    /// Asks for the memory where a request with these numbers belongs.
+    #[inline]
+    pub(super) fn fetch(&self, seq: u32, ack: u32) {
+        if !self.sets.is_empty() {
+            prefetch_index(&self.sets, hash_numbers(seq, ack).0);
+        }
+    }
+
+    fn insert(&mut self, (home, tag): (usize, u16), entry: Entry) {
+        let (Some(set), Ok(place)) = (self.sets.get_mut(home), u16::try_from(self.next)) else { return };
         match self.ring.get_mut(self.next) {
             Some(old) => *old = entry,
             None => self.ring.push(entry),
         }
         self.next = (self.next + 1) % MAX_REQUESTS;
-        set.tags.rotate_right(1);
-        set.places.rotate_right(1);
-        ([set.tags[0], set.places[0]]) = [tag, place];
+        (set.tags, set.places) = (with_first(tag, set.tags), with_first(place, set.places));
     }
 }
 
@@ -136,10 +147,16 @@ pub(super) fn begins_request(bytes: &[u8]) -> bool {
     matches!(bytes, [b'A'..=b'Z', b'A'..=b'Z', ..]) && bytes.len() >= MIN_COMPARED && !is_response
 }
 
+/// All but the last, behind a new first one.
+const fn with_first(first: u16, others: [u16; SET_PLACES]) -> [u16; SET_PLACES] {
+    let [one, two, three, four, five, six, seven, _] = others;
+    [first, one, two, three, four, five, six, seven]
+}
+
 /// Where the numbers of a request belong in the index, and what distinguishes them there.
-fn hash_numbers(segment: &Segment<'_>) -> (usize, u32) {
-    let mixed = (u64::from(segment.seq) << 32 | u64::from(segment.ack)).wrapping_mul(FACTOR);
-    let rest = u32::try_from((mixed >> 16) & u64::from(u32::MAX)).unwrap_or_default();
+fn hash_numbers(seq: u32, ack: u32) -> (usize, u16) {
+    let mixed = (u64::from(seq) << 32 | u64::from(ack)).wrapping_mul(FACTOR);
+    let rest = u16::try_from((mixed >> 32) & u64::from(u16::MAX)).unwrap_or_default();
     (usize::try_from(mixed >> (u64::BITS - SETS_LOG2)).unwrap_or_default(), rest | 1)
 }
 

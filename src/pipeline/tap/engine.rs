@@ -28,6 +28,8 @@ impl Engine {
             if !self.goes_on(verdict, segment, sink) {
                 return;
             }
+        } else {
+            self.sightings.fetch_next(segment);
         }
         let Self { flows, http1, .. } = self;
         let mut place = flows.lookup(segment);
@@ -45,6 +47,7 @@ impl Engine {
         let mut from = 0;
         for (place, segment) in segments.iter().enumerate() {
             if !self.sightings.concerns(segment) {
+                self.sightings.fetch_next(segment);
                 continue;
             }
             let verdict = self.sightings.judge(segment);
