@@ -14,7 +14,7 @@ pub struct FleetDecision {
     pub number: u64,
     /// The member that decided.
     pub by: String,
-    /// Its host, for people.
+    /// Its host and process, for people.
     pub host: String,
     /// The step of the ramp, from 1; `None` where there is none.
     pub step: Option<usize>,

@@ -68,6 +68,10 @@ pub enum MemberState {
 pub struct FleetMember {
     /// Sets it apart from every other one.
     pub id: String,
+    /// Its number, from 1, in the order in which they began.
+    pub number: usize,
+    /// Its host and process, as every list of replayers has them.
+    pub name: String,
     /// The name of its host.
     pub host: String,
     /// When it began, RFC 3339.
@@ -121,6 +125,15 @@ pub struct MemberTarget {
     pub p99_us: Option<u64>,
     /// State of its guard; `None` where it has none.
     pub guard: Option<TargetGuard>,
+}
+
+/// Returns the name of a replayer for people: several on one host are told apart by their processes.
+#[must_use]
+pub fn member_name(host: &str, id: &str) -> String {
+    match id.split_once('-') {
+        Some((process, _)) => format!("{host} (process {process})"),
+        None => format!("{host} ({id})"),
+    }
 }
 
 impl FleetMember {
@@ -193,6 +206,9 @@ impl FleetStatus {
     pub fn new(run: &str, orders: FleetOrders, members: impl Iterator<Item = FleetMember>) -> Self {
         let mut replayers: Vec<_> = members.map(FleetMember::counted).collect();
         replayers.sort_by(|a, b| (&a.began, &a.id).cmp(&(&b.began, &b.id)));
+        for (number, replayer) in (1..).zip(&mut replayers) {
+            (replayer.number, replayer.name) = (number, member_name(&replayer.host, &replayer.id));
+        }
         let mut total = FleetTotals::default();
         let mut recent = OutcomeCounts::default();
         for replayer in &replayers {

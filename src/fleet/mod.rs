@@ -9,7 +9,9 @@ mod order;
 mod window;
 
 pub use decision::{FleetDecision, GuardDecision};
-pub use member::{FleetMember, FleetStatus, FleetTotals, MemberFigures, MemberState, MemberTarget, TargetFigures};
+pub use member::{
+    FleetMember, FleetStatus, FleetTotals, MemberFigures, MemberState, MemberTarget, TargetFigures, member_name,
+};
 pub use order::{FleetOrders, FleetWord};
 pub use window::OutcomeCounts;
 

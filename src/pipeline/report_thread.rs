@@ -149,11 +149,15 @@ impl ReportThread {
                 Next::Facts(_) => self.count(&mut batch),
                 Next::Compared(compared) => self.reporter.compared(*compared),
                 Next::Gone => has_thread = false,
-                Next::Time => continue,
+                Next::Time => {
+                    self.count(&mut batch);
+                    continue;
+                }
             }
             self.count_compared();
             thread::sleep(FACT_PAUSE);
         }
+        self.count_last();
         let Self { mut reporter, gauges, comparisons, .. } = self;
         comparisons.finish(&mut reporter);
         reporter.take(gauges.last().into());
@@ -187,12 +191,24 @@ impl ReportThread {
         // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
         self.reporter.hurry(self.facts.len() > FACT_OVERLOAD);
         self.reporter.refresh_clock();
+        if let Some(ends) = &mut self.ends {
+            let facts = std::mem::replace(batch, Vec::with_capacity(FACT_BATCH));
+            facts.into_iter().for_each(|fact| ends.pass(fact, batch));
+            ends.settle(batch);
+        }
         for fact in batch.drain(..) {
-            if let Some(ends) = &mut self.ends {
-                ends.note(&fact);
-            }
             count_one(&mut self.reporter, fact, &self.progress);
             self.comparisons.begin(&mut self.reporter);
+        }
+    }
+
+    /// Counts what waits until the store knows of it.
+    fn count_last(&mut self) {
+        let Some(ends) = self.ends.take() else { return };
+        let mut counted = Vec::new();
+        ends.finish(&mut counted);
+        for fact in counted {
+            count_one(&mut self.reporter, fact, &self.progress);
         }
     }
 

@@ -28,8 +28,8 @@ pub struct NodeAccount {
 pub struct MemberAccount {
     /// The name of its host.
     pub host: String,
-    /// Its process there.
-    pub process: String,
+    /// Sets it apart from every other one.
+    pub id: String,
     /// When it began, RFC 3339.
     pub began: String,
     /// It said that it ended.

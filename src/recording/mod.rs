@@ -52,7 +52,7 @@ pub use har::HarWriter;
 pub use input::RecordingInput;
 pub use output::RecordingOutput;
 pub use record::{DashcamSettings, OutputPath, OutputPathError, RecordError, Recorded, Recorder, Rotation};
-pub use session::{Admission, AdmissionWait, FleetProgress, ScheduleZero, StoreSession};
+pub use session::{Admission, AdmissionWait, EndTicket, FleetProgress, RequestEnd, ScheduleZero, StoreSession};
 pub use source::RecordingSource;
 pub use spool_settings::SpoolSettings;
 pub use store::{fleet_account, fleet_status, open_input, open_output, steer_fleet};

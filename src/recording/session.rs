@@ -22,6 +22,26 @@ pub enum Admission {
 /// The answer to [`StoreSession::admit`], once it is known.
 pub type AdmissionWait<'a> = Pin<Box<dyn Future<Output = Admission> + Send + 'a>>;
 
+/// How a request ended at a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestEnd {
+    /// It went out.
+    Sent,
+    /// It was kept from every target, and no other member is to send it.
+    Unsent,
+    /// It was given up before it went out, and another member may have it.
+    GivenUp,
+}
+
+/// Identifies the end of a request of which the store has to take note.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndTicket {
+    /// Which time that the member holds the partition of the request.
+    pub(in crate::recording) tenure: u64,
+    /// Which end of that time.
+    pub(in crate::recording) number: u64,
+}
+
 /// Where a schedule begins: what was captured then is due at that wall time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScheduleZero {
@@ -40,6 +60,10 @@ pub struct FleetProgress {
     pub ended: u64,
     /// Requests that this member left out unseen: they are of other ports, or lie outside what it replays.
     pub left_out: u64,
+    /// Requests that it gave up: others have them, or nobody yet.
+    pub given_up: u64,
+    /// Requests that it sent, and whose end the store never learned: they have another end at another member.
+    pub again: u64,
 }
 
 /// A run in a store: it asks there before it sends, says what became of each request, and at the end what it came to.
@@ -50,10 +74,17 @@ pub trait StoreSession: Send + Sync {
         Box::pin(std::future::ready(Admission::Send))
     }
 
-    /// A request has ended for good; where not `for_good`, it was given up before it went out, and somebody else may
-    /// have it.
-    fn ended(&self, id: ExchangeId, for_good: bool) {
-        let _ = (id, for_good);
+    /// A request has ended. Of one that was not sent, returns what to ask with whether that end counts; `None` where it does.
+    fn ended(&self, id: ExchangeId, end: RequestEnd) -> Option<EndTicket> {
+        let _ = (id, end);
+        None
+    }
+
+    /// Returns whether the end of a request that was not sent counts: not where its partition went to another member before
+    /// the store learned of it. `None` as long as that is not known; what is known is asked for once.
+    fn counts(&self, ticket: EndTicket) -> Option<bool> {
+        let _ = ticket;
+        Some(true)
     }
 
     /// Agrees with all members on where their schedule begins, which goes through the capture `speed` times as fast: as they

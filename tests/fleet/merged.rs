@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shadowtap::report::collect::histogram::LatencyHistogram;
 
-use crate::programs::{Nginx, Tap, folder};
+use crate::programs::{Ended, Nginx, Tap, folder};
 use crate::server::{Nats, free_port};
 use crate::shared::{ALL, recorded};
 
@@ -91,6 +91,31 @@ pub(crate) fn as_one_run() {
     // What is demanded is judged on all of it: the target says something else than production did.
     let (code, said) = report(&[&url, "--fail-if", "body-diff>0"]);
     assert!(code == Some(1) && said.contains(&format!("gate failed: body-diff>0: {ALL} is more than 0")), "{said}");
+}
+
+/// Of all requests each has one end, whatever moved from one replayer to another; `came` is what the target had.
+#[track_caller]
+pub(crate) fn each_once(url: &str, ended: &[Ended], came: u64, twice: u64) {
+    let files = folder();
+    let file = files.path().join("fleet.json");
+    let (code, said) = report(&[url, "--summary", file.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{said}");
+    let fleet = read(&file);
+    let (sums, requests) = (&fleet["fleet"]["sums"], &fleet["requests"]);
+    let count = |value: &Value| value.as_u64().unwrap_or_default();
+    assert_eq!((count(&sums["ended"]), count(&sums["outcomes"]), count(&sums["unaccounted"])), (ALL, ALL, 0), "{sums}");
+    let again = count(&sums["again"]);
+    assert!(again >= twice, "{twice} came twice: {sums}");
+    assert_eq!(count(&requests["seen"]), ALL + again, "{requests}");
+    let sampled_out = count(&requests["ended"]["sampled_out"]);
+    let target = fleet["targets"].as_object().unwrap().values().next().unwrap();
+    let uncertain = count(&target["ended"]["shed"]["uncertain"]);
+    let sent = count(&target["ended"]["sent"]);
+    assert_eq!((sent, sent + uncertain + sampled_out), (came, ALL + again), "{target}");
+    assert!(target["ended"]["shed"]["moved"].is_null(), "{said}");
+    let moved = ended.iter().map(|ended| ended.count("/fleet/given_up")).sum::<u64>();
+    let seen = ended.iter().map(|ended| ended.count("/requests/seen")).sum::<u64>();
+    assert_eq!(seen, ALL + again + moved);
 }
 
 /// Of a replayer that is lost there is no summary: what is known of its requests the store knows alone.

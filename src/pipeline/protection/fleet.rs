@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{GuardedTarget, Protection, ProtectionController, SharedTarget};
-use crate::fleet::{FleetDecision, FleetView, GuardDecision, MemberState, OutcomeCounts};
+use crate::fleet::{FleetDecision, FleetView, GuardDecision, MemberState, OutcomeCounts, member_name};
 use crate::middleware::Share;
 use crate::pipeline::control::Control;
 use crate::recording::StoreSession;
@@ -101,7 +101,7 @@ impl Protection {
         let Some(fleet) = &mut self.fleet else { return };
         fleet.me.clone_from(&view.me);
         if let Some(me) = view.members.iter().find(|member| member.id == view.me) {
-            fleet.host.clone_from(&me.host);
+            fleet.host = member_name(&me.host, &me.id);
         }
         let (news, decision, at) = (fleet.news(view), fleet.unheard(view), control.clock());
         for (target, guard, _) in self.shared_guards() {

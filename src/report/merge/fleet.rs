@@ -1,9 +1,11 @@
 //! The run of a fleet: what its replayers have left in the store, added up, and held against what the store knows of each request.
 
+use crate::exchange::Shed;
+use crate::fleet::member_name;
 use crate::recording::{FleetAccount, MemberAccount};
+use crate::report::schema::counts::CountMap;
 use crate::report::schema::fleet::{FleetReplayer, FleetSums};
 use crate::report::schema::summary::Summary;
-use crate::report::schema::target::TargetSummary;
 use crate::report::schema::verdict::Verdict;
 use crate::report::units::{counted, number};
 
@@ -24,9 +26,9 @@ impl FleetRun {
     /// Adds up what stands in a store.
     #[must_use]
     pub fn of(account: &FleetAccount) -> Self {
-        let (mut merged, mut replayers, mut remarks) = (MergedRun::default(), Vec::new(), Vec::new());
+        let (mut merged, mut replayers, mut remarks, mut again) = (MergedRun::default(), Vec::new(), Vec::new(), 0);
         for member in &account.members {
-            let name = format!("{} (process {})", member.host, member.process);
+            let name = member_name(&member.host, &member.id);
             let outcomes = match added(&mut merged, &name, member) {
                 Ok(outcomes) => outcomes,
                 Err(why) => {
@@ -34,9 +36,11 @@ impl FleetRun {
                     None
                 }
             };
+            let (outcomes, more) = outcomes.unzip();
+            again += more.unwrap_or_default();
             replayers.push(FleetReplayer { name, began: member.began.clone(), ended: member.ended, outcomes });
         }
-        let sums = FleetSums::new(account, replayers);
+        let sums = FleetSums::new(account, replayers, again);
         let summary = (!merged.is_empty()).then(|| {
             let mut summary = merged.finish();
             summary.warnings.splice(0..0, remarks.iter().cloned().chain(warnings(&sums)));
@@ -48,28 +52,38 @@ impl FleetRun {
     }
 }
 
-/// Adds what a replayer came to, and returns how many requests ended there; `None` where it has not said so.
-fn added(merged: &mut MergedRun, name: &str, member: &MemberAccount) -> Result<Option<u64>, String> {
+/// Adds what a replayer came to, and returns how many requests ended there alone, and how many elsewhere, too; `None` where it
+/// has not said so.
+fn added(merged: &mut MergedRun, name: &str, member: &MemberAccount) -> Result<Option<(u64, u64)>, String> {
     let Some(json) = &member.summary else { return Ok(None) };
-    let summary: Summary = serde_json::from_slice(json)
+    let mut summary: Summary = serde_json::from_slice(json)
         .map_err(|error| format!("the summary of {name} cannot be read, and is not in this report: {error}"))?;
+    take_out_given_up(&mut summary);
     let outcomes = outcomes(&summary);
     merged.add(name, summary).map_err(|error| format!("not in this report: {error}"))?;
     Ok(Some(outcomes))
 }
 
-/// Requests of a run that nobody else may have: all but those that it gave up for others, and those that it left out unseen.
-fn outcomes(summary: &Summary) -> u64 {
-    let given_up = |shed: &crate::report::schema::counts::CountMap| -> u64 {
-        ["stopped", "moved"].iter().filter_map(|place| shed.get(*place)).sum()
+/// Takes out what a replayer gave up for others: it counts where it went, or waits.
+fn take_out_given_up(summary: &mut Summary) {
+    let take = |shed: &mut CountMap| -> u64 {
+        [Shed::Stopped, Shed::Moved].iter().filter_map(|place| shed.remove(place.key())).sum()
     };
-    let requests = &summary.requests;
-    // A request is given up where no target had it.
-    let by_all = |target: &TargetSummary| given_up(&target.ended.shed).saturating_add(target.in_flight);
-    let undelivered = summary.targets.values().map(by_all).min().unwrap_or_default();
-    let unseen = summary.fleet.as_ref().map_or(0, |fleet| fleet.left_out);
-    let open = requests.in_flight.saturating_add(given_up(&requests.ended.shed)).saturating_add(undelivered);
-    requests.seen.saturating_sub(open).saturating_add(unseen)
+    let given_up = summary.fleet.as_ref().map_or(0, |fleet| fleet.given_up);
+    let undelivered = given_up.saturating_sub(take(&mut summary.requests.ended.shed));
+    for target in summary.targets.values_mut() {
+        target.offered = target.offered.saturating_sub(take(&mut target.ended.shed));
+    }
+    let requests = &mut summary.requests;
+    requests.seen = requests.seen.saturating_sub(given_up);
+    requests.offered = requests.offered.saturating_sub(undelivered);
+}
+
+/// Requests of a run that ended there alone, and those that ended elsewhere, too.
+fn outcomes(summary: &Summary) -> (u64, u64) {
+    let (unseen, again) = summary.fleet.as_ref().map_or((0, 0), |fleet| (fleet.left_out, fleet.again));
+    let ended = summary.requests.seen.saturating_sub(summary.requests.in_flight).saturating_add(unseen);
+    (ended.saturating_sub(again), again)
 }
 
 /// What is not in the report of a fleet's run.
@@ -89,8 +103,15 @@ fn warnings(sums: &FleetSums) -> Vec<String> {
         0 => {}
         1.. => warnings.push(format!("{count} ended whose outcome is in no replayer's summary")),
         ..0 => warnings.push(format!(
-            "the replayers have {count} more than the store knows to have ended: they went out again after a replayer was lost"
+            "the replayers have {count} more than the store knows to have ended: it was not told in time, or has lost them"
         )),
+    }
+    if sums.again > 0 {
+        let count = counted(sums.again, "request");
+        warnings.push(format!(
+            "{count} went out at a replayer that had lost them by then, and ended again at another one: reads went out twice, \
+             writes count there as uncertain"
+        ));
     }
     if sums.expired > 0 {
         let count = counted(sums.expired, "request");

@@ -215,10 +215,12 @@ fn both(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 /// The fleet's run is over where any replayer knows it; how many requests have ended in it each of them says of all.
 impl Plus for FleetEnd {
     fn plus(&mut self, more: Self) {
-        let Self { over, ended, left_out, sums: _ } = more;
+        let Self { over, ended, left_out, given_up, again, sums: _ } = more;
         self.over |= over;
         self.ended = self.ended.max(ended);
         self.left_out.plus(left_out);
+        self.given_up.plus(given_up);
+        self.again.plus(again);
         // They were of one run.
         self.sums = None;
     }

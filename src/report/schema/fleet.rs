@@ -14,6 +14,12 @@ pub struct FleetEnd {
     pub ended: u64,
     /// Requests that this replayer left out unseen: they are of other ports, or lie outside what it replays.
     pub left_out: u64,
+    /// Requests that it gave up unsent: another replayer has them, or nobody yet.
+    #[serde(default)]
+    pub given_up: u64,
+    /// Requests that it sent after their partition had moved, or just before: they have another end at another replayer.
+    #[serde(default)]
+    pub again: u64,
     /// What became of every request of the recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sums: Option<FleetSums>,
@@ -50,6 +56,9 @@ pub struct FleetSums {
     pub outcomes: u64,
     /// The others; below zero where replayers have more outcomes than the store knows of.
     pub unaccounted: i64,
+    /// Deliveries on top of that: they went out at a replayer that had lost their requests, which ended at another one, too.
+    #[serde(default)]
+    pub again: u64,
 }
 
 /// A replayer.
@@ -67,15 +76,15 @@ pub struct FleetReplayer {
 }
 
 impl From<FleetProgress> for FleetEnd {
-    fn from(FleetProgress { over, ended, left_out }: FleetProgress) -> Self {
-        Self { over, ended, left_out, sums: None }
+    fn from(FleetProgress { over, ended, left_out, given_up, again }: FleetProgress) -> Self {
+        Self { over, ended, left_out, given_up, again, sums: None }
     }
 }
 
 impl FleetSums {
     /// The sums of the store, with what replayers came to.
     #[must_use]
-    pub fn new(account: &FleetAccount, replayers: Vec<FleetReplayer>) -> Self {
+    pub fn new(account: &FleetAccount, replayers: Vec<FleetReplayer>, again: u64) -> Self {
         let nodes = account.nodes.clone();
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let outcomes = replayers.iter().filter_map(|replayer| replayer.outcomes).fold(0, u64::saturating_add);
@@ -92,6 +101,7 @@ impl FleetSums {
             moved: account.moved,
             replayers,
             outcomes,
+            again,
             unaccounted: signed(account.ended).saturating_sub(signed(outcomes)),
         }
     }

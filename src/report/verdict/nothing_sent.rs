@@ -286,10 +286,10 @@ mod tests {
     fn what_other_replayers_had_is_no_mistake() {
         let mut summary = empty();
         for (over, ended, left_out) in [(false, 0, 0), (true, 0, 0), (true, 4, 4)] {
-            summary.fleet = Some(FleetEnd { over, ended, left_out, sums: None });
+            summary.fleet = Some(FleetEnd { over, ended, left_out, ..FleetEnd::default() });
             says(&summary, "no HTTP/1 request was found");
         }
-        summary.fleet = Some(FleetEnd { over: true, ended: 4, left_out: 0, sums: None });
+        summary.fleet = Some(FleetEnd { over: true, ended: 4, ..FleetEnd::default() });
         assert!(summary.nothing_sent().is_none() && summary.left_to_others().is_some());
         let verdict = Verdict::of(&summary);
         assert_eq!((verdict.word, verdict.severity), (VerdictWord::NothingSent, Severity::Good));

@@ -122,7 +122,7 @@
     const doing = STATES[one.state] || (one.order < order ? "behind" : one.stopping ? "ending" : one.paused ? "paused" : "sends");
     const there = one.state === "there";
     return h("tr", { class: one.state === "lost" || doing === "behind" ? "bad" : there ? null : "soft" },
-      h("th", { scope: "row", class: "wire" }, shown(one.host)), h("td", {}, doing),
+      h("th", { scope: "row", class: "wire" }, one.number + " " + shown(one.name)), h("td", {}, doing),
       [there ? number(one.partitions) : "", number(one.sent), number(one.errors), there ? one.rate.toFixed(1) : "", ms(one.p99_us), there ? rounded(one.share) + "%" : "", ms(one.heard_ms * 1000)]
         .map((cell) => h("td", { class: "n" }, cell)),
       h("td", { class: "wire" }, shown(guardOf(one))));

@@ -165,9 +165,8 @@ async fn members(store: &Store) -> Result<Vec<MemberAccount>, StoreError> {
         let Some(value) = value else { continue };
         let MemberRecord { host, began, ended, .. } = serde_json::from_slice(&value).unwrap_or_default();
         let summary = summaries::get(store, &names::run_summary(&store.url.run, id)).await;
-        let process = id.split('-').next().unwrap_or_default().to_owned();
-        members.push(MemberAccount { host, process, began, ended, summary });
+        members.push(MemberAccount { host, id: id.to_owned(), began, ended, summary });
     }
-    members.sort_by(|one, other| (&one.began, &one.process).cmp(&(&other.began, &other.process)));
+    members.sort_by(|one, other| (&one.began, &one.id).cmp(&(&other.began, &other.id)));
     Ok(members)
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::horizon::Horizon;
 use super::member::{self, MemberCommand, Reading};
-use super::partitions::{Partitions, Place, ReadSoFar};
+use super::partitions::{Partitions, Place, ReadSoFar, Taking};
 use super::session::ReplaySession;
 use crate::exchange::{Event, ExchangeId, Timestamp};
 use crate::http1::{BodyPolicies, BodyPolicy};
@@ -206,11 +206,21 @@ impl SharedInput {
 
     /// Hands on the next event of a partition; `None` where nobody is to have it.
     fn hand_on(&mut self, partition: u16) -> Option<Event> {
-        let (event, place) = self.queues.get_mut(&partition)?.events.pop_front()?;
+        let events = &mut self.queues.get_mut(&partition)?.events;
+        let taking = match events.front()? {
+            (Event::Request(request), place) => self.partitions.take(request.id, *place),
+            _ => Taking::Taken,
+        };
+        if taking == Taking::Waits {
+            // It comes to its end when it is due, as this one would.
+            thread::sleep(LOOK);
+            return None;
+        }
+        let (event, _) = events.pop_front()?;
         match &event {
             Event::Request(request) => {
                 let id = request.id;
-                if !self.partitions.take(id, place) {
+                if taking == Taking::Gone {
                     return None;
                 }
                 if self.unanswered.len() < MAX_UNANSWERED {
@@ -290,7 +300,7 @@ impl PartitionQueue {
             self.events.push_back((event, place));
         });
         for (id, place) in left_out {
-            if partitions.take(id, place) {
+            if partitions.take(id, place) == Taking::Taken {
                 partitions.leave_out(id);
             }
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::ledger::PartitionRecord;
-use crate::fleet::{FleetDecision, FleetMember, FleetOrders, FleetView, MemberFigures, MemberState};
+use crate::fleet::{FleetDecision, FleetMember, FleetOrders, FleetView, MemberFigures, MemberState, member_name};
 use crate::recording::nats::names;
 use crate::recording::nats::node::NodeRecord;
 
@@ -199,6 +199,12 @@ impl Roster {
 
     fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a String, &'a Seen)> {
         self.seen.range(prefix.to_owned()..).take_while(move |(key, _)| key.starts_with(prefix))
+    }
+
+    /// The name of a member for people.
+    pub(super) fn name_of(&self, id: &str) -> String {
+        let record = self.records.get(&names::run_member(&self.run, id));
+        member_name(record.map_or("", |record| &record.host), id)
     }
 
     /// The number of members that are there, this one among them.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::partitions::{Asked, Partitions};
 use crate::exchange::ExchangeId;
 use crate::fleet::{FleetDecision, FleetOrders, FleetView, MemberFigures};
-use crate::recording::session::{Admission, AdmissionWait, FleetProgress, ScheduleZero, StoreSession};
+use crate::recording::session::{
+    Admission, AdmissionWait, EndTicket, FleetProgress, RequestEnd, ScheduleZero, StoreSession,
+};
 
 /// Time after which is asked again whether a partition is held.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
@@ -35,8 +37,12 @@ impl StoreSession for ReplaySession {
         })
     }
 
-    fn ended(&self, id: ExchangeId, for_good: bool) {
-        self.partitions.end(id, for_good);
+    fn ended(&self, id: ExchangeId, end: RequestEnd) -> Option<EndTicket> {
+        self.partitions.end(id, end)
+    }
+
+    fn counts(&self, ticket: EndTicket) -> Option<bool> {
+        self.partitions.counts(ticket)
     }
 
     fn agree(&self, proposed: ScheduleZero, speed: f64) -> ScheduleZero {
@@ -57,8 +63,7 @@ impl StoreSession for ReplaySession {
     }
 
     fn fleet(&self) -> Option<FleetProgress> {
-        let state = self.partitions.lock();
-        Some(FleetProgress { over: state.is_complete, ended: state.ended_in_all, left_out: state.left_out })
+        Some(self.partitions.progress())
     }
 
     fn view(&self) -> Option<Arc<FleetView>> {

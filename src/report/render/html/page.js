@@ -235,11 +235,11 @@ const shadowtap = (() => {
     const node = (one) => row([`node ${one.node} `, wire(one.host)], known(one.seen), [`= ${known(one.ended_there)} ended there + ${number(one.published)} published`, soft(`from ${clock(one.began)}${one.ended ? "" : "; it did not say that it ended"}`)], one.ended ? null : "odd");
     const all = nodes.length > 1 && typeof sums.seen === "number" ? row("all nodes", number(sums.seen), [`= ${number(sums.ended_there)} ended there + ${number(sums.published)} published`, soft("seen on nodes")]) : null;
     const more = [sums.uncertain ? `${number(sums.uncertain)} of those that ended are uncertain` : null, sums.moved ? `${counted(sums.moved, "partition")} went from a replayer that was lost` : null, sums.expired ? "what expired was never replayed: it is lost" : null].filter(Boolean).join("; ");
-    const off = sums.unaccounted || 0;
+    const off = sums.unaccounted || 0, again = sums.again ? `${number(sums.again)} more went out at a replayer that had lost them by then` : "";
     return section("fleet", "The fleet", "Each request that a node saw has one end. The rest of this page is what the replayers’ summaries add up to.",
       h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Sums of the fleet" }, h("table", { class: "fleet" }, h("tbody", {}, nodes.map(node), all,
         row(["run ", wire(sums.run)], number(sums.published), [`published = ${number(sums.ended)} ended + ${number(sums.waiting)} waiting + ${number(sums.expired)} expired`, soft(more)], sums.expired ? "bad" : null),
-        row("outcomes", number(sums.ended), [`ended = ${number(sums.outcomes)} in the summaries of replayers ${off < 0 ? "−" : "+"} ${number(Math.abs(off))} ${off < 0 ? "that the store does not know of" : "in none"}`, soft("")], off ? "odd" : null)))),
+        row("outcomes", number(sums.ended), [`ended = ${number(sums.outcomes)} in the summaries of replayers ${off < 0 ? "−" : "+"} ${number(Math.abs(off))} ${off < 0 ? "that the store does not know of" : "in none"}`, soft(again)], off || again ? "odd" : null)))),
       h("p", { class: "small" }, missing.length ? h("span", { class: "odd" }, `${number(missing.length)} of ${counted(replayers.length, "replayer")} left no summary, lost or still at work: what became of their requests is not on this page. `) : null,
         replayers.map((one, at) => [at ? ", " : "", wire(one.name), typeof one.outcomes === "number" ? `: ${counted(one.outcomes, "request")}` : h("span", { class: "odd" }, ": no summary")])));
   };

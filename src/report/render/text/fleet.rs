@@ -58,12 +58,15 @@ pub(super) fn block(page: &mut TextReport, sums: &FleetSums) {
         number(unaccounted.unsigned_abs()),
         if *unaccounted < 0 { "of these that the store does not know of" } else { "in none" }
     );
+    if sums.again > 0 {
+        write!(text, "; {} more went out at a replayer that had lost them by then", number(sums.again)).ok();
+    }
     let missing: Vec<&str> = sums.missing().map(|replayer| replayer.name.as_str()).collect();
     if !missing.is_empty() {
         let (count, all) = (number(missing.len() as u64), counted(replayers.len() as u64, "replayer"));
         write!(text, "; {count} of {all} left none, lost or still at work: {}", missing.join(", ")).ok();
     }
-    let is_whole = *unaccounted == 0 && missing.is_empty();
+    let is_whole = *unaccounted == 0 && sums.again == 0 && missing.is_empty();
     page.wrapped(&text, LABEL, if is_whole { Severity::Plain } else { Severity::Odd });
 }
 

@@ -66,7 +66,7 @@ fn sums(sent: u64, errors: u64, p99_us: Option<u64>, rate: f64) -> String {
 
 fn line(one: &FleetMember, order: u64) -> String {
     let sums = sums(one.sent, one.errors, one.p99_us, one.rate);
-    let mut text = format!("  {:<10} ", sanitize::line(&one.host));
+    let mut text = format!("  {:<3} {}  ", one.number, sanitize::line(&one.name));
     match one.state {
         MemberState::Ended => return text + "ended; " + &sums,
         MemberState::Lost => {
@@ -124,7 +124,7 @@ mod tests {
             TargetFigures { target: "http://t".to_owned(), total: counts.clone(), recent: counts, guard: Some(guard) };
         let figures = MemberFigures { share: 0.25, targets: vec![target], ..MemberFigures::default() };
         let member = |host: &str, state, order| FleetMember {
-            id: host.to_owned(),
+            id: format!("7-{host}"),
             host: host.to_owned(),
             state,
             order,
@@ -148,10 +148,10 @@ mod tests {
         );
         assert_eq!(
             lines[1],
-            "  a          8 partitions; 100 sent, 3 errors (3%), 10.0/s, p99 2.02ms; share 25%; heard of 400ms ago"
+            "  1   a (process 7)  8 partitions; 100 sent, 3 errors (3%), 10.0/s, p99 2.02ms; share 25%; heard of 400ms ago"
         );
         assert_eq!(lines[2], "    http://t: guard throttled, 50% held back");
         assert!(lines[3].contains("has not taken up the last order") && !text.contains('\u{1b}'), "{text}");
-        assert!(lines[5].contains("c          lost: last heard of 400ms ago; 100 sent"), "{text}");
+        assert!(lines[5].contains("  3   c (process 7)  lost: last heard of 400ms ago; 100 sent"), "{text}");
     }
 }

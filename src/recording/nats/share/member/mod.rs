@@ -233,7 +233,7 @@ impl Member {
             return false;
         };
         if is_lost {
-            let holder = &found.holder;
+            let holder = self.roster.name_of(&found.holder);
             self.remark(format!("partition {partition} is taken from a replayer that is lost ({holder}); its mirrored connections open anew")).await;
         }
         self.roster.note(key, revision, value);
@@ -255,18 +255,7 @@ impl Member {
         let assembler = Assembler::after(partition, ledger.cursors(), is_cut);
         tokio::spawn(feed::run(self.store.clone(), subject, floor + 1, to));
         self.tenures.insert(partition, Tenure { number: tenure, revision, beat, told: began, is_telling: false });
-        let held = Held {
-            tenure,
-            ledger,
-            sure: began,
-            writes: Vec::new(),
-            on_way: 0,
-            pending: None,
-            is_read: false,
-            is_changed: false,
-            is_leaving: false,
-        };
-        self.reading.partitions.lock().held.insert(partition, held);
+        self.reading.partitions.lock().held.insert(partition, Held::new(tenure, ledger, began));
         self.reading.to.send(MemberCommand::Open { partition, tenure, items, assembler }).await.ok();
     }
 

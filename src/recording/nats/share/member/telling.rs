@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::{ANSWER, Member, MemberCommand, RENEW, TELL, value};
 use crate::recording::nats::names;
 use crate::recording::nats::share::ledger::PartitionRecord;
-use crate::recording::nats::share::partitions::WaitingWrite;
+use crate::recording::nats::share::partitions::{EndCounts, WaitingWrite};
 use crate::recording::session::Admission;
 
 pub(super) type Told = Pin<Box<dyn Future<Output = (u16, u64, Telling)> + Send>>;
@@ -18,6 +18,8 @@ pub(super) struct Telling {
     began: Instant,
     beat: u64,
     writes: Vec<WaitingWrite>,
+    /// What had ended by then.
+    ends: EndCounts,
     result: Result<u64, kv::UpdateError>,
 }
 
@@ -69,12 +71,12 @@ impl Member {
             (tenure.told, tenure.is_telling) = (Instant::now(), true);
             let holder = if leaves { "" } else { self.id.as_str() };
             let value = value(&held.ledger.record(holder, tenure.beat));
-            let (keys, revision) = (self.store.keys.clone(), tenure.revision);
+            let (keys, revision, ends) = (self.store.keys.clone(), tenure.revision, held.ends);
             let (partition, number, beat, began) = (*partition, tenure.number, tenure.beat, tenure.told);
             let key = names::run_partition(&self.reading.url.run, partition);
             self.tellings.push(Box::pin(async move {
                 let result = keys.update(key, value, revision).await;
-                (partition, number, Telling { began, beat, writes, result })
+                (partition, number, Telling { began, beat, writes, ends, result })
             }));
         }
     }
@@ -96,7 +98,7 @@ impl Member {
         tenure.revision = revision;
         let mut state = self.reading.partitions.lock();
         let Some(held) = state.held.get_mut(&partition) else { return };
-        held.sure = telling.began;
+        (held.sure, held.known) = (telling.began, telling.ends);
         for write in telling.writes {
             write.answer.send(Admission::Send).ok();
         }
