@@ -229,9 +229,14 @@ impl FleetStatus {
         Self { run: run.to_owned(), orders, total, replayers }
     }
 
-    /// Those that are there and have not taken up the last order.
-    pub fn behind(&self) -> impl Iterator<Item = &FleetMember> {
-        self.replayers.iter().filter(|one| one.state == MemberState::There && one.order < self.orders.number)
+    /// Those that are there and have not taken up the order of this number.
+    pub fn behind(&self, order: u64) -> impl Iterator<Item = &FleetMember> {
+        self.replayers.iter().filter(move |one| one.state == MemberState::There && one.order < order)
+    }
+
+    /// Those that have taken it up, or one after it.
+    pub fn obeying(&self, order: u64) -> impl Iterator<Item = &FleetMember> {
+        self.replayers.iter().filter(move |one| one.state != MemberState::Lost && one.order >= order)
     }
 }
 
@@ -280,6 +285,6 @@ mod tests {
         let status = FleetStatus::new("1", orders, members.into_iter());
         let FleetTotals { there, ended, lost, sent, partitions, .. } = status.total;
         assert_eq!((there, ended, lost, sent, partitions), (2, 1, 1, 40, 8));
-        assert_eq!(status.behind().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(status.behind(2).map(|one| one.id.as_str()).collect::<Vec<_>>(), ["b"]);
     }
 }

@@ -6,6 +6,7 @@
 mod decision;
 mod member;
 mod order;
+mod receipt;
 mod window;
 
 pub use decision::{FleetDecision, GuardDecision};
@@ -13,6 +14,7 @@ pub use member::{
     FleetMember, FleetStatus, FleetTotals, MemberFigures, MemberState, MemberTarget, TargetFigures, member_name,
 };
 pub use order::{FleetOrders, FleetWord};
+pub use receipt::{OrderReceipt, Overtaken};
 pub use window::OutcomeCounts;
 
 use std::sync::Arc;

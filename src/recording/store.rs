@@ -9,7 +9,7 @@ use super::place::StoreUrl;
 use super::spool_settings::SpoolSettings;
 use super::store_error::StoreError;
 use super::store_reading::StoreReading;
-use crate::fleet::{FleetStatus, FleetWord};
+use crate::fleet::{FleetStatus, FleetWord, OrderReceipt};
 
 /// Records into a store; `memory` bytes may be on their way at once, and more in a file where there is a `spool`. Nothing is
 /// connected yet.
@@ -75,7 +75,12 @@ pub fn fleet_status(url: &StoreUrl, access: &StoreAccess) -> Result<FleetStatus,
 /// # Errors
 ///
 /// Where it is not there or cannot be written, or this build has no client for it.
-pub fn steer_fleet(url: &StoreUrl, access: &StoreAccess, word: FleetWord, by: &str) -> Result<FleetStatus, StoreError> {
+pub fn steer_fleet(
+    url: &StoreUrl,
+    access: &StoreAccess,
+    word: FleetWord,
+    by: &str,
+) -> Result<OrderReceipt, StoreError> {
     #[cfg(feature = "nats")]
     {
         super::nats::steer(url, access, word, by)

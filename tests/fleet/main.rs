@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let lacks = net::enter().or_else(|| trials::missing(&["nats-server"]).into_iter().next());
     let cut = lacks.or_else(faults::lacks_nft);
     let no_nginx = lacks.or_else(|| trials::missing(&["nginx"]).into_iter().next());
-    let trials: [Row<'_>; 39] = [
+    let trials: [Row<'_>; 40] = [
         ("what two nodes record is read back, each request once", lacks, recorded::by_two_nodes),
         ("bodies larger than a message of the store come whole", lacks, recorded::large_bodies),
         ("a store that is killed and comes back costs nothing", lacks, recorded::over_a_restart),
@@ -69,6 +69,7 @@ fn main() -> ExitCode {
         ("a sample that is ordered goes for all replayers", lacks, steered::sampled),
         ("a stop ends all replayers, and leaves the rest", lacks, steered::stopped),
         ("a replayer that does not take an order up is named", lacks, steered::not_heard),
+        ("an order that nobody takes up, and one that was overtaken, say so", lacks, steered::overtaken),
         ("a guard goes by what all replayers see, and stops all", lacks, steered::guards),
         ("a ramp is at one step for all replayers, and a fall is one of all", lacks, steered::ramps),
         ("replayers that do not hear the store send nothing, and say so", lacks, steered::store_is_not_heard),

@@ -123,10 +123,40 @@ pub(crate) fn not_heard() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("taken up by 1 of 2 replayers"), "{said}");
-    let named = format!("({}-", replayers[0].id());
+    let named = format!("(process {})", replayers[0].id());
     assert!(said.contains("not taken up within 5 s by ") && said.contains(&named), "{said}");
     replayers[0].signal("CONT");
     until("it to take the order up, late", || status(&url)["replayers"][0]["share"] == 0.5);
+    order(&url, &["stop"]);
+    for replayer in replayers {
+        assert_eq!(replayer.ended().code, Some(0));
+    }
+}
+
+pub(crate) fn overtaken() {
+    let (nats, staging) = (Nats::start(), Origin::start());
+    let (url, _) = recorded(&nats, "twice");
+    let nobody = control(&url, &["resume"]);
+    let said = String::from_utf8(nobody.stderr).unwrap();
+    assert!(nobody.status.code() == Some(1) && said.contains("nobody takes it up"), "{said}");
+    let replayers = [(); 2].map(|()| replayer(&url, &staging, &["--rate", "50/s"]));
+    both_send(&url, &staging);
+    replayers[0].signal("STOP");
+    let first = {
+        let url = url.clone();
+        thread::spawn(move || control(&url, &["pause"]))
+    };
+    until("the first order to stand", || status(&url)["orders"]["number"] == 2);
+    let second = {
+        let url = url.clone();
+        thread::spawn(move || control(&url, &["resume"]))
+    };
+    until("the second order to stand", || status(&url)["orders"]["number"] == 3);
+    replayers[0].signal("CONT");
+    let [first, second] = [first, second].map(|order| order.join().unwrap());
+    let said = String::from_utf8(first.stderr).unwrap();
+    assert!(said.contains("pause (order 2 of run 1): overtaken by resume (order 3)"), "{said}");
+    assert_eq!((first.status.code(), second.status.code()), (Some(1), Some(0)), "{said}");
     order(&url, &["stop"]);
     for replayer in replayers {
         assert_eq!(replayer.ended().code, Some(0));

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use shadowtap::config;
-use shadowtap::fleet::{FleetStatus, FleetWord};
+use shadowtap::fleet::{FleetStatus, FleetWord, OrderReceipt, Overtaken};
 use shadowtap::recording::{fleet_status, steer_fleet};
 use shadowtap::report::render::text;
 use shadowtap::sanitize;
@@ -15,7 +15,7 @@ use crate::args::ControlArguments;
 use crate::output::{print, print_json, print_line};
 use crate::terminal;
 
-/// Exit code where a replayer did not take an order up.
+/// Exit code where a replayer did not take an order up, where there is none, and where another order went over it.
 const NOT_ALL: u8 = 1;
 /// Longest name of whoever gives an order.
 const MAX_NAME: usize = 100;
@@ -29,17 +29,17 @@ pub(super) fn run(args: &ControlArguments, at: &Path, word: ControlCommand) -> a
         show(args, &fleet_status(&url, &access)?)?;
         return Ok(ExitCode::SUCCESS);
     };
-    let status = steer_fleet(&url, &access, word, &by())?;
-    let behind: Vec<_> = status.behind().map(|one| format!("{} ({})", sanitize::line(&one.host), one.id)).collect();
-    print_line(&acknowledged(&status, behind.len()));
+    let receipt = steer_fleet(&url, &access, word, &by())?;
+    let (text, is_done) = acknowledged(&receipt);
+    print_line(&text);
     if args.json {
-        show(args, &status)?;
+        show(args, &receipt.status)?;
     }
-    if behind.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+    let behind: Vec<_> = receipt.status.behind(receipt.given.number).map(|one| sanitize::line(&one.name)).collect();
+    if !behind.is_empty() {
+        print_line(&format!("not taken up within 5 s by {}", behind.join(", ")));
     }
-    print_line(&format!("not taken up within 5 s by {}", behind.join(", ")));
-    Ok(ExitCode::from(NOT_ALL))
+    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::from(NOT_ALL) })
 }
 
 /// The order that a command is; none where it only looks.
@@ -54,15 +54,34 @@ fn of_fleet(word: ControlCommand) -> anyhow::Result<Option<FleetWord>> {
     }))
 }
 
-/// Says how many have taken the order up.
-fn acknowledged(status: &FleetStatus, behind: usize) -> String {
-    let (orders, there) = (&status.orders, status.total.there);
-    let ended = status.replayers.iter().filter(|one| one.order == orders.number).count().saturating_sub(there - behind);
-    let order = format!("{} (order {} of run {})", orders.word, orders.number, status.run);
-    match (there + ended, orders.stop == orders.number) {
-        (0, true) => format!("{order}: no replayer takes part"),
-        (0, false) => format!("{order}: no replayer takes part now; who joins takes it up"),
-        (all, _) => format!("{order}: taken up by {} of {all} replayers", all - behind),
+/// Says how many have taken the order up, and whether all have.
+fn acknowledged(receipt: &OrderReceipt) -> (String, bool) {
+    let OrderReceipt { given, status, .. } = receipt;
+    let (taken, behind) = (status.obeying(given.number).count(), status.behind(given.number).count());
+    let order = format!("{} (order {} of run {})", given.word, given.number, sanitize::line(&status.run));
+    let all = taken + behind;
+    let later = format!(
+        "{} (order {}) by {}",
+        sanitize::line(&status.orders.word),
+        status.orders.number,
+        sanitize::line(&status.orders.by)
+    );
+    match receipt.overtaken() {
+        Overtaken::Replaced => {
+            return (format!("{order}: overtaken by {later}, by which the replayers go instead"), false);
+        }
+        Overtaken::Joined => {
+            let text = format!("{order}: taken up by {taken} of {all} replayers, together with {later}");
+            return (text, behind == 0);
+        }
+        Overtaken::No => {}
+    }
+    match (all, given.stop == given.number) {
+        (0, true) => (format!("{order}: nobody takes it up, no replayer takes part"), false),
+        (0, false) => {
+            (format!("{order}: nobody takes it up, no replayer takes part now; it stands for those that join"), false)
+        }
+        _ => (format!("{order}: taken up by {taken} of {all} replayers"), behind == 0),
     }
 }
 
@@ -90,30 +109,48 @@ mod tests {
 
     use super::*;
 
-    fn status(members: &[(MemberState, u64)]) -> FleetStatus {
-        let orders = FleetOrders { number: 2, word: "pause".to_owned(), ..FleetOrders::default() };
+    /// A pause, and the replayers of the run.
+    fn receipt(members: &[(MemberState, u64)]) -> OrderReceipt {
+        let given = FleetOrders { number: 1, ..FleetOrders::default() }.with(FleetWord::Pause, "bob@ops", 1);
         let members = members.iter().map(|(state, order)| {
             let mut member = FleetMember::default();
             (member.state, member.order) = (*state, *order);
             member
         });
-        FleetStatus::new("1", orders, members)
+        let status = FleetStatus::new("1", given.clone(), members);
+        OrderReceipt { word: FleetWord::Pause, given, status }
     }
 
     #[test]
     fn it_is_said_how_many_of_how_many_took_an_order_up() {
         let there = MemberState::There;
-        assert_eq!(
-            acknowledged(&status(&[(there, 2), (there, 2)]), 0),
-            "pause (order 2 of run 1): taken up by 2 of 2 replayers"
-        );
-        assert_eq!(
-            acknowledged(&status(&[(there, 2), (there, 1)]), 1),
-            "pause (order 2 of run 1): taken up by 1 of 2 replayers"
-        );
+        let of = |members: &[(MemberState, u64)]| acknowledged(&receipt(members));
+        let all = "pause (order 2 of run 1): taken up by 2 of 2 replayers";
+        assert_eq!(of(&[(there, 2), (there, 2)]), (all.to_owned(), true));
+        let one = "pause (order 2 of run 1): taken up by 1 of 2 replayers";
+        assert_eq!(of(&[(there, 2), (there, 1)]), (one.to_owned(), false));
         let ended = [(there, 2), (MemberState::Ended, 2), (MemberState::Ended, 1), (MemberState::Lost, 0)];
-        assert!(acknowledged(&status(&ended), 0).ends_with("by 2 of 2 replayers"), "who ended by it took it up");
-        assert!(acknowledged(&status(&[]), 0).ends_with("no replayer takes part now; who joins takes it up"));
+        assert_eq!(of(&ended), (all.to_owned(), true), "who ended by it took it up");
+        let (text, is_done) = of(&[]);
+        assert!(text.ends_with("nobody takes it up, no replayer takes part now; it stands for those that join"));
+        assert!(!is_done, "{text}");
+    }
+
+    #[test]
+    fn an_order_that_was_overtaken_says_so() {
+        let mut receipt = receipt(&[(MemberState::There, 3)]);
+        let later = receipt.given.with(FleetWord::Resume, "ada@ops", 1);
+        receipt.status.orders = later;
+        let (text, is_done) = acknowledged(&receipt);
+        assert_eq!(
+            text,
+            "pause (order 2 of run 1): overtaken by resume (order 3) by ada@ops, by which the replayers go instead"
+        );
+        assert!(!is_done);
+        receipt.status.orders = receipt.given.with(FleetWord::Sample(Share(0.5)), "ada@ops", 1);
+        let (text, is_done) = acknowledged(&receipt);
+        assert!(text.ends_with("by 1 of 1 replayers, together with sample 50% (order 3) by ada@ops"), "{text}");
+        assert!(is_done);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::roster::{LOST, MemberRecord};
-use crate::fleet::{FleetOrders, FleetStatus, FleetWord, MemberState};
+use crate::fleet::{FleetOrders, FleetStatus, FleetWord, MemberState, OrderReceipt};
 use crate::recording::access::StoreAccess;
 use crate::recording::nats::clock;
 use crate::recording::nats::connect::{Store, refused};
@@ -40,13 +40,14 @@ pub(in crate::recording) fn steer(
     access: &StoreAccess,
     word: FleetWord,
     by: &str,
-) -> Result<FleetStatus, StoreError> {
+) -> Result<OrderReceipt, StoreError> {
     runtime::with_store(url, access, async |store| {
         let (mut desk, mut watch) = Desk::open(&store).await?;
         desk.now = clock::now(&store).await;
         let there = desk.order(&store, word, by).await?;
+        let given = desk.orders.clone();
         let until = Instant::now() + TAKE_UP;
-        while desk.is_awaited(&there) {
+        while desk.is_awaited(&there, given.number) {
             match timeout_at(until, watch.next()).await {
                 Ok(Some(entry)) => desk.see(&entry.map_err(|error| refused(&store.url, "read", &error))?),
                 Ok(None) | Err(_) => break,
@@ -59,7 +60,7 @@ pub(in crate::recording) fn steer(
                 replayer.state = MemberState::There;
             }
         }
-        Ok(status)
+        Ok(OrderReceipt { word, given, status })
     })
 }
 
@@ -130,9 +131,9 @@ impl Desk {
         Err(failed(&std::io::Error::other("others give orders all the time")))
     }
 
-    /// Returns whether one of those has not taken up the last order.
-    fn is_awaited(&self, there: &[String]) -> bool {
-        let behind = |id: &String| self.members.get(id).is_some_and(|(record, _)| record.order < self.orders.number);
+    /// Returns whether one of those has not taken up this order.
+    fn is_awaited(&self, there: &[String], order: u64) -> bool {
+        let behind = |id: &String| self.members.get(id).is_some_and(|(record, _)| record.order < order);
         there.iter().any(behind)
     }
 
@@ -160,7 +161,7 @@ mod tests {
         let desk = Desk { run: "1".to_owned(), orders, revision: 7, members: members.into(), now: seconds(100) };
         let states = desk.status().replayers.iter().map(|one| one.state).collect::<Vec<_>>();
         assert_eq!(states, [MemberState::There, MemberState::There, MemberState::Lost, MemberState::Ended]);
-        assert!(desk.is_awaited(&["a".to_owned(), "b".to_owned()]) && !desk.is_awaited(&["a".to_owned()]));
-        assert_eq!(desk.status().behind().map(|one| one.id.clone()).collect::<Vec<_>>(), ["b"]);
+        assert!(desk.is_awaited(&["a".to_owned(), "b".to_owned()], 2) && !desk.is_awaited(&["a".to_owned()], 2));
+        assert_eq!(desk.status().behind(2).map(|one| one.id.clone()).collect::<Vec<_>>(), ["b"]);
     }
 }
