@@ -1,10 +1,11 @@
 //! What would go wrong with a run, told before it: each finding with the line that mends it.
 //!
-//! Probes look at this host, at the traffic and at the targets. Nothing is changed, and of a target only `/` is asked.
+//! Probes look at this host, at the traffic, at the targets and at stores. Nothing is changed, and of a target only `/` is asked.
 
 mod clock;
 mod host;
 mod proxy;
+mod store;
 mod target;
 mod traffic;
 
@@ -17,6 +18,7 @@ use crate::capture::live::{self, Live, LiveSettings};
 pub use clock::clock;
 pub use host::{disk, open_files, ports, rights};
 pub use proxy::{haproxy, sides};
+pub use store::store;
 pub use target::targets;
 pub use traffic::{Heard, listen, traffic};
 

@@ -179,6 +179,13 @@ impl FromStr for StoreUrl {
 }
 
 impl StoreUrl {
+    /// Returns its servers, for people.
+    #[must_use]
+    pub fn server(&self) -> String {
+        let hosts: Vec<String> = self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        hosts.join(", ")
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Result<(), StoreUrlError> {
         let wrong = |key, why| StoreUrlError::Value { key, value: value.to_owned(), why };
         let settings = &mut self.settings;

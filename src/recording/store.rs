@@ -6,6 +6,7 @@ use super::account::FleetAccount;
 use super::input::RecordingInput;
 use super::output::RecordingOutput;
 use super::place::StoreUrl;
+use super::probe::{StoreProbe, StoreUse};
 use super::spool_settings::SpoolSettings;
 use super::store_error::StoreError;
 use super::store_reading::StoreReading;
@@ -65,6 +66,23 @@ pub fn fleet_status(url: &StoreUrl, access: &StoreAccess) -> Result<FleetStatus,
     #[cfg(not(feature = "nats"))]
     {
         let _ = access;
+        Err(StoreError::Unsupported { server: url.to_string() })
+    }
+}
+
+/// Asks a store what it would say to a run.
+///
+/// # Errors
+///
+/// Where nobody answers, or this build has no client for it.
+pub fn probe_store(url: &StoreUrl, access: &StoreAccess, to: StoreUse) -> Result<StoreProbe, StoreError> {
+    #[cfg(feature = "nats")]
+    {
+        super::nats::probe(url, access, to)
+    }
+    #[cfg(not(feature = "nats"))]
+    {
+        let _ = (access, to);
         Err(StoreError::Unsupported { server: url.to_string() })
     }
 }

@@ -34,15 +34,17 @@ fn main() -> ExitCode {
     let lacks = net::enter().or_else(|| trials::missing(&["nats-server"]).into_iter().next());
     let cut = lacks.or_else(faults::lacks_nft);
     let no_nginx = lacks.or_else(|| trials::missing(&["nginx"]).into_iter().next());
-    let trials: [Row<'_>; 40] = [
+    let trials: [Row<'_>; 43] = [
         ("what two nodes record is read back, each request once", lacks, recorded::by_two_nodes),
         ("bodies larger than a message of the store come whole", lacks, recorded::large_bodies),
         ("a store that is killed and comes back costs nothing", lacks, recorded::over_a_restart),
         ("a store that stays away costs what is counted as lost", lacks, recorded::store_stays_away),
         ("a store that does not keep up costs what is counted as lost", lacks, recorded::store_does_not_keep_up),
         ("what has no room while the store stands still waits in a file, and costs nothing", lacks, recorded::spooled),
+        ("a file that cannot be used is told before a recording is made", lacks, recorded::spool_is_checked_first),
         ("what a killed node left in its file is sent by its next start", lacks, recorded::spool_of_a_killed_node),
         ("wrong credentials, no JetStream and no recording are told at the start", lacks, recorded::refused),
+        ("doctor says what a store would say to a run", lacks, recorded::looked_at_by_doctor),
         ("two replayers share a recording, and each request goes out once", lacks, shared::by_two),
         ("a replayer that is stopped leaves the rest to the next", lacks, shared::one_is_stopped),
         ("a replayer that is killed leaves no write that goes out twice", lacks, shared::one_is_killed),
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         ("a ramp is at one step for all replayers, and a fall is one of all", lacks, steered::ramps),
         ("replayers that do not hear the store send nothing, and say so", lacks, steered::store_is_not_heard),
         ("a limit is that of all replayers together", lacks, steered::limited),
+        ("a limit holds for what waited before it was followed", lacks, steered::follow_limited),
         ("a pause loses nothing of what is followed", lacks, steered::follow_paused),
     ];
     libtest_mimic::run(&arguments, net::trials(&trials)).exit_code()

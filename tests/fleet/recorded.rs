@@ -129,6 +129,50 @@ pub(crate) fn store_does_not_keep_up() {
     assert!(!ended.said.contains("disk"), "{}", ended.said);
 }
 
+/// What doctor finds of a store, as `state check: says`, and its exit code.
+fn looked_at(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Tap::program().arg("doctor").args(arguments).args(["--json", "--listen", "1s"]).output().unwrap();
+    let all: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let findings = all["findings"].as_array().unwrap().iter();
+    let word = |finding: &serde_json::Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let lines = findings.map(|one| ["state", "check", "says", "mend"].map(|key| word(one, key)).join(" | "));
+    (output.status.code(), lines.collect::<Vec<_>>().join("\n"))
+}
+
+pub(crate) fn looked_at_by_doctor() {
+    let nats = Nats::start();
+    let url = nats.url("looked");
+    let (code, said) = looked_at(&[&url]);
+    assert!(
+        code == Some(2) && said.contains("ok | store | ") && said.contains("problem | recording | there is no"),
+        "{said}"
+    );
+    let record = ["-i", "lo", "-p", "80", "-o", &url];
+    let (_, said) = looked_at(&record);
+    assert!(said.contains("ok | recording | looked is not there yet; there is room"), "{said}");
+    assert!(said.contains("ok | store clock | "), "{said}");
+    let large = format!("{url}?max-bytes=900000G");
+    let (code, said) = looked_at(&["-i", "lo", "-p", "80", "-o", &large]);
+    assert!(code == Some(2) && said.contains("problem | recording | ") && said.contains("max-bytes"), "{said}");
+    assert!(!nats.ask("STREAM.NAMES", "").to_string().contains("looked"), "something of it stayed");
+    let staging = Origin::start();
+    let (url, _) = crate::shared::recorded(&nats, "whole");
+    let (code, said) = looked_at(&[&url, "--to", &staging.url()]);
+    assert!(code == Some(0) && said.contains("ok | recording | whole has "), "{said}");
+    let replayed = crate::shared::replayer(&url, &staging, &["--speed", "max"]).ended();
+    assert_eq!(replayed.code, Some(0), "{}", replayed.said);
+    let (code, said) = looked_at(&[&url]);
+    assert!(code == Some(2) && said.contains("all of whole was replayed") && said.contains("?run=2"), "{said}");
+    let without = Nats::with(&[]);
+    let (code, said) = looked_at(&[&without.url("any")]);
+    assert!(code == Some(2) && said.contains("JetStream") && said.contains("problem | "), "{said}");
+    drop(without);
+    let closed = Nats::with(&["-js", "--user", "a", "--pass", "b"]);
+    let (code, said) = looked_at(&[&closed.url("any")]);
+    assert!(code == Some(2) && said.contains("--nats-credentials FILE"), "{said}");
+}
+
 pub(crate) fn refused() {
     let said = |arguments: &[&str]| {
         let ended = shadowtap(arguments);
@@ -152,6 +196,16 @@ pub(crate) fn refused() {
     let plain = Nats::with(&[]);
     let without = said(&["inspect", &plain.url("x")]);
     assert!(without.contains("JetStream"), "{without}");
+}
+
+pub(crate) fn spool_is_checked_first() {
+    let (nats, files) = (Nats::start(), folder());
+    let spool = files.path().join("not-there").join("spool");
+    let arguments = ["record", "-i", "lo", "-o", &nats.url("early"), "--user", "root", "--nats-spool"];
+    let refused = shadowtap(&[arguments.as_slice(), &[spool.to_str().unwrap()]].concat());
+    assert!(refused.code == Some(2) && refused.said.contains("not-there"), "{}", refused.said);
+    let streams = nats.ask("STREAM.NAMES", "").to_string();
+    assert!(!streams.contains("early"), "a recording was made for nothing: {streams}");
 }
 
 pub(crate) fn spooled() {

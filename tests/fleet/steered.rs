@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::origin::{Origin, ask};
 use crate::programs::{Ended, Tap, until};
 use crate::server::Nats;
-use crate::shared::{ALL, once, recorded, replayer, sent, total};
+use crate::shared::{ALL, once, recorded, replayer, report, sent, total};
 
 /// Time that an order may take to hold everywhere.
 const HOLDS: Duration = Duration::from_secs(2);
@@ -251,6 +251,23 @@ pub(crate) fn limited() {
     assert_eq!(passed + kept, ALL);
     // What passes at once at the beginning comes on top: a second of it for each, until they know of each other.
     assert!((ALL * 3 / 10..=ALL * 6 / 10).contains(&passed), "{passed} of {ALL} passed");
+}
+
+pub(crate) fn follow_limited() {
+    let (nats, staging) = (Nats::start(), Origin::start());
+    let (url, _) = recorded(&nats, "backlog");
+    let to = staging.url();
+    let replayer = Tap::launch(
+        &mut Tap::program(),
+        &["replay", &url, "--follow", "--limit", "40/s", "--to", &to, "--allow-writes"],
+    );
+    until("all of it to be read", || report(&url).contains(&format!("{ALL} published = {ALL} ended")));
+    assert!(control(&url, &["stop"]).status.success());
+    let ended = replayer.ended();
+    let (sent, seconds) = (sent(&ended), ended.summary["duration_s"].as_f64().unwrap());
+    assert_eq!(sent + ended.count("/requests/ended/rate_limited"), ALL, "{}", ended.said);
+    // A second's worth of requests may come at once.
+    assert!(sent >= 40 && (sent as f64) <= 40.0 * (seconds + 2.0), "{sent} in {seconds} s");
 }
 
 pub(crate) fn follow_paused() {

@@ -45,11 +45,13 @@ pub(crate) fn run(typed: &typed::Doctor) -> anyhow::Result<ExitCode> {
 
 /// Asks every probe. What needs rights comes first; then they are given up.
 fn findings(config: DoctorConfig, quiet: bool) -> anyhow::Result<Vec<Finding>> {
-    let DoctorConfig { capture, ports, targets, output, duration, listen } = config;
-    let mut findings = vec![doctor::rights()];
+    let DoctorConfig { capture, ports, targets, output, stores, duration, listen } = config;
+    let captures = capture.is_some();
+    let mut findings: Vec<_> = captures.then(doctor::rights).into_iter().collect();
     let mut rate = 0.0;
     match capture {
-        Err(mistakes) => {
+        None => {}
+        Some(Err(mistakes)) => {
             let problem = |mistake: &config::ConfigMistake| {
                 let (says, mend) = mistake.message.split_once("; ").unwrap_or((&mistake.message, ""));
                 let is_filter = mend.is_empty() && says.contains("does not compile");
@@ -64,7 +66,7 @@ fn findings(config: DoctorConfig, quiet: bool) -> anyhow::Result<Vec<Finding>> {
             let problems: Vec<_> = mistakes.all().iter().filter(is_new).map(problem).collect();
             findings.extend(problems);
         }
-        Ok(mut config) => {
+        Some(Ok(mut config)) => {
             let everywhere = doctor::everywhere(&ports);
             let live = config.live.take().context("nothing is captured")?;
             privileges::drop_privileges(&live.user)?;
@@ -79,10 +81,13 @@ fn findings(config: DoctorConfig, quiet: bool) -> anyhow::Result<Vec<Finding>> {
             findings.extend(live.scope.map(|scope| doctor::traffic(&heard, &scope, everywhere)).unwrap_or_default());
         }
     }
-    findings.extend(doctor::sides(&ports));
+    if captures {
+        findings.extend(doctor::sides(&ports));
+    }
     findings.extend(doctor::targets(&targets));
     findings.push(doctor::open_files(&targets));
     findings.push(doctor::ports());
+    findings.extend(stores.iter().flat_map(|(url, access, to)| doctor::store(url, access, *to)));
     findings.extend(output.map(|output| doctor::disk(&output, rate, duration)));
     findings.push(doctor::clock());
     findings.extend(doctor::haproxy());

@@ -248,7 +248,7 @@ pub struct Replay {
 
 /// Check what would go wrong with a run: each finding with the line that mends it.
 ///
-/// Looks at rights, interfaces, the traffic of two seconds, limits and disk, and asks each target for /. Changes nothing.
+/// Looks at rights, interfaces, the traffic of two seconds, limits, disk and stores, and asks each target for /. Changes nothing.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(
     feature = "cli",
@@ -258,16 +258,23 @@ Examples:
   sudo shadowtap doctor -p 80
   sudo shadowtap doctor -p 80 --to https://new.example.com
   sudo shadowtap doctor -i eth0 -p 80 -o peak.gor.zst --duration 7h
+  shadowtap doctor nats://10.0.0.5/evening --to https://new.example.com
 
 Exit codes: 0 nothing would go wrong; 2 there is a problem, or a flag is wrong.")
 )]
 pub struct Doctor {
+    /// Recording on NATS that is to be replayed, such as nats://10.0.0.5/evening: nothing is captured then
+    #[cfg_attr(feature = "cli", arg(value_name = "URL"))]
+    pub input: Option<PathBuf>,
     /// Live capture.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub live: Live,
     /// Targets and client settings.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub send: Send,
+    /// Access to recordings in a store.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    pub store: Store,
     /// Look whether there is room for this recording
     #[cfg_attr(feature = "cli", arg(short, long, value_name = "FILE", help_heading = "Recording"))]
     pub output: Option<PathBuf>,

@@ -228,8 +228,9 @@ impl Pacer {
     /// The clock that limits run on: due times, or the time of sending where there are none.
     fn clock(&self, request: &Request, due: Option<Instant>) -> Timestamp {
         match self.settings.timing {
-            Timing::Live => request.last_byte,
-            Timing::Paced { .. } => {
+            // What a store has kept goes out at once, whenever it was captured.
+            Timing::Live if !self.settings.is_shared => request.last_byte,
+            Timing::Live | Timing::Paced { .. } => {
                 let since = due.unwrap_or_else(Instant::now).saturating_duration_since(self.epoch);
                 Timestamp::default().plus(since)
             }

@@ -24,7 +24,7 @@ pub(super) fn here() -> Timestamp {
 }
 
 /// A reader says when it was made, and servers say nothing of their clock otherwise.
-async fn ask(store: &Store) -> Option<u64> {
+pub(super) async fn ask(store: &Store) -> Option<u64> {
     let config = pull::Config {
         ack_policy: AckPolicy::None,
         inactive_threshold: FORGOTTEN,

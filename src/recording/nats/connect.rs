@@ -118,7 +118,7 @@ impl Store {
 }
 
 /// Returns the stream of the batches of a recording.
-async fn stream(url: &StoreUrl, context: &jetstream::Context) -> Result<stream::Stream, StoreError> {
+pub(super) async fn stream(url: &StoreUrl, context: &jetstream::Context) -> Result<stream::Stream, StoreError> {
     let stream = asked(|| context.get_stream(names::stream(&url.name)), is_absent).await;
     stream.map_err(|error| if is_absent(&error) { missing(url) } else { refused(url, "open", &error) })
 }
@@ -148,11 +148,11 @@ fn is_not_there(error: &KeyValueError) -> bool {
     cause.is_some_and(is_absent)
 }
 
-/// Makes a recording. Whoever else makes it at the same time makes the same.
-async fn make(url: &StoreUrl, context: &jetstream::Context) -> Result<(), StoreError> {
-    let (name, settings) = (names::stream(&url.name), &url.settings);
-    let stream = stream::Config {
-        name: name.clone(),
+/// Returns the stream that the batches of a recording need.
+pub(super) fn stream_config(url: &StoreUrl) -> stream::Config {
+    let settings = &url.settings;
+    stream::Config {
+        name: names::stream(&url.name),
         max_messages: -1,
         subjects: vec![names::partitions(&url.name)],
         max_age: settings.retention(),
@@ -162,8 +162,13 @@ async fn make(url: &StoreUrl, context: &jetstream::Context) -> Result<(), StoreE
         allow_direct: true,
         description: Some("a recording of shadowtap".to_owned()),
         ..stream::Config::default()
-    };
-    create(url, context, stream).await?;
+    }
+}
+
+/// Makes a recording. Whoever else makes it at the same time makes the same.
+async fn make(url: &StoreUrl, context: &jetstream::Context) -> Result<(), StoreError> {
+    let (name, settings) = (names::stream(&url.name), &url.settings);
+    create(url, context, stream_config(url)).await?;
     // A bucket, as a stream: asking the client for one fails with servers before 2.10, whose accounts it cannot read.
     let bucket = stream::Config {
         subjects: vec![format!("$KV.{name}.>")],
@@ -195,7 +200,11 @@ async fn make(url: &StoreUrl, context: &jetstream::Context) -> Result<(), StoreE
 }
 
 /// Makes a stream; one that is there stays as it is.
-async fn create(url: &StoreUrl, context: &jetstream::Context, config: stream::Config) -> Result<(), StoreError> {
+pub(super) async fn create(
+    url: &StoreUrl,
+    context: &jetstream::Context,
+    config: stream::Config,
+) -> Result<(), StoreError> {
     let mut asked = 1;
     loop {
         match context.create_stream(config.clone()).await {
@@ -213,7 +222,8 @@ fn is_there(kind: &CreateStreamErrorKind) -> bool {
     matches!(kind, CreateStreamErrorKind::JetStream(why) if why.error_code() == jetstream::ErrorCode::STREAM_NAME_EXIST)
 }
 
-async fn connect(url: &StoreUrl, access: &StoreAccess) -> Result<(Client, jetstream::Context), StoreError> {
+/// Connects to the servers of a recording.
+pub(super) async fn connect(url: &StoreUrl, access: &StoreAccess) -> Result<(Client, jetstream::Context), StoreError> {
     let scheme = if url.tls { "tls" } else { "nats" };
     let address = |(host, port): &(String, u16)| {
         let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
@@ -244,13 +254,13 @@ async fn connect(url: &StoreUrl, access: &StoreAccess) -> Result<(Client, jetstr
     let servers = servers.map_err(|error| failed(url, &error))?;
     let client = options.connect(servers).await.map_err(|error| match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-            StoreError::Denied { server: server(url), given: access.credentials.is_some() }
+            StoreError::Denied { server: url.server(), given: access.credentials.is_some() }
         }
         _ => failed(url, &error),
     })?;
     let version = client.server_info().version;
     if is_too_old(&version) {
-        return Err(StoreError::Old { server: server(url), version, needed: OLDEST.1 });
+        return Err(StoreError::Old { server: url.server(), version, needed: OLDEST.1 });
     }
     let mut context = jetstream::new(client.clone());
     context.set_timeout(TIMEOUT);
@@ -264,26 +274,20 @@ fn is_too_old(version: &str) -> bool {
 }
 
 fn failed(url: &StoreUrl, error: &(dyn std::error::Error + 'static)) -> StoreError {
-    StoreError::Connect { server: server(url), why: words(error) }
+    StoreError::Connect { server: url.server(), why: words(error) }
 }
 
 fn missing(url: &StoreUrl) -> StoreError {
-    StoreError::Missing { name: url.name.clone(), server: server(url) }
+    StoreError::Missing { name: url.name.clone(), server: url.server() }
 }
 
 fn foreign(url: &StoreUrl, why: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Foreign { name: url.name.clone(), server: server(url), why: why.to_string() }
+    StoreError::Foreign { name: url.name.clone(), server: url.server(), why: why.to_string() }
 }
 
 /// What could not be done with the recording.
 pub(super) fn refused(url: &StoreUrl, doing: &'static str, error: &(dyn std::error::Error + 'static)) -> StoreError {
-    StoreError::Refused { doing, name: url.name.clone(), server: server(url), why: words(error) }
-}
-
-/// The servers of a URL, for people.
-fn server(url: &StoreUrl) -> String {
-    let hosts: Vec<String> = url.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
-    hosts.join(", ")
+    StoreError::Refused { doing, name: url.name.clone(), server: url.server(), why: words(error) }
 }
 
 /// What an error of the client says: most of them say what their causes do, too.

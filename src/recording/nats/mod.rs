@@ -14,6 +14,7 @@ mod input;
 mod names;
 mod node;
 mod output;
+mod probe;
 mod publisher;
 mod readers;
 mod runtime;
@@ -25,4 +26,5 @@ mod transit;
 
 pub(super) use input::NatsInput;
 pub(super) use output::NatsOutput;
+pub(super) use probe::probe;
 pub(super) use share::{SharedInput, account, status, steer};

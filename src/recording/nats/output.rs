@@ -129,11 +129,12 @@ impl RecordingOutput for NatsOutput {
     }
 
     fn preflight(&mut self, _now: Timestamp) -> Result<(), RecordError> {
-        let opened = runtime::block_on(Store::open_or_make(&self.url, &self.access));
+        // Before anything is made there.
         if let Some(spool) = &self.spool {
             let checked = Spool::check(spool, &self.url.name);
             checked.map_err(|source| RecordError::Write { path: spool.path.clone(), source })?;
         }
+        let opened = runtime::block_on(Store::open_or_make(&self.url, &self.access));
         let store = opened.map_err(|source| RecordError::Write { path: self.name().into(), source })??;
         self.partitions = store.meta.partitions;
         self.transit.divide_into(self.partitions);

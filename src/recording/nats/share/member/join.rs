@@ -8,7 +8,7 @@ use crate::recording::nats::names;
 use crate::recording::store_error::StoreError;
 
 /// Looks whether there is anything left of this run of the recording.
-pub(in crate::recording::nats::share) async fn look(store: &Store) -> Result<(), StoreError> {
+pub(in crate::recording::nats) async fn look(store: &Store) -> Result<(), StoreError> {
     let mut all = Vec::new();
     for partition in 0..store.meta.partitions {
         let value = store.keys.get(names::run_partition(&store.url.run, partition)).await;
