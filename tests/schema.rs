@@ -336,7 +336,7 @@ fn of_several(summary: &mut Value) {
         json!({ "node": 0, "host": "a", "began": "", "ended": true, "seen": 1, "ended_there": 1, "published": 1 });
     let replayer = json!({ "name": "a", "began": "", "ended": true, "outcomes": 1 });
     summary["fleet"] = json!({ "over": true, "ended": 1, "left_out": 1, "given_up": 1, "again": 1, "sums": { "run": "1", "nodes": [node], "seen": 1,
-        "ended_there": 1, "published": 1, "ended": 1, "uncertain": 1, "waiting": 1, "expired": 1, "moved": 1,
+        "ended_there": 1, "published": 1, "ended": 1, "uncertain": 1, "waiting": 1, "late": 1, "expired": 1, "moved": 1,
         "replayers": [replayer], "outcomes": 1, "unaccounted": 1, "again": 1 } });
     summary["merged"] = json!({ "runs": [{ "name": "a.json", "started": "", "duration_s": 1.0, "seen": 1, "command_line": "" }],
         "left_out": ["gates"] });

@@ -54,6 +54,8 @@ pub struct FleetAccount {
     pub uncertain: u64,
     /// Requests that have not ended, and are in the store.
     pub waiting: u64,
+    /// Those among them that came after the run was over.
+    pub late: u64,
     /// Requests that are not in the store any more, and did not end.
     pub expired: u64,
     /// Replayers that took part.

@@ -79,7 +79,7 @@ pub enum StoreError {
         why: String,
     },
     /// All of it was replayed.
-    #[error("all of {name} was replayed: its {requests} requests have ended in run {run}")]
+    #[error("{}", consumed(name, run, *requests, *late))]
     Consumed {
         /// The recording.
         name: String,
@@ -87,6 +87,8 @@ pub enum StoreError {
         run: String,
         /// Its requests.
         requests: u64,
+        /// Requests that came after the run was over.
+        late: u64,
     },
     /// It was made with other settings.
     #[error(
@@ -112,6 +114,16 @@ pub enum StoreError {
         /// The client's words.
         why: String,
     },
+}
+
+/// Says that a run is over, and what has come since.
+fn consumed(name: &str, run: &str, requests: u64, late: u64) -> String {
+    match late {
+        0 => format!("all of {name} was replayed: its {requests} requests have ended in run {run}"),
+        _ => format!(
+            "run {run} of {name} is over: {requests} requests have ended in it, and {late} that came later wait for another run"
+        ),
+    }
 }
 
 impl Help for StoreError {

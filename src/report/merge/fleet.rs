@@ -113,6 +113,10 @@ fn warnings(sums: &FleetSums) -> Vec<String> {
              writes count there as uncertain"
         ));
     }
+    if sums.late > 0 {
+        let count = counted(sums.late, "request");
+        warnings.push(format!("{count} came after run {} was over, and wait for another one (?run=WORD)", sums.run));
+    }
     if sums.expired > 0 {
         let count = counted(sums.expired, "request");
         warnings.push(format!(

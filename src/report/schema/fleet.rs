@@ -46,6 +46,9 @@ pub struct FleetSums {
     pub uncertain: u64,
     /// Requests that have not ended, and are in the store.
     pub waiting: u64,
+    /// Those among them that came after the run was over: another run replays them.
+    #[serde(default)]
+    pub late: u64,
     /// Requests that are not in the store any more, and did not end: they are lost.
     pub expired: u64,
     /// Partitions that went from a replayer that was lost to another one.
@@ -97,6 +100,7 @@ impl FleetSums {
             ended: account.ended,
             uncertain: account.uncertain,
             waiting: account.waiting,
+            late: account.late,
             expired: account.expired,
             moved: account.moved,
             replayers,

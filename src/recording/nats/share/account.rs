@@ -62,11 +62,13 @@ async fn add_up(store: &Store) -> Result<FleetAccount, StoreError> {
         }
     }
     let waiting = waiting(store, &partitions, &mut published).await?;
+    let is_over = partitions.iter().all(|record| record.is_over);
     let mut account = FleetAccount {
         ended: partitions.iter().map(|record| record.ended).sum(),
         uncertain: partitions.iter().map(|record| record.uncertain).sum(),
         moved: partitions.iter().map(|record| record.moved).sum(),
         waiting,
+        late: if is_over { waiting } else { 0 },
         run,
         members: members(store).await?,
         ..FleetAccount::default()
@@ -91,7 +93,7 @@ async fn add_up(store: &Store) -> Result<FleetAccount, StoreError> {
 }
 
 /// Counts the requests in the store that have not ended.
-async fn waiting(
+pub(super) async fn waiting(
     store: &Store,
     partitions: &[PartitionRecord],
     published: &mut BTreeMap<(u16, u32), u64>,

@@ -40,6 +40,11 @@ pub(super) fn block(page: &mut TextReport, sums: &FleetSums) {
     if *expired > 0 {
         write!(text, "; what expired was never replayed: it is LOST").ok();
     }
+    if sums.late > 0 {
+        let late = number(sums.late);
+        write!(text, "; {late} of those that wait came after this run was over: another one replays them (?run=WORD)")
+            .ok();
+    }
     if sums.uncertain > 0 {
         write!(text, "; {} of those that ended are uncertain", number(sums.uncertain)).ok();
     }

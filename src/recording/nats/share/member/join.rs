@@ -1,10 +1,13 @@
 //! The way into a run: what is left of it, and the store that has it.
 
+use std::collections::BTreeMap;
+
 use tokio::time::sleep;
 
 use super::{LOOK, MemberCommand, PartitionRecord, Reading};
 use crate::recording::nats::connect::{Store, refused};
 use crate::recording::nats::names;
+use crate::recording::nats::share::account;
 use crate::recording::store_error::StoreError;
 
 /// Looks whether there is anything left of this run of the recording.
@@ -17,7 +20,9 @@ pub(in crate::recording::nats) async fn look(store: &Store) -> Result<(), StoreE
     }
     let ended: u64 = all.iter().map(|record| record.ended).sum();
     if all.len() == usize::from(store.meta.partitions) && all.iter().all(|record| record.is_over) {
-        return Err(StoreError::Consumed { name: store.url.name.clone(), run: store.url.run.clone(), requests: ended });
+        let late = account::waiting(store, &all, &mut BTreeMap::new()).await?;
+        let (name, run) = (store.url.name.clone(), store.url.run.clone());
+        return Err(StoreError::Consumed { name, run, requests: ended, late });
     }
     Ok(())
 }
