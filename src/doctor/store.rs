@@ -34,19 +34,18 @@ fn findings(url: &StoreUrl, probed: Result<StoreProbe, StoreError>, to: StoreUse
             return findings;
         }
     };
-    findings.push(match &stored {
-        Some(stored) => found(url, stored, to),
-        None => {
-            let room = units::bytes(url.settings.max_bytes());
-            Finding::ok("recording", format!("{} is not there yet; there is room for the {room} of it", url.name))
-        }
-    });
+    findings.push(stored.as_ref().map_or_else(|| makable(url), |stored| found(url, stored, to)));
     findings.extend(clock_ahead_ns.map(clock));
     findings
 }
 
 fn problem(check: &'static str, error: &StoreError) -> Finding {
     Finding::problem(check, error.to_string(), error.help().map(std::borrow::Cow::into_owned))
+}
+
+fn makable(url: &StoreUrl) -> Finding {
+    let room = units::bytes(url.settings.max_bytes());
+    Finding::ok("recording", format!("{} is not there yet; there is room for the {room} of it", url.name))
 }
 
 fn found(url: &StoreUrl, stored: &StoredRecording, to: StoreUse) -> Finding {

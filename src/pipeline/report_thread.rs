@@ -193,7 +193,9 @@ impl ReportThread {
         self.reporter.refresh_clock();
         if let Some(ends) = &mut self.ends {
             let facts = std::mem::replace(batch, Vec::with_capacity(FACT_BATCH));
-            facts.into_iter().for_each(|fact| ends.pass(fact, batch));
+            for fact in facts {
+                ends.pass(fact, batch);
+            }
             ends.settle(batch);
         }
         for fact in batch.drain(..) {

@@ -165,7 +165,7 @@ mod tests {
     impl StoreSession for Told {
         fn ended(&self, id: ExchangeId, end: RequestEnd) -> Option<EndTicket> {
             self.ended.lock().unwrap().push((id.index, end));
-            (end == RequestEnd::Unsent).then(|| EndTicket::default())
+            (end == RequestEnd::Unsent).then(EndTicket::default)
         }
 
         fn counts(&self, _: EndTicket) -> Option<bool> {

@@ -80,8 +80,16 @@ pub(crate) fn by_two() {
     assert!(sums.contains(&format!("{ALL} published = {ALL} ended + 0 waiting + 0 expired; 2 replayers")), "{sums}");
     let again = replayer(&url, &staging, &["--speed", "max"]).ended();
     assert!(again.code == Some(2) && again.said.contains("all of shared was replayed"), "{}", again.said);
+    let node = Tap::start(&["record", "-i", "lo", "-p", &staging.port.to_string(), "-o", &url, "--user", "root"]);
+    ask(staging.port, "late", 7, 0);
+    until("those to be captured", || node.said().contains("7 recorded"));
+    assert_eq!(node.end("INT").code, Some(0));
+    let sums = report(&url).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(sums.contains("7 of those that wait came after this run was over"), "{sums}");
+    let again = replayer(&url, &staging, &["--speed", "max"]).ended();
+    assert!(again.code == Some(2) && again.said.contains("and 7 that came later wait"), "{}", again.said);
     let anew = replayer(&format!("{url}?run=2"), &staging, &["--speed", "max"]).ended();
-    assert_eq!((anew.code, sent(&anew)), (Some(0), ALL), "{}", anew.said);
+    assert_eq!((anew.code, sent(&anew)), (Some(0), ALL + 7), "{}", anew.said);
 }
 
 pub(crate) fn one_is_killed() {

@@ -263,7 +263,7 @@ Examples:
 Exit codes: 0 nothing would go wrong; 2 there is a problem, or a flag is wrong.")
 )]
 pub struct Doctor {
-    /// Recording on NATS that is to be replayed, such as nats://10.0.0.5/evening: nothing is captured then
+    /// Recording on NATS that is to be replayed, such as `nats://10.0.0.5/evening`: nothing is captured then
     #[cfg_attr(feature = "cli", arg(value_name = "URL"))]
     pub input: Option<PathBuf>,
     /// Live capture.

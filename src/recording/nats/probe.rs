@@ -1,8 +1,7 @@
 //! What a store would say to a run: asked before it, and nothing of it stays.
 
-use std::time::Instant;
-
 use async_nats::jetstream;
+use tokio::time::Instant;
 
 use super::connect::{self, Store};
 use super::runtime;

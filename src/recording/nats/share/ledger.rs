@@ -195,6 +195,13 @@ impl PartitionLedger {
         }
     }
 
+    /// A write that this member was about to send was not sent after all.
+    pub(super) fn withdraw(&mut self, at: u64, place: u32) {
+        if let Some(open) = self.open.get_mut(&at) {
+            open.own.remove(&place);
+        }
+    }
+
     /// A request has ended.
     pub(super) fn end(&mut self, at: u64, place: u32) {
         let Some(open) = self.open.get_mut(&at).filter(|open| place < open.requests) else { return };
@@ -333,6 +340,8 @@ mod tests {
         other.end(5, 1);
         assert_eq!((other.record("", 0).uncertain, other.record("", 0).ended), (1, 2));
         assert!(taken_over(&other).is_done(5, 1));
+        ledger.withdraw(5, 1);
+        assert!(!taken_over(&ledger).is_uncertain(5, 1), "it was never sent");
     }
 
     #[test]

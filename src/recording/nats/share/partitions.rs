@@ -176,6 +176,9 @@ impl PartitionsState {
         };
         held.on_way = held.on_way.saturating_sub(1);
         if end == RequestEnd::GivenUp {
+            // Whoever has it next may send it.
+            held.ledger.withdraw(place.at, place.index);
+            held.is_changed = true;
             return None;
         }
         held.ledger.end(place.at, place.index);

@@ -62,6 +62,8 @@ impl Member {
             if tenure.is_telling || !is_due {
                 continue;
             }
+            // Whoever was stopped waits no more, and does not send.
+            held.writes.retain(|write| !write.answer.is_closed());
             let writes = std::mem::take(&mut held.writes);
             for write in &writes {
                 held.ledger.intend(write.at, write.place);
