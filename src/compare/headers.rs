@@ -4,6 +4,7 @@ use arrayvec::ArrayVec;
 use serde_json::Value;
 
 use super::common::common_len;
+use super::cookies;
 use super::indexed_head::{IndexedHead, MAX_LINES, NamedLine, NamedLines, is_same_name};
 use super::shown;
 use super::{
@@ -12,9 +13,6 @@ use super::{
 use crate::exchange::{Head, HeaderLines, wire_text};
 use crate::middleware::redact::MASK;
 use crate::middleware::secret_names::SecretNames;
-
-/// Most attributes of a cookie that are split; the rest counts as one.
-const MAX_ATTRIBUTES: usize = 32;
 
 /// Headers whose values are nobody's business, besides those whose name says so.
 const HIDDEN: [&str; 5] = ["cookie", "proxy-authorization", "set-cookie2", "x-api-key", "x-auth-token"];
@@ -181,7 +179,7 @@ fn same<'l, 'a>(
     }
     let is = |name: &str| line.name.eq_ignore_ascii_case(name.as_bytes());
     if is("set-cookie") {
-        return cookies(values(a, line)) == cookies(values(b, line));
+        return cookies::same((values(a, line), production.head), (values(b, line), shadow.head));
     }
     if is("location") || is("content-location") {
         return values(a, line)
@@ -315,32 +313,6 @@ fn bare(authority: &[u8]) -> &[u8] {
     }
 }
 
-/// Cookies that are set, sorted: names and attributes; neither their values nor when exactly they expire.
-fn cookies<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
-    let mut cookies: Vec<String> = values.map(cookie).collect();
-    cookies.sort_unstable();
-    cookies
-}
-
-fn cookie(value: &[u8]) -> String {
-    let text = wire_text(value);
-    let mut parts = text.splitn(MAX_ATTRIBUTES + 1, ';').map(str::trim);
-    let name = parts.next().and_then(|pair| pair.split_once('=')).map_or("", |(name, _)| name.trim());
-    let mut attributes: Vec<String> = parts
-        .filter(|part| !part.is_empty())
-        .map(|part| {
-            let (name, value) = part.split_once('=').map_or((part, None), |(name, value)| (name, Some(value.trim())));
-            let name = name.trim().to_ascii_lowercase();
-            match value {
-                Some(value) if name != "expires" => format!("; {name}={}", value.to_ascii_lowercase()),
-                _ => format!("; {name}"),
-            }
-        })
-        .collect();
-    attributes.sort_unstable();
-    format!("{name}={MASK}{}", attributes.concat())
-}
-
 fn difference(line: &NamedLine<'_>, a: &[NamedLine<'_>], b: &[NamedLine<'_>], secrets: &SecretNames) -> Difference {
     let name = wire_text(line.name).to_ascii_lowercase();
     let shown = |lines| header_difference(&name, values(lines, line), secrets);
@@ -361,7 +333,7 @@ fn header_difference<'a>(name: &str, values: impl Iterator<Item = &'a [u8]>, sec
     let mut values = values.peekable();
     values.peek()?;
     if name == "set-cookie" {
-        return Some(cookies(values).join(", "));
+        return Some(cookies::shown(values));
     }
     let hidden = HIDDEN.contains(&name) || secrets.has_header(name);
     let mut shown = String::new();

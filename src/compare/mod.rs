@@ -7,6 +7,7 @@
 
 mod budget;
 mod common;
+mod cookies;
 mod decode;
 mod difference;
 mod endless;

@@ -105,7 +105,7 @@ fn is_expired(line: &[u8], date: Option<&[u8]>) -> bool {
 const DAY: i64 = 24 * 3600;
 
 /// Unix time of a date as it stands in HTTP, dashes in it or not (RFC 6265, 5.1.1).
-pub(super) fn seconds(date: &[u8]) -> Option<i64> {
+pub(crate) fn seconds(date: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(date).ok()?.trim().trim_matches('"').replace('-', " ");
     let text = text.replace("GMT", "+0000").replace("UTC", "+0000");
     let after_day = text.split_once(", ").map_or(text.as_str(), |(_, rest)| rest);
