@@ -47,9 +47,14 @@ fn window(text: &str, from: usize) -> String {
     window
 }
 
-/// Returns whether a value at this path is a secret, by the name of any key on the path.
+/// Returns whether a value at this path is a secret, by the name of any key on the path; of an element of a list, also where that
+/// is the plural of such a name.
 pub(super) fn is_secret(steps: &[PathStep<'_>], secrets: &SecretNames) -> bool {
-    steps.iter().any(|step| matches!(step, PathStep::Key(key) if hides(key, secrets)))
+    let by_itself = steps.iter().any(|step| matches!(step, PathStep::Key(key) if hides(key, secrets)));
+    by_itself
+        || steps
+            .windows(2)
+            .any(|pair| matches!(pair, [PathStep::Key(key), PathStep::Index(_)] if secrets.has_list(key)))
 }
 
 /// Returns whether a value of this name is masked. Names longer than the limit are not searched; their values are
@@ -65,7 +70,10 @@ pub(super) fn nodes(
     shadow: Option<&TreeNode<'_>>,
     secrets: &SecretNames,
 ) -> (Value, Value) {
-    if is_secret(steps, secrets) {
+    let is_list = |node: Option<&TreeNode<'_>>| matches!(node.map(TreeNode::resolved), Some(TreeNode::List(..)));
+    let in_lists = is_list(production) || is_list(shadow);
+    let is_list_of = in_lists && matches!(steps.last(), Some(PathStep::Key(key)) if secrets.has_list(key));
+    if is_list_of || is_secret(steps, secrets) {
         let mask = |node: Option<&TreeNode<'_>>| node.map_or(Value::Null, |_| MASK.into());
         return (mask(production), mask(shadow));
     }
@@ -124,7 +132,8 @@ fn write_json(node: &TreeNode<'_>, most: usize, secrets: &SecretNames, text: &mu
                 text.push_str(if at == 0 { "" } else { "," });
                 text.push_str(&Value::from(cut_at(key, MAX_SHOWN)).to_string());
                 text.push(':');
-                if hides(key, secrets) {
+                let is_list = matches!(value.resolved(), TreeNode::List(..));
+                if hides(key, secrets) || (is_list && secrets.has_list(key)) {
                     text.push_str(&Value::from(MASK).to_string());
                 } else {
                     write_json(value, most, secrets, text);

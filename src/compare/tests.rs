@@ -567,6 +567,24 @@ fn secrets_in_headers_are_masked() {
 }
 
 #[test]
+fn elements_of_lists_of_secrets_are_masked() {
+    check_json(
+        &[],
+        r#"{"tokens":["a",{"x":1}],"a":{"api_keys":[1]},"tokens_used":5,"items":["a"]}"#,
+        r#"{"tokens":["b",{"x":2}],"a":{"api_keys":[]},"tokens_used":6,"items":["b"]}"#,
+        &[
+            r#"body $.tokens[0] value "***" "***""#,
+            r#"body $.tokens[1].x value "***" "***""#,
+            r#"body $.a.api_keys[0] missing "***" null"#,
+            "body $.tokens_used value 5 6",
+            r#"body $.items[0] value "a" "b""#,
+        ],
+    );
+    check_json(&[], r#"{"tokens":["a"]}"#, r#"{"tokens":3}"#, &[r#"body $.tokens type "***" "***""#]);
+    check_json(&[], r#"{"a":{"tokens":["x"]}}"#, r#"{"a":1}"#, &[r#"body $.a type "{\"tokens\":\"***\"}" 1"#]);
+}
+
+#[test]
 fn a_redirect_to_its_own_stack_is_the_same_on_both() {
     let redirect = |to: &str| kept(301, &format!("Location: {to}\r\n"), b"");
     let check = |one: &str, other: &str, differ: bool| {

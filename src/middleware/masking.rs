@@ -90,7 +90,10 @@ fn is_secret(piece: &[u8], names: &impl MaskedNames) -> bool {
     if name.len() == piece.len() || name.len() > MAX_NAME {
         return false;
     }
-    query::decoded(name).is_some_and(|(decoded, _)| names.has_param(&String::from_utf8_lossy(&decoded)))
+    query::decoded(name).is_some_and(|(decoded, _)| {
+        let name = String::from_utf8_lossy(&decoded);
+        names.has_param(&name) || list_of(&name).is_some_and(|list| names.has_param(list) || is_secret_list(list))
+    })
 }
 
 /// Returns whether the value under this name of a parameter, key or header is a secret.
@@ -102,6 +105,17 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
     let letters = name.bytes().filter(|letter| !matches!(letter, b'-' | b'_'));
     let plain: ArrayVec<u8, MAX_NAME> = letters.map(|letter| letter.to_ascii_lowercase()).collect();
     SECRETS.iter().any(|secret| secret.as_bytes() == plain.as_slice())
+}
+
+/// Returns whether the elements of a list of this name are secrets: `token` and `tokens` are names of such.
+#[must_use]
+pub(crate) fn is_secret_list(name: &str) -> bool {
+    is_secret_name(name) || name.strip_suffix(['s', 'S']).is_some_and(is_secret_name)
+}
+
+/// Returns the name of a list where the name of a parameter is that of its element: `token[]`, `token[0]`.
+fn list_of(name: &str) -> Option<&str> {
+    name.strip_suffix(']').and_then(|name| name.rsplit_once('[')).map(|(list, _)| list)
 }
 
 /// Flags whose value sets something that may be a secret: of it the name is told.
@@ -174,6 +188,16 @@ mod tests {
         );
         check("/a?to%6ben=abc", "/a?to%6ben=***");
         check("http://h/a?X-Amz-Signature=1%3D=", "http://h/a?X-Amz-Signature=***");
+    }
+
+    #[test]
+    fn elements_of_lists_of_secrets_are_masked() {
+        check("/a?token[]=a&tokens[1]=b&x[]=c", "/a?token[]=***&tokens[1]=***&x[]=c");
+        check("/a?api_keys%5B%5D=a&[]=b&a]=c", "/a?api_keys%5B%5D=***&[]=b&a]=c");
+        for (name, of_list) in [("token", true), ("apiKeys", true), ("Passwords", true), ("items", false), ("s", false)]
+        {
+            assert_eq!(is_secret_list(name), of_list, "{name}");
+        }
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl SecretNames {
         masking::is_secret_name(key) || self.is_in(|secrets| &secrets.keys, key)
     }
 
+    /// Returns whether the elements of a list under this key in JSON are secrets.
+    pub(crate) fn has_list(&self, key: &str) -> bool {
+        masking::is_secret_list(key) || self.has_key(key)
+    }
+
     /// A target without the secrets in it.
     pub(crate) fn target<'a>(&self, target: &'a [u8]) -> Cow<'a, [u8]> {
         masking::target_with(target, self)
