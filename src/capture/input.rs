@@ -1,7 +1,7 @@
 //! Bytes of a file, decompressed, through a sliding window that records are borrowed from.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes read from the file at once. Large enough that the system call does not count, small enough for the cache.
 const WINDOW: usize = 256 * 1024;
 
-/// Bytes that a decompressor is asked for at once. What it has made of them is lost where it then finds an error.
+/// Bytes that a decompressor is asked for at once, and those that it takes at once. What it has made of them is lost where it then
+/// finds an error.
 const SIP: usize = 4 * 1024;
 
 /// A window on a byte stream: at least as many bytes as were asked for, contiguous, without copying them out.
@@ -23,37 +24,35 @@ pub(crate) struct Input {
     ended: bool,
     /// Error that ended it, until it is reported.
     error: Option<io::Error>,
-    read: Arc<AtomicU64>,
-    compressed: bool,
+    /// Bytes that a decompressor has taken of the file; `None` where there is none.
+    taken: Option<Arc<AtomicU64>>,
 }
 
 impl Input {
     /// A window on `from`, decompressed as its first bytes say.
     pub(crate) fn new(from: Box<dyn Read + Send>) -> io::Result<Self> {
-        let read = Arc::new(AtomicU64::new(0));
-        let counted = CountingReader { from, read: Arc::clone(&read) };
-        let mut raw = Self::plain(Box::new(counted), read);
+        let mut raw = Self::plain(from);
         raw.fill(4)?;
         let begin = raw.available().get(..4).unwrap_or(raw.available());
         let gzip = begin.starts_with(&[0x1f, 0x8b]);
         let zstd = begin == [0x28, 0xb5, 0x2f, 0xfd]
             || matches!(begin, [first, 0x2a, 0x4d, 0x18] if (0x50..0x60).contains(first));
-        let read = Arc::clone(&raw.read);
-        if gzip {
-            Ok(Self {
-                compressed: true,
-                ..Self::plain(Box::new(SmallReads(flate2::read::MultiGzDecoder::new(raw))), read)
-            })
-        } else if zstd {
-            Ok(Self { compressed: true, ..Self::plain(Box::new(SmallReads(zstd::Decoder::new(raw)?)), read) })
-        } else {
-            Ok(raw)
+        if !gzip && !zstd {
+            return Ok(raw);
         }
+        let taken = Arc::new(AtomicU64::new(0));
+        let stored = BufReader::with_capacity(SIP, CountingReader { from: raw, taken: Arc::clone(&taken) });
+        let from: Box<dyn Read + Send> = if gzip {
+            Box::new(SmallReads(flate2::bufread::MultiGzDecoder::new(stored)))
+        } else {
+            Box::new(SmallReads(zstd::Decoder::with_buffer(stored)?))
+        };
+        Ok(Self { taken: Some(taken), ..Self::plain(from) })
     }
 
-    fn plain(from: Box<dyn Read + Send>, read: Arc<AtomicU64>) -> Self {
+    fn plain(from: Box<dyn Read + Send>) -> Self {
         let buffer = vec![0; WINDOW];
-        Self { from, buffer, start: 0, end: 0, passed: 0, ended: false, error: None, read, compressed: false }
+        Self { from, buffer, start: 0, end: 0, passed: 0, ended: false, error: None, taken: None }
     }
 
     /// The bytes in the window.
@@ -76,9 +75,13 @@ impl Input {
         self.passed
     }
 
-    /// Bytes of the file, as stored, up to here. Of a compressed one what was read ahead counts too.
-    pub(crate) fn stored_bytes(&self) -> u64 {
-        if self.compressed { self.read.load(Ordering::Relaxed) } else { self.passed }
+    /// Bytes of the file, as stored, up to here. Of a compressed one that is an estimate: what lies in the window counts for as
+    /// much as what has passed.
+    pub(crate) fn stored_bytes(&self) -> f64 {
+        let passed = self.passed as f64;
+        let Some(taken) = &self.taken else { return passed };
+        let decompressed = passed + (self.end - self.start) as f64;
+        if decompressed > 0.0 { taken.load(Ordering::Relaxed) as f64 * passed / decompressed } else { 0.0 }
     }
 
     /// Makes at least `want` bytes available; false where the stream ends before.
@@ -195,16 +198,16 @@ impl<R: Read> Read for SmallReads<R> {
     }
 }
 
-/// Counts the bytes read from the file, so that progress is known for compressed files too.
+/// Counts the bytes that a decompressor takes, so that progress is known for compressed files too.
 struct CountingReader {
-    from: Box<dyn Read + Send>,
-    read: Arc<AtomicU64>,
+    from: Input,
+    taken: Arc<AtomicU64>,
 }
 
 impl Read for CountingReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let taken = self.from.read(into)?;
-        self.read.fetch_add(taken as u64, Ordering::Relaxed);
+        self.taken.fetch_add(taken as u64, Ordering::Relaxed);
         Ok(taken)
     }
 }
@@ -212,4 +215,37 @@ impl Read for CountingReader {
 /// Size of a regular file; `None` for pipes and devices.
 pub(crate) fn size_of(file: &File) -> Option<u64> {
     file.metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| meta.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// How much of the stored bytes counts as read, after each of four quarters of a text of 64,000 bytes.
+    fn progress(stored: Vec<u8>) -> Vec<f64> {
+        let size = stored.len() as f64;
+        let mut input = Input::new(Box::new(io::Cursor::new(stored))).unwrap();
+        let mut quarters = vec![input.stored_bytes() / size];
+        for _ in 0..4 {
+            assert!(input.skip(16_000).unwrap());
+            quarters.push(input.stored_bytes() / size);
+        }
+        quarters
+    }
+
+    #[test]
+    fn what_was_read_ahead_of_a_small_file_is_not_progress() {
+        let text: Vec<u8> = (0..8_000u32).flat_map(|n| format!("{:07}\n", n % 100).into_bytes()).collect();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(&text).unwrap();
+        let zstd = zstd::encode_all(&text[..], 3).unwrap();
+        assert_eq!(progress(text), [0.0, 0.25, 0.5, 0.75, 1.0]);
+        for stored in [gzip.finish().unwrap(), zstd] {
+            let found = progress(stored);
+            assert!(found[0] == 0.0 && found[4] > 0.9 && found.is_sorted(), "{found:?}");
+            assert!(found[1] < 1.0 && found[2] < 1.0, "{found:?}");
+        }
+    }
 }

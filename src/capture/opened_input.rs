@@ -136,6 +136,6 @@ impl OpenedInput {
     /// Returns the fraction that was read, from 0 to 1.
     pub(crate) fn progress(input: &Input, size: Option<u64>) -> Option<f64> {
         let size = size?;
-        Some(if size == 0 { 1.0 } else { (input.stored_bytes() as f64 / size as f64).min(1.0) })
+        Some(if size == 0 { 1.0 } else { (input.stored_bytes() / size as f64).min(1.0) })
     }
 }

@@ -15,6 +15,8 @@ use crate::report::CaptureStats;
 
 /// Frames of a file between two looks at how far it was read.
 const PROGRESS_EVERY: u64 = 64;
+/// Frames or events at the beginning of a file that are each looked at: small ones have no more.
+const EACH: u64 = 1024;
 
 /// Reads files, captures or recordings, once or several times, or until they are halted.
 pub(in crate::pipeline) struct FileReader {
@@ -200,7 +202,7 @@ impl FrameReading {
     /// False at the end of the pass.
     fn step(&mut self, passage: &mut Passage, engine_reporter: &mut EngineReporter, to: &mut dyn EventTaker) -> bool {
         let Self { source, tap, frames, permille } = self;
-        if frames.is_multiple_of(PROGRESS_EVERY) {
+        if is_told(*frames) {
             *permille = passage.permille(source.progress());
             if engine_reporter.is_due() {
                 engine_reporter.report(tap.engine(&**source));
@@ -226,7 +228,7 @@ impl EventReading {
         if passage.mapper.is_over() {
             return false;
         }
-        if events.is_multiple_of(PROGRESS_EVERY) {
+        if is_told(*events) {
             *permille = passage.permille(source.progress());
         }
         *events += 1;
@@ -269,6 +271,11 @@ impl Passage {
         let done = f64::from(self.pass - 1);
         share.map_or(u64::MAX, |share| thousandths((done + share) / f64::from(self.passes)))
     }
+}
+
+/// Returns whether it is looked how far the source was read, before this frame or event: at first each time.
+const fn is_told(number: u64) -> bool {
+    number < EACH || number.is_multiple_of(PROGRESS_EVERY)
 }
 
 fn thousandths(share: f64) -> u64 {
