@@ -474,14 +474,19 @@ fn file_right() {
     let folder = tempfile::tempdir().unwrap();
     let copy = copy(folder.path());
     let refused = child(Command::new(&copy).current_dir(folder.path()).uid(SOMEBODY).gid(SOMEBODY), "refused");
-    assert_eq!(refused, NOT_PERMITTED);
+    assert_eq!(refused, not_permitted(&copy));
     assert!(may("setcap", &["cap_net_raw+ep", copy.to_str().unwrap()]), "setcap");
     let said = child(Command::new(&copy).current_dir(folder.path()).uid(SOMEBODY).gid(SOMEBODY), "capture");
     assert!(said.starts_with(&format!("running as {SOMEBODY}, no capabilities\n")), "{said}");
 }
 
-const NOT_PERMITTED: &str = "cannot open lo: operation not permitted; run with sudo, or: \
-                             sudo setcap cap_net_raw+ep $(command -v shadowtap)\n";
+fn not_permitted(program: &Path) -> String {
+    let program = program.canonicalize().unwrap();
+    format!(
+        "cannot open lo: operation not permitted; run with sudo, or: sudo setcap cap_net_raw+ep {}\n",
+        program.display()
+    )
+}
 
 /// What children do, before there is any other thread.
 #[allow(clippy::print_stdout, reason = "the parent reads it")]
@@ -516,7 +521,10 @@ fn capture_without_rights() {
     assert_eq!(field("NoNewPrivs:"), ["1"]);
     assert!(!field("Groups:").contains(&"0".to_owned()) && !field("Gid:").contains(&"0".to_owned()));
 
-    assert_eq!(live::open(&settings).err().unwrap()[0].to_string() + "\n", NOT_PERMITTED);
+    assert_eq!(
+        live::open(&settings).err().unwrap()[0].to_string() + "\n",
+        not_permitted(&std::env::current_exe().unwrap())
+    );
     privileges::can_write(Path::new(".")).unwrap();
     let refused = privileges::can_write(Path::new("/proc/sys")).unwrap_err();
     assert_eq!(refused.to_string(), format!("cannot write to /proc/sys as {SOMEBODY}"));

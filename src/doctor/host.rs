@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::{Resource, getrlimit};
 
 use super::Finding;
+use crate::capture::live::setcap;
 use crate::recording::place;
 use crate::replay::{DEFAULT_MAX_CONNECTIONS, SendSettings};
 use crate::report::units;
@@ -24,11 +25,10 @@ const FEW_PORTS: u64 = 4096;
 #[must_use]
 pub fn rights() -> Finding {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let program = std::env::current_exe().map_or_else(|_| "shadowtap".to_owned(), |path| path.display().to_string());
-    rights_of(&status, &program)
+    rights_of(&status, &setcap())
 }
 
-fn rights_of(status: &str, program: &str) -> Finding {
+fn rights_of(status: &str, setcap: &str) -> Finding {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let capabilities = field("CapEff:").and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default();
     let user = field("Uid:").and_then(|ids| ids.split_whitespace().nth(1)).unwrap_or("?");
@@ -41,7 +41,7 @@ fn rights_of(status: &str, program: &str) -> Finding {
         return Finding::problem("rights", says, Some("docker run --net=host --cap-add NET_RAW ...".to_owned()));
     }
     let says = format!("user {user} may not capture: it has no CAP_NET_RAW{filtered}");
-    Finding::problem("rights", says, Some(format!("sudo setcap cap_net_raw+ep {program}   (or run it with sudo)")))
+    Finding::problem("rights", says, Some(format!("{setcap}   (or run it with sudo)")))
 }
 
 /// Returns whether the limit on open files is enough for the connections of a run.
@@ -131,7 +131,7 @@ mod tests {
         let may = rights_of(&status("1000", "0000000000002000"), "/x");
         assert_eq!((may.state, may.mend), (State::Ok, None));
         assert!(may.says.contains("user 1000 has CAP_NET_RAW; system calls are filtered"));
-        let not = rights_of(&status("1000", "0"), "/usr/bin/shadowtap");
+        let not = rights_of(&status("1000", "0"), "sudo setcap cap_net_raw+ep /usr/bin/shadowtap");
         assert_eq!(not.state, State::Problem);
         assert!(not.mend.unwrap().starts_with("sudo setcap cap_net_raw+ep /usr/bin/shadowtap"));
         assert!(rights_of(&status("0", "0"), "/x").mend.unwrap().contains("--cap-add NET_RAW"));

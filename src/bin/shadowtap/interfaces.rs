@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde::Serialize;
 use shadowtap::capture::interfaces::{self, ANY, Interface, InterfaceState};
-use shadowtap::capture::live::{self, LiveError};
+use shadowtap::capture::live::{self, LiveError, setcap};
 
 use crate::args::InterfacesCommand;
 use crate::output::{print, print_json};
@@ -146,7 +146,7 @@ impl InterfaceTable<'_> {
         let down: Vec<&str> = self.rows.iter().filter(|row| row.is_down()).map(|row| row.name.as_str()).collect();
         if !permitted {
             out.push_str("\nNot permitted as this user: run with sudo, or give the program the right once:\n");
-            out.push_str("  sudo setcap cap_net_raw+ep $(command -v shadowtap)\n");
+            writeln!(out, "  {}", setcap()).ok();
         }
         if let Some(first) = down.first() {
             let more = if down.len() > 1 { format!(" (and {} more)", down.len() - 1) } else { String::new() };
@@ -261,14 +261,14 @@ mod tests {
             InterfaceRow::tried(some("eth0", InterfaceState::Up, &[]), refused("eth0")),
             InterfaceRow::tried(None, refused("any")),
         ];
-        insta::assert_snapshot!(table(&rows, 80), @r#"
+        insta::assert_snapshot!(table(&rows, 80).replace(&setcap(), "SETCAP"), @r#"
         interface  state       link          capture  addresses
         lo         up          -             no       127.0.0.1
         eth0       up          -             no
         any        -           -             no       all of them at once
 
         Not permitted as this user: run with sudo, or give the program the right once:
-          sudo setcap cap_net_raw+ep $(command -v shadowtap)
+          SETCAP
         "#);
     }
 
@@ -276,7 +276,8 @@ mod tests {
     fn a_line_of_json_has_what_scripts_ask_for() {
         let refused = LiveError::NotPermitted { interface: "eth0".to_owned() };
         let row = InterfaceRow::tried(some("eth0", InterfaceState::Up, &["192.0.2.2"]), Err(refused));
-        insta::assert_snapshot!(serde_json::to_string_pretty(&row).unwrap(), @r#"
+        let text = serde_json::to_string_pretty(&row).unwrap().replace(&setcap(), "SETCAP");
+        insta::assert_snapshot!(text, @r#"
         {
           "name": "eth0",
           "state": "up",
@@ -288,7 +289,7 @@ mod tests {
           "carried_by": null,
           "link_type": null,
           "capture": false,
-          "missing": "cannot open eth0: operation not permitted; run with sudo, or: sudo setcap cap_net_raw+ep $(command -v shadowtap)"
+          "missing": "cannot open eth0: operation not permitted; run with sudo, or: SETCAP"
         }
         "#);
     }

@@ -3,15 +3,23 @@
 use crate::capture::LinkType;
 use crate::capture::interfaces::{self, ANY, Interface, InterfaceState};
 
+/// Returns the command that gives this program the right to capture. It names the file itself: a symbolic link has no rights.
+#[must_use]
+pub fn setcap() -> String {
+    let program = std::env::current_exe().and_then(|program| program.canonicalize());
+    let program = program.map_or_else(
+        |_| "$(readlink -f \"$(command -v shadowtap)\")".to_owned(),
+        |program| shell_words::quote(&program.to_string_lossy()).into_owned(),
+    );
+    format!("sudo setcap cap_net_raw+ep {program}")
+}
+
 /// Reason why an interface cannot be captured on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LiveError {
     /// The right to capture is missing.
-    #[error(
-        "cannot open {interface}: operation not permitted; run with sudo, or: \
-         sudo setcap cap_net_raw+ep $(command -v shadowtap)"
-    )]
+    #[error("cannot open {interface}: operation not permitted; run with sudo, or: {}", setcap())]
     NotPermitted {
         /// The interface.
         interface: String,
@@ -158,8 +166,9 @@ mod tests {
         let error = LiveError::NotPermitted { interface: "eth0".to_owned() };
         assert_eq!(
             error.to_string(),
-            "cannot open eth0: operation not permitted; run with sudo, or: \
-             sudo setcap cap_net_raw+ep $(command -v shadowtap)"
+            format!("cannot open eth0: operation not permitted; run with sudo, or: {}", setcap())
         );
+        let program = std::env::current_exe().unwrap().canonicalize().unwrap();
+        assert_eq!(setcap(), format!("sudo setcap cap_net_raw+ep {}", program.display()));
     }
 }

@@ -22,7 +22,7 @@ mod single;
 
 use std::time::Duration;
 
-pub use error::LiveError;
+pub use error::{LiveError, setcap};
 pub use expression::expression;
 pub use kernel_sample::KernelSample;
 pub use scope::CaptureScope;
