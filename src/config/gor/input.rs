@@ -62,6 +62,12 @@ impl<'t> RawAddress<'t> {
         let (host, ports) = match typed.rsplit_once(':') {
             Some((host, ports)) if ports.split(',').all(|port| port.parse::<u16>().is_ok()) => (host, ports),
             Some((host, "")) => (host, ""),
+            Some((_, ports)) if ports.bytes().all(|byte| byte.is_ascii_digit() || byte == b',') => {
+                let wrong = ports.split(',').find(|port| port.parse::<u16>().is_err()).unwrap_or_default();
+                return Err(format!(
+                    "{typed}: `{wrong}` is no port: they go from 0 to 65535, with commas between several"
+                ));
+            }
             _ => (typed, ""),
         };
         Ok(Self { host: host.trim_start_matches('[').trim_end_matches(']'), ports })
@@ -307,6 +313,15 @@ mod tests {
             (flags, taken, ""),
             "{words:?}"
         );
+    }
+
+    #[test]
+    fn a_port_out_of_range_is_no_interface() {
+        for (typed, port) in [(":99999", "99999"), (":80,65536", "65536"), ("eth0:80,,81", "")] {
+            let (_, mistakes, _) = read(&["--input-raw", typed]);
+            assert!(mistakes.contains(&format!("{typed}: `{port}` is no port")), "{mistakes}");
+        }
+        check(&["--input-raw", "eth0"], "-i eth0 --no-promiscuous", "");
     }
 
     #[test]
