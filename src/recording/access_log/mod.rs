@@ -19,6 +19,7 @@ mod straight;
 #[cfg(test)]
 mod tests;
 mod time;
+mod virtual_host;
 
 pub(super) use reader::LogReader;
 
@@ -83,5 +84,8 @@ pub(super) fn guess(line: &[u8]) -> Option<&'static str> {
         Ok((_, LineFormat::Text(format))) => Matcher::default().read(&format, line),
         _ => false,
     };
+    if virtual_host::begins_with_server(line) {
+        return Some("vhost_combined");
+    }
     ["haproxy", "combined", "common", "vhost_combined", "haproxy-clf"].into_iter().find(|name| is(name))
 }

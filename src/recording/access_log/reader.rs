@@ -16,6 +16,7 @@ use super::layout::Layout;
 use super::line::{ConnectionName, LineError, LineScratch, LineValues, LoggedExchange};
 use super::meaning::Escapes;
 use super::skipped::SkippedLines;
+use super::virtual_host::VirtualHostCheck;
 use super::{AccessLogFormat, ReadLog};
 
 /// Longest line, in bytes: a head at its longest, with every byte escaped. A longer one is passed over, and counted.
@@ -37,6 +38,7 @@ pub(in crate::recording) struct LogReader {
     /// The exchange that was read after them.
     next: Option<LoggedExchange>,
     skipped: SkippedLines,
+    virtual_host: VirtualHostCheck,
     lines: u64,
     requests: u64,
     ended: bool,
@@ -59,6 +61,7 @@ impl LogReader {
             ready: VecDeque::new(),
             next: None,
             skipped: SkippedLines::default(),
+            virtual_host: VirtualHostCheck::default(),
             lines: 0,
             requests: 0,
             ended: false,
@@ -90,11 +93,21 @@ impl LogReader {
     }
 
     pub(in crate::recording) fn warnings(&self) -> Vec<String> {
-        self.pieces.unread().into_iter().chain(self.skipped.warnings(self.pieces.name(), self.lines)).collect()
+        let name = self.pieces.name();
+        // Where none could be read, that is an error.
+        let passed_over = if self.fits_nothing() { Vec::new() } else { self.skipped.warnings(name, self.lines) };
+        let virtual_host = self.virtual_host.warning(name, &self.format.name);
+        self.unread().into_iter().chain(virtual_host).chain(passed_over).collect()
     }
 
     pub(in crate::recording) fn unread(&self) -> Option<String> {
-        self.pieces.unread()
+        let format = || self.skipped.misfit(self.pieces.name(), &self.format.name);
+        self.pieces.unread().or_else(|| self.fits_nothing().then(format))
+    }
+
+    /// Returns whether there are lines, and all of them are of another format.
+    const fn fits_nothing(&self) -> bool {
+        self.ended && self.lines > 0 && self.skipped.unread() == self.lines
     }
 
     pub(in crate::recording) fn progress(&self) -> Option<f64> {
@@ -159,6 +172,7 @@ impl LogReader {
             match exchange(&self.format, &self.layout, (&mut self.matcher, &mut self.scratch), line, self.interests) {
                 Ok(logged) => {
                     self.requests += 1;
+                    self.virtual_host.look(&self.format.name, line);
                     if let LineFormat::Json(format) = &self.format.lines
                         && let Some(narrowed) = Some(format)
                             .filter(|format| format.is_guessed)

@@ -12,6 +12,8 @@ const EXCERPT: usize = 120;
 pub(super) struct SkippedLines {
     count: u64,
     first: Vec<String>,
+    /// The format that the first of them seems to have.
+    likely: Option<&'static str>,
     /// Lines of connections on which nobody asked for anything.
     pub(super) without_request: u64,
 }
@@ -20,6 +22,9 @@ impl SkippedLines {
     /// Counts a line.
     pub(super) fn count(&mut self, number: u64, line: &[u8], why: impl FnOnce() -> String) {
         self.count += 1;
+        if self.count == 1 {
+            self.likely = super::guess(line);
+        }
         if self.first.len() < SHOWN {
             let text: String = String::from_utf8_lossy(line).chars().take(EXCERPT).collect();
             let cut = if text.len() < line.len() { "..." } else { "" };
@@ -31,6 +36,13 @@ impl SkippedLines {
     /// Lines that are not of the format.
     pub(super) const fn unread(&self) -> u64 {
         self.count
+    }
+
+    /// Says that no line is of the format that was named.
+    pub(super) fn misfit(&self, file: &str, format: &str) -> String {
+        let likely = self.likely.map(|likely| format!("; it looks like --format {likely}")).unwrap_or_default();
+        let first = self.first.first().map_or("", String::as_str);
+        format!("{file}: none of its {} lines is of the format {format}{likely}: {first}", self.count)
     }
 
     /// What there is to say of them.

@@ -195,6 +195,41 @@ fn a_first_line_tells_its_format() {
 }
 
 #[test]
+fn a_format_that_fits_no_line_is_an_error_and_says_where() {
+    let unread = |format: &str, text: &str| {
+        let opened =
+            OpenedInput::read("x.log", Box::new(std::io::Cursor::new(text.to_owned().into_bytes())), None).unwrap();
+        let reader = LogReader::new(opened, format.parse().unwrap());
+        let mut source = RecordingSource::of(vec![FormatReader::Log(Box::new(reader))]);
+        while source.next().is_some() {}
+        source.unread()
+    };
+    let told = unread("$remote_addr [$time_local] \"$request\" $status", COMBINED);
+    let lines = COMBINED.lines().count();
+    let says = format!(
+        "x.log: none of its {lines} lines is of the format a log_format of nginx; it looks like --format combined: line 1 ("
+    );
+    assert!(told.len() == 1 && told[0].starts_with(&says), "{told:?}");
+    assert_eq!(unread("combined", COMBINED), Vec::<String>::new());
+    assert_eq!(unread("combined", &format!("hello\n{COMBINED}")), Vec::<String>::new(), "some of it was read");
+    assert_eq!(unread("combined", ""), Vec::<String>::new());
+}
+
+#[test]
+fn the_name_of_a_server_is_no_client() {
+    let line = COMBINED.lines().next().unwrap();
+    let with_server = format!("shop.example.com:443 {line}\n");
+    let (_, warnings, _) = read("combined", &with_server);
+    assert!(warnings.len() == 1 && warnings[0].contains("read them with --format vhost_combined"), "{warnings:?}");
+    assert_eq!(read("vhost_combined", &with_server).1, Vec::<String>::new());
+    assert_eq!(guess(with_server.trim_end().as_bytes()), Some("vhost_combined"));
+    for client in ["2001:db8::1", "10.0.0.7", "client.example.com"] {
+        let line = format!("{client} - - {}\n", line.split_once(" [").map(|(_, rest)| format!("[{rest}")).unwrap());
+        assert_eq!(read("combined", &line).1, Vec::<String>::new(), "{line}");
+    }
+}
+
+#[test]
 fn a_line_that_could_be_read_in_many_ways_takes_no_time() {
     let format = "$a $b $c $d $e $f $g $h $time_local $request_method $uri";
     let (told, _, read) = read(format, &format!("{}\n", "a ".repeat(5_000)));
