@@ -120,6 +120,13 @@ async fn a_gate_does_not_pass_on_too_few_deliveries_and_trouble_goes_before_it()
     assert_eq!((output.status.code(), self::told(&output).len()), (Some(2), 1), "nothing could be delivered");
 }
 
+/// A summary at the end of results as it stands alone, on one line.
+fn alone(summary: &Value) -> String {
+    let mut summary = summary.clone();
+    summary.as_object_mut().unwrap().remove("kind");
+    format!("{summary}\n")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_judge_a_sum_of_runs_and_what_is_no_other_run_is_refused() {
     let server = staging().await;
@@ -153,6 +160,17 @@ async fn gates_judge_a_sum_of_runs_and_what_is_no_other_run_is_refused() {
     let output = report(&[&first, &second, "--summary", "-"]).await;
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["merged"], whole["merged"]);
     assert!(said(&output).contains("Added up     2 runs"), "{}", said(&output));
+
+    // A summary on one line, and one through a pipe, which is read once.
+    let (line, pipe) = (folder.join("line.json"), folder.join("pipe"));
+    std::fs::write(&line, alone(&parts[0])).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (to, text) = (pipe.clone(), alone(&parts[1]));
+    let writing = std::thread::spawn(move || std::fs::write(to, text).unwrap());
+    let output = report(&[line.to_str().unwrap(), pipe.to_str().unwrap(), "--summary", "-"]).await;
+    writing.join().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["requests"], whole["requests"]);
 
     let output = report(&[&first, &second, "--fail-if", "status-diff>0.1%"]).await;
     assert_eq!((output.status.code(), told(&output).len()), (Some(1), 1), "{}", said(&output));

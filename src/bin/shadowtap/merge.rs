@@ -5,7 +5,7 @@ use shadowtap::recording::place;
 use shadowtap::report::merge::MergedRun;
 
 use crate::args::ReportCommand;
-use crate::report::{NEITHER, ResultsKind, RunResults, of_run};
+use crate::report::{NEITHER, ResultsKind, RunResults, of_run_once};
 
 /// Adds the runs up.
 pub(crate) fn of(args: &ReportCommand) -> anyhow::Result<RunResults> {
@@ -23,10 +23,7 @@ pub(crate) fn of(args: &ReportCommand) -> anyhow::Result<RunResults> {
         if place::is_store(file) {
             bail!("--merge: {name} is a recording, whose report adds its replayers up by itself: leave --merge out");
         }
-        let found = of_run(file)?;
-        if found.is_none() {
-            std::fs::File::open(file).with_context(|| format!("cannot open {name}"))?;
-        }
+        let found = of_run_once(file)?;
         let found = found.with_context(|| format!("--merge: {name} {NEITHER}"))?;
         merged.add(&name, found.summary).context("cannot add the runs up")?;
     }

@@ -51,7 +51,7 @@ fn of_run_found(args: &ReportCommand, outputs: &ReportFiles, found: RunResults) 
     let (text, html) = match &args.against {
         None => (text::report(&summary, width, color), outputs.page_of(&summary)),
         Some(earlier) => {
-            let earlier = of_run(earlier)?.with_context(|| format!("{} {NEITHER}", earlier.display()))?;
+            let earlier = of_run_once(earlier)?.with_context(|| format!("{} {NEITHER}", earlier.display()))?;
             let both = RunDiff::of(&earlier.summary, &summary);
             (text::against(&both, width, color), outputs.report.as_ref().map(|_| html::against(&both)))
         }
@@ -214,7 +214,35 @@ pub(crate) fn of_run(path: &Path) -> anyhow::Result<Option<RunResults>> {
     })
 }
 
-/// A summary alone, as `--summary` writes it: an object over several lines.
+/// The same of whatever can be read, once: of a pipe, or of standard input as `-`, a summary, or results that end with one.
+pub(crate) fn of_run_once(path: &Path) -> anyhow::Result<Option<RunResults>> {
+    let is_stdin = path.as_os_str() == "-";
+    if !is_stdin && path.metadata().is_ok_and(|meta| meta.is_file()) {
+        return of_run(path);
+    }
+    if !is_stdin {
+        path.metadata().with_context(|| format!("cannot open {}", path.display()))?;
+    }
+    let limit = usize::try_from(MAX_LINE).unwrap_or(usize::MAX);
+    let what = "a summary that comes through a pipe";
+    let text = if is_stdin { bounded::rest(io::stdin().lock(), what, limit) } else { bounded::read(path, what, limit) };
+    let text = text.with_context(|| format!("cannot use {}", path.display()))?;
+    if let Some(summary) = whole_summary(&text) {
+        return Ok(Some(RunResults { summary, kind: ResultsKind::Summary }));
+    }
+    let last = text.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let ends = serde_json::from_slice::<ResultsEnd<Summary>>(last).ok().filter(ResultsEnd::is_summary);
+    Ok(ends.map(|last| RunResults { summary: last.summary, kind: ResultsKind::Lines }))
+}
+
+/// The summary that is all of `text`, on however many lines.
+fn whole_summary(text: &[u8]) -> Option<Summary> {
+    let value: serde_json::Value = serde_json::from_slice(text).ok()?;
+    let is_summary = value.get("schema").is_some() && value.get("requests").is_some() && value.get("kind").is_none();
+    is_summary.then(|| serde_json::from_value(value).ok()).flatten()
+}
+
+/// A summary alone, as `--summary` writes it, an object over several lines; or on one line.
 fn of_summary(path: &Path) -> anyhow::Result<Option<Summary>> {
     // A pipe is not opened here: what is read of it is gone.
     if !path.metadata().is_ok_and(|meta| meta.is_file()) {
@@ -226,7 +254,8 @@ fn of_summary(path: &Path) -> anyhow::Result<Option<Summary>> {
     let read = |error| anyhow::Error::new(error).context(format!("cannot read {}", path.display()));
     read_line(&mut lines, &mut text).map_err(read)?;
     if text.trim_ascii() != b"{" {
-        return Ok(None);
+        let is_one_line = text.starts_with(b"{") && lines.fill_buf().is_ok_and(|more| more.trim_ascii().is_empty());
+        return Ok(if is_one_line { whole_summary(&text) } else { None });
     }
     let left = usize::try_from(MAX_LINE).unwrap_or(usize::MAX).saturating_sub(text.len());
     let more = bounded::rest(&mut lines, "a summary", left);
