@@ -128,6 +128,26 @@ fn alone(summary: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn summaries_on_one_line_and_through_a_pipe_are_added_up() {
+    let server = staging().await;
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let results = [replay(&server, folders[0].path(), &[]).await.1, replay(&server, folders[1].path(), &[]).await.1];
+    let parts = results.each_ref().map(|path| summary(path));
+    let (line, pipe) = (folders[0].path().join("line.json"), folders[0].path().join("pipe"));
+    std::fs::write(&line, alone(&parts[0])).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (to, text) = (pipe.clone(), alone(&parts[1]));
+    let writing = std::thread::spawn(move || std::fs::write(to, text).unwrap());
+    let (line, pipe) = (line.to_str().unwrap(), pipe.to_str().unwrap());
+    let arguments = ["report", "--merge", line, pipe, "--summary", "-"].map(str::to_owned);
+    let output = shadowtap(arguments.into()).await;
+    writing.join().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let seen = parts.iter().map(|part| part["requests"]["seen"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["requests"]["seen"], seen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn gates_judge_a_sum_of_runs_and_what_is_no_other_run_is_refused() {
     let server = staging().await;
     let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
@@ -160,17 +180,6 @@ async fn gates_judge_a_sum_of_runs_and_what_is_no_other_run_is_refused() {
     let output = report(&[&first, &second, "--summary", "-"]).await;
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["merged"], whole["merged"]);
     assert!(said(&output).contains("Added up     2 runs"), "{}", said(&output));
-
-    // A summary on one line, and one through a pipe, which is read once.
-    let (line, pipe) = (folder.join("line.json"), folder.join("pipe"));
-    std::fs::write(&line, alone(&parts[0])).unwrap();
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let (to, text) = (pipe.clone(), alone(&parts[1]));
-    let writing = std::thread::spawn(move || std::fs::write(to, text).unwrap());
-    let output = report(&[line.to_str().unwrap(), pipe.to_str().unwrap(), "--summary", "-"]).await;
-    writing.join().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["requests"], whole["requests"]);
 
     let output = report(&[&first, &second, "--fail-if", "status-diff>0.1%"]).await;
     assert_eq!((output.status.code(), told(&output).len()), (Some(1), 1), "{}", said(&output));

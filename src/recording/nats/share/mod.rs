@@ -18,5 +18,5 @@ mod steer;
 
 pub(in crate::recording) use account::account;
 pub(in crate::recording) use input::SharedInput;
-pub(in crate::recording::nats) use member::look;
+pub(in crate::recording) use member::look;
 pub(in crate::recording) use steer::{status, steer};

@@ -7,11 +7,11 @@ use tokio::time::sleep;
 use super::{LOOK, MemberCommand, PartitionRecord, Reading};
 use crate::recording::nats::connect::{Store, refused};
 use crate::recording::nats::names;
-use crate::recording::nats::share::account;
+use crate::recording::nats::share::account::waiting;
 use crate::recording::store_error::StoreError;
 
 /// Looks whether there is anything left of this run of the recording.
-pub(in crate::recording::nats) async fn look(store: &Store) -> Result<(), StoreError> {
+pub(in crate::recording) async fn look(store: &Store) -> Result<(), StoreError> {
     let mut all = Vec::new();
     for partition in 0..store.meta.partitions {
         let value = store.keys.get(names::run_partition(&store.url.run, partition)).await;
@@ -20,7 +20,7 @@ pub(in crate::recording::nats) async fn look(store: &Store) -> Result<(), StoreE
     }
     let ended: u64 = all.iter().map(|record| record.ended).sum();
     if all.len() == usize::from(store.meta.partitions) && all.iter().all(|record| record.is_over) {
-        let late = account::waiting(store, &all, &mut BTreeMap::new()).await?;
+        let late = waiting(store, &all, &mut BTreeMap::new()).await?;
         let (name, run) = (store.url.name.clone(), store.url.run.clone());
         return Err(StoreError::Consumed { name, run, requests: ended, late });
     }

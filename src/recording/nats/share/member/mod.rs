@@ -32,7 +32,7 @@ use crate::recording::nats::summaries;
 use crate::recording::place::StoreUrl;
 use absence::Absence;
 use join::join;
-pub(in crate::recording::nats) use join::look;
+pub(in crate::recording) use join::look;
 use telling::Told;
 
 /// Time between two looks at who holds what.
