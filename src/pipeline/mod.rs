@@ -30,6 +30,7 @@ mod copied_sessions;
 mod dependency;
 mod dispatch;
 mod dry_run;
+mod early;
 mod external;
 mod fleet;
 mod gauges;
@@ -39,6 +40,7 @@ mod inspect;
 mod observer;
 mod pacer;
 mod passes;
+mod priority;
 mod progress;
 mod protection;
 mod queues;
@@ -62,12 +64,14 @@ mod wakeups;
 use std::sync::Arc;
 
 use crate::recording::StoreSession;
+use crate::replay;
 use crate::report::Summary;
 use context::RunContext;
 use external::ExternalProcesses;
 use fleet::FleetLink;
 use observer::LiveHandles;
 use pacer::{Pacer, PacerInputs};
+use priority::{OwnProcessor, ProcessorNumber};
 use reader::{CaptureStage, EventOutput};
 use recorder::RecordingStage;
 use report_thread::ReportStage;
@@ -99,6 +103,10 @@ pub fn run(
     progress: &Arc<Progress>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Summary, RunError> {
+    let is_precise = run.punctuality() == replay::Punctuality::Precise;
+    // Before any other thread starts: they leave it, too.
+    let processor = is_precise.then(OwnProcessor::reserve).flatten();
+    let own_processor = processor.as_ref().map(OwnProcessor::number);
     let (context, switches) = RunContext::new(&mut run, progress)?;
     let sessions = run.sessions();
     let tap = Tap::new(&run.capture, context.bodies)?;
@@ -151,6 +159,7 @@ pub fn run(
     let capture = capture.start(niceness)?;
     let pacing = threads::spawn("pacing", move || {
         niceness.apply();
+        own_processor.into_iter().for_each(ProcessorNumber::enter);
         pacing.run()
     })?;
     let recording =

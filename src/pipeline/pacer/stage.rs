@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::chains::RunChains;
 use super::lookahead::Lookahead;
+use super::opening::Opening;
 use super::timing::Timing;
 use super::{Pacer, PacerInputs, PacerMode};
 use crate::middleware::context::UnreadableCounts;
@@ -19,6 +20,7 @@ use crate::pipeline::carry::Carry;
 use crate::pipeline::context::RunContext;
 use crate::pipeline::control::Control;
 use crate::pipeline::dispatch::TargetDispatcher;
+use crate::pipeline::early::LEAD;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::queues::{EVENT_QUEUE, LIVE_EVENT_QUEUE, QueuedEvent, UNSCHEDULED_EVENT_QUEUE};
 use crate::pipeline::recorder::EventSender;
@@ -26,7 +28,7 @@ use crate::pipeline::reference_traffic::ReferenceSender;
 use crate::pipeline::retention::RetentionRules;
 use crate::pipeline::run::Run;
 use crate::replay::guard::ProductionWatch;
-use crate::replay::{ProductionEnds, ShortenedGaps};
+use crate::replay::{ProductionEnds, Punctuality, ShortenedGaps};
 use crate::report::ReportEvent;
 
 /// Processing of requests by the pacer.
@@ -56,6 +58,7 @@ pub(in crate::pipeline) struct PacerSettings {
     pub(in crate::pipeline) most: Option<u64>,
     /// Requests come out of a store that others read, too: what is not taken yet waits there.
     pub(in crate::pipeline) is_shared: bool,
+    pub(in crate::pipeline) punctuality: Punctuality,
 }
 
 /// Channels of the pacer, to read from and write to.
@@ -105,6 +108,11 @@ impl Pacer {
             None if looks_ahead => PacerMode::Lookahead(Lookahead::new(chains(&run.middleware.without_limits()))),
             None => PacerMode::Plain,
         };
+        let punctuality = run.punctuality();
+        // Mirrored connections open when the captured ones did.
+        let opens = matches!(mode, PacerMode::Plain) && dispatchers.iter().any(TargetDispatcher::writes_early);
+        let lead = if opens { LEAD } else { Duration::ZERO };
+        let opening = Opening::new(opens.then(|| chains(&run.middleware.without_limits())));
         let settings = PacerSettings {
             chains: chains(&run.middleware),
             mode,
@@ -121,6 +129,7 @@ impl Pacer {
             save_if: run.save_if.take().map(|conditions| ProductionWatch::new(&conditions, Instant::now())),
             most: run.most,
             is_shared: context.session.is_some(),
+            punctuality,
         };
         let channels = PacerChannels {
             events,
@@ -133,11 +142,20 @@ impl Pacer {
             production_ends: Arc::clone(&context.production_ends),
             progress: Arc::clone(&context.progress),
         };
-        (Self::new(settings, channels), sender)
+        (Self { opening, lead, ..Self::new(settings, channels) }, sender)
     }
 
     pub(super) fn new(settings: PacerSettings, channels: PacerChannels) -> Self {
-        Self { settings, channels, asked: HashMap::default(), taken: 0, open: 0, epoch: Instant::now() }
+        Self {
+            settings,
+            channels,
+            asked: HashMap::default(),
+            taken: 0,
+            open: 0,
+            epoch: Instant::now(),
+            opening: Opening::new(None),
+            lead: Duration::ZERO,
+        }
     }
 }
 

@@ -75,7 +75,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         stop: &watch::Receiver<bool>,
     ) -> Option<Delivery> {
         // Where nothing is waited for any more, a request would go out in vain, and be counted as one that had no response.
-        if *stop.borrow() {
+        if *stop.borrow() && job.job.turn.written_at().is_none() {
             return Some(self.unsent(&job, Outcome::Shed(Shed::Stopped)));
         }
         match self.prepare_early(&mut job) {
@@ -235,7 +235,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         stop: &mut StopWait<'_, impl Future<Output = ()>>,
     ) -> Delivery {
         let (id, due) = (job.request.id, job.due);
-        let sent = Instant::now();
+        let sent = job.turn.written_at().unwrap_or_else(Instant::now);
         let in_flight = self.links.in_flight.enter();
         let progress = ResponseProgress::default();
         let mut watched =
