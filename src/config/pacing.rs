@@ -32,7 +32,6 @@ pub(super) fn punctuality(typed: &typed::Pace, pace: Pace, mistakes: &mut Config
 /// Says why a pace cannot be kept like that, where it cannot.
 fn unfit(punctuality: Punctuality, pace: Pace, processors: usize) -> Option<(&'static str, &'static str)> {
     match punctuality {
-        Punctuality::Normal => None,
         Punctuality::Precise if pace == Pace::Max => {
             Some(("--pace precise and --speed max", "contradict each other: at --speed max nothing is due at a time"))
         }
@@ -40,7 +39,7 @@ fn unfit(punctuality: Punctuality, pace: Pace, processors: usize) -> Option<(&'s
             "--pace precise",
             "takes a processor for itself, and this run may use only one: leave it out, or run where there are two",
         )),
-        Punctuality::Precise => None,
+        Punctuality::Normal | Punctuality::Precise => None,
     }
 }
 

@@ -64,14 +64,12 @@ mod wakeups;
 use std::sync::Arc;
 
 use crate::recording::StoreSession;
-use crate::replay;
 use crate::report::Summary;
 use context::RunContext;
 use external::ExternalProcesses;
 use fleet::FleetLink;
 use observer::LiveHandles;
 use pacer::{Pacer, PacerInputs};
-use priority::{OwnProcessor, ProcessorNumber};
 use reader::{CaptureStage, EventOutput};
 use recorder::RecordingStage;
 use report_thread::ReportStage;
@@ -103,10 +101,6 @@ pub fn run(
     progress: &Arc<Progress>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Summary, RunError> {
-    let is_precise = run.punctuality() == replay::Punctuality::Precise;
-    // Before any other thread starts: they leave it, too.
-    let processor = is_precise.then(OwnProcessor::reserve).flatten();
-    let own_processor = processor.as_ref().map(OwnProcessor::number);
     let (context, switches) = RunContext::new(&mut run, progress)?;
     let sessions = run.sessions();
     let tap = Tap::new(&run.capture, context.bodies)?;
@@ -159,7 +153,6 @@ pub fn run(
     let capture = capture.start(niceness)?;
     let pacing = threads::spawn("pacing", move || {
         niceness.apply();
-        own_processor.into_iter().for_each(ProcessorNumber::enter);
         pacing.run()
     })?;
     let recording =

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use super::dispatch::TargetDispatcher;
 use super::external::{AcceptedRequest, ExternalStage};
 use super::passes::PassTag;
-use super::priority::come_first;
+use super::priority::{ProcessorNumber, come_first};
 use super::recorder::EventSender;
 use super::reference_traffic::ReferenceSender;
 use super::request_record::request_record;
@@ -112,6 +112,7 @@ impl Pacer {
         if self.settings.timing.is_known_ahead() {
             come_first();
         }
+        self.settings.processor.into_iter().for_each(ProcessorNumber::enter);
         while let Some(step) = self.next() {
             if self.take_step(step).is_err() {
                 break;

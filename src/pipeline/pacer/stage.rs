@@ -21,6 +21,7 @@ use crate::pipeline::context::RunContext;
 use crate::pipeline::control::Control;
 use crate::pipeline::dispatch::TargetDispatcher;
 use crate::pipeline::early::LEAD;
+use crate::pipeline::priority::{OwnProcessor, ProcessorNumber};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::queues::{EVENT_QUEUE, LIVE_EVENT_QUEUE, QueuedEvent, UNSCHEDULED_EVENT_QUEUE};
 use crate::pipeline::recorder::EventSender;
@@ -59,6 +60,8 @@ pub(in crate::pipeline) struct PacerSettings {
     /// Requests come out of a store that others read, too: what is not taken yet waits there.
     pub(in crate::pipeline) is_shared: bool,
     pub(in crate::pipeline) punctuality: Punctuality,
+    /// The processor that the pacing thread has to itself, where it has one.
+    pub(in crate::pipeline) processor: Option<ProcessorNumber>,
 }
 
 /// Channels of the pacer, to read from and write to.
@@ -130,6 +133,7 @@ impl Pacer {
             most: run.most,
             is_shared: context.session.is_some(),
             punctuality,
+            processor: context.processor.as_ref().map(OwnProcessor::number),
         };
         let channels = PacerChannels {
             events,

@@ -40,6 +40,7 @@ pub(super) fn pacer_of(
         most: None,
         is_shared: false,
         punctuality: Punctuality::default(),
+        processor: None,
     };
     let (sender, events) = crossbeam_channel::bounded(events);
     let (stop, stopped) = crossbeam_channel::bounded(0);

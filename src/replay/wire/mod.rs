@@ -198,13 +198,12 @@ impl Client for WireClient {
         progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
         let id = request.id;
-        let (link, outgoing, begun) = match turn.early.take() {
-            Some(early) => (Some(early.written.link), early.written.outgoing, early.written.at),
-            None => {
-                let outgoing = self.encode(&request, wanted);
-                let outgoing = outgoing.ok_or_else(|| SendError::failed(FailureKind::Protocol, NOT_WHOLE))?;
-                (None, outgoing, Instant::now())
-            }
+        let (link, outgoing, begun) = if let Some(early) = turn.early.take() {
+            (Some(early.written.link), early.written.outgoing, early.written.at)
+        } else {
+            let outgoing = self.encode(&request, wanted);
+            let outgoing = outgoing.ok_or_else(|| SendError::failed(FailureKind::Protocol, NOT_WHOLE))?;
+            (None, outgoing, Instant::now())
         };
         drop(request);
         self.connector.addresses.keep_fresh(begun);
