@@ -18,6 +18,8 @@ use crate::pipeline::passes::PassTag;
 use crate::pipeline::queues::{EVENT_QUEUE, QueuedEvent};
 use crate::replay::wire::QUIET;
 
+/// Connections from which on they are opened before they are needed: a few delay nobody, and open when something is sent.
+const LEAST: usize = 8;
 /// Longest time for which events are read ahead before a run begins.
 const READING: Duration = Duration::from_millis(20);
 /// Longest time for which a run waits for its connections.
@@ -56,7 +58,7 @@ impl Pacer {
         let mut needed = vec![0; self.channels.dispatchers.len()];
         self.needed(first, &mut needed);
         let until = Instant::now() + OPENING;
-        let dispatchers = self.channels.dispatchers.iter().zip(needed).filter(|(_, needed)| *needed > 1);
+        let dispatchers = self.channels.dispatchers.iter().zip(needed).filter(|(_, needed)| *needed >= LEAST);
         let opening: Vec<Receiver<()>> = dispatchers
             .filter_map(|(dispatcher, needed)| dispatcher.open_idle(needed, until, &self.channels.runtime))
             .collect();
