@@ -3,7 +3,8 @@
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::wire::{MirroredTicket, WrittenRequest};
+use super::wire::MirroredTicket;
+use super::wire::WrittenRequest;
 
 /// A request's place behind those of its connection that came before it; a request of a pool has none, and may go at
 /// once. Dropped, it lets the next one pass.

@@ -8,8 +8,7 @@ use tokio::time::Instant;
 
 use super::pool::ConnPool;
 use super::request::{self, EncodedRequest, RewriteRules};
-use super::sending::QUIET;
-use super::upstream::{Readiness, UpstreamConn, WrittenAhead};
+use super::upstream::{QUIET, Readiness, UpstreamConn, WrittenAhead};
 use super::{Sharing, WireClient};
 use crate::exchange::Request;
 use crate::replay::{ResponseOptions, hop};

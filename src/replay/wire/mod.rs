@@ -61,12 +61,13 @@ pub use addresses::{Lookup, Resolve};
 
 pub(crate) use addresses::SystemResolver;
 pub(crate) use conn_stats::MAX_SET_UPS;
-pub(crate) use early::{WrittenRequest, spin_until};
+pub(crate) use early::WrittenRequest;
+pub(crate) use early::spin_until;
 pub(crate) use in_memory::InMemoryTarget;
 pub use limit::fit_connections;
 pub(crate) use mirrored::MirroredTicket;
 pub use response::MAX_HEAD_BYTES;
-pub(crate) use sending::QUIET;
+pub(crate) use upstream::QUIET;
 
 use connect::Connector;
 use mirrored::{MirroredConns, MirroredState, OpeningConn};

@@ -10,15 +10,12 @@ use super::exchange::{ExchangeError, SendResult, exchange};
 use super::mirrored::MirroredState;
 use super::pool::ConnPool;
 use super::request::EncodedRequest;
-use super::upstream::{Readiness, UpstreamConn};
+use super::upstream::{QUIET, Readiness, UpstreamConn};
 use super::{shortage, unasked};
 use crate::exchange::ExchangeId;
 use crate::replay::{ResponseOptions, ResponseProgress, SendError, TargetResponse, Ticket};
 
-/// Time that a connection must stay quiet after its first response, before that response counts: see
-/// [`WireClient::over`].
-pub(crate) const QUIET: Duration = Duration::from_millis(10);
-/// The same once a target has said something unasked.
+/// Time that a connection must stay quiet once a target has said something unasked.
 const SUSPECT_QUIET: Duration = Duration::from_millis(100);
 /// New connections that are not used for one request, because something came before it was sent; with the next one it fails.
 const MAX_UNASKED: u32 = 3;

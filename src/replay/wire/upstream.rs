@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
@@ -20,6 +21,9 @@ use super::transport::Transport;
 use super::unasked::{LOOK, Unasked, judge};
 use crate::replay::ConnNumber;
 
+/// Time that a connection must stay quiet after its first response, before that response counts: see
+/// `WireClient::over`.
+pub(crate) const QUIET: Duration = Duration::from_millis(10);
 /// Bytes that are read at once: most responses fit, so that one call to the system reads them.
 const READ_BYTES: usize = 64 << 10;
 
