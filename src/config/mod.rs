@@ -31,6 +31,7 @@ mod mistakes;
 mod monitoring;
 mod outputs;
 mod own_traffic;
+mod pacing;
 mod protection;
 mod range;
 mod reload;
@@ -201,10 +202,10 @@ fn sharing(
     dry_run: bool,
     mistakes: &mut ConfigMistakes,
 ) -> store::Sharing {
-    if follow && (pace.speed.is_some() || pace.rate.is_some()) {
+    if follow && (pace.speed.is_some() || pace.rate.is_some() || pace.pace.is_some()) {
         mistakes.add(
             "--follow",
-            "sends each request as soon as it is there, and keeps no pace: leave out --speed and --rate",
+            "sends each request as soon as it is there, and keeps no pace: leave out --speed, --rate and --pace",
         );
     }
     if dry_run { store::Sharing::All } else { store::Sharing::Shared { follow } }
@@ -358,7 +359,8 @@ fn sending(
     typed_pace: &typed::Pace,
     mistakes: &mut ConfigMistakes,
 ) -> impl Fn(replay::TargetUrl) -> replay::SendSettings + use<> {
-    let pace = pace(typed_pace, mistakes);
+    let pace = pacing::pace(typed_pace, mistakes);
+    let punctuality = pacing::punctuality(typed_pace, pace, mistakes);
     let max_gap = typed_pace.max_gap.as_deref().and_then(|gap| mistakes.keep("--max-gap", check::duration(gap)));
     let timeout = check::duration_or("--timeout", typed.timeout.as_deref(), replay::DEFAULT_TIMEOUT, mistakes);
     if timeout.is_zero() {
@@ -378,6 +380,7 @@ fn sending(
         let settings = replay::SendSettings::new(target);
         connections(replay::SendSettings {
             pace,
+            punctuality,
             max_gap,
             timeout,
             max_time,
@@ -388,16 +391,4 @@ fn sending(
             ..settings
         })
     }
-}
-
-fn pace(typed: &typed::Pace, mistakes: &mut ConfigMistakes) -> replay::Pace {
-    let speed = typed.speed.as_deref().and_then(|speed| mistakes.keep("--speed", replay::Pace::speed(speed)));
-    let rate = typed.rate.as_deref().and_then(|rate| mistakes.keep("--rate", replay::Pace::rate(rate)));
-    if typed.speed.is_some() && typed.rate.is_some() {
-        mistakes.add(
-            "--speed and --rate",
-            "contradict each other: the one keeps the captured rhythm, the other has its own",
-        );
-    }
-    rate.or(speed).unwrap_or_default()
 }

@@ -12,6 +12,7 @@ use super::carry::Carry;
 use super::control::Control;
 use super::fleet::{FleetCounts, FleetLink};
 use super::passes::KnownSpan;
+use super::priority::OwnProcessor;
 use super::progress::Progress;
 use super::protection::{self, ProtectionController};
 use super::retention::RetentionRules;
@@ -29,6 +30,8 @@ pub(super) struct RunContext {
     pub(super) started: Started,
     /// Whether frames come off the wire, which waits for nobody.
     pub(super) live: bool,
+    /// The processor of the pacing thread, where it has one to itself. The thread that began the run gets it back with this.
+    pub(super) processor: Option<OwnProcessor>,
     /// Whether its threads let others go first.
     pub(super) niceness: Niceness,
     pub(super) memory: MemoryShares,
@@ -87,6 +90,9 @@ impl RunContext {
         is_pulled: bool,
     ) -> Result<(Self, StopSwitches), RunError> {
         let started = Started::now();
+        // Before any other thread starts: they leave it, too.
+        let is_precise = run.punctuality() == replay::Punctuality::Precise;
+        let processor = is_precise.then(OwnProcessor::reserve).flatten();
         let memory = MemoryShares::of(run.capture.max_memory, run.external.is_some());
         let control = controlled(run);
         let limit_share = DynamicShare::default();
@@ -98,6 +104,7 @@ impl RunContext {
         let context = Self {
             started,
             live: matches!(run.feed, Feed::Live(_) | Feed::Spoe(_)),
+            processor,
             niceness: Niceness::of(&run.feed),
             bodies: interests(run),
             retention: sends.then(|| RetentionRules::new(&run.compare, memory.compared)).flatten(),

@@ -4,15 +4,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 
+use crossbeam_channel::Receiver;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::budget::{Budget, BudgetRefused, BudgetShare, bytes_of_request};
+use super::early::EarlySender;
 use super::queues::FULL_PAUSE;
 use crate::exchange::{HeldBy, Outcome, Request, Shed};
 use crate::middleware::Share;
 use crate::replay::guard::AdmissionControl;
+use crate::replay::wire::spin_until;
 use crate::replay::{AnyClient, Client as _, ConnKey, Job, ResponseOptions, Ticket};
 
 /// Requests that wait for a target where there is no schedule, and so no burst that needs more room: it is as many as are
@@ -34,6 +37,8 @@ pub(super) struct TargetDispatcher {
     opened: HashMap<ConnKey, Instant, foldhash::fast::RandomState>,
     /// Admission control of its guard.
     gate: Option<AdmissionControl>,
+    /// Writes requests at once, where whoever offers them has the time.
+    early: Option<EarlySender>,
 }
 
 impl TargetDispatcher {
@@ -43,7 +48,23 @@ impl TargetDispatcher {
         client: Arc<AnyClient>,
         gate: Option<AdmissionControl>,
     ) -> Self {
-        Self { jobs, bytes, client, opened: HashMap::default(), gate }
+        Self { jobs, bytes, client, opened: HashMap::default(), gate, early: None }
+    }
+
+    /// Returns whether requests are written as soon as they are offered, where that can be.
+    pub(super) const fn writes_early(&self) -> bool {
+        self.early.is_some()
+    }
+
+    /// Opens so many connections, as far as that can be done until then; what is returned is disconnected once it is. `None`
+    /// where the target's connections do not wait for requests.
+    pub(super) fn open_idle(&self, count: usize, until: Instant, runtime: &Handle) -> Option<Receiver<()>> {
+        self.early.as_ref().map(|early| early.open_idle(&self.client, count, until, runtime))
+    }
+
+    /// Has requests written as soon as they are offered, where that can be.
+    pub(super) fn sending_early(self, early: Option<EarlySender>) -> Self {
+        Self { early, ..self }
     }
 
     /// Checks whether the target's guard admits a request of this rank in a sample of this share.
@@ -83,8 +104,23 @@ impl TargetDispatcher {
             Err(BudgetRefused::Full) => return Some(Shed::TargetQueue),
             Err(BudgetRefused::Closed) => return Some(Shed::Stopped),
         };
-        let turn = self.ticket(&request);
-        refused(self.jobs.try_send(Job { held, turn, request, due: Some(due), wanted }))
+        let mut ticket = self.ticket(&request);
+        // The room first: what was written is not to be shed.
+        match self.jobs.try_reserve() {
+            Ok(room) => {
+                if let Some(early) =
+                    self.early.as_ref().and_then(|early| early.send(&self.client, &request, due, wanted))
+                {
+                    ticket = early;
+                } else {
+                    // It may have been taken up a moment before.
+                    spin_until(due);
+                }
+                room.send(Job { held, turn: ticket, request, due: Some(due), wanted });
+                None
+            }
+            Err(error) => Some(shed(&error)),
+        }
     }
 
     /// Returns whether a request of `bytes` bytes has room without a schedule.
@@ -120,7 +156,8 @@ impl TargetDispatcher {
 
     fn queue(&mut self, request: Box<Request>, wanted: ResponseOptions, held: BudgetShare) -> Option<Shed> {
         let turn = self.ticket(&request);
-        refused(self.jobs.try_send(Job { held, turn, request, due: None, wanted }))
+        let queued = self.jobs.try_send(Job { held, turn, request, due: None, wanted });
+        queued.err().map(|error| shed(&error))
     }
 
     /// The request's place on its connection, which is opened now where nobody did before.
@@ -151,9 +188,9 @@ impl TargetDispatcher {
 }
 
 /// Returns where a job was shed that its queue did not take.
-fn refused(queued: Result<(), mpsc::error::TrySendError<Job>>) -> Option<Shed> {
-    queued.err().map(|error| match error {
+const fn shed<T>(error: &mpsc::error::TrySendError<T>) -> Shed {
+    match error {
         mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
         mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
-    })
+    }
 }

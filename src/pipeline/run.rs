@@ -184,6 +184,11 @@ impl Run {
         }
     }
 
+    /// Returns how closely the pace of the run is kept.
+    pub(super) fn punctuality(&self) -> replay::Punctuality {
+        self.targets.first().map(|target| target.punctuality).unwrap_or_default()
+    }
+
     /// Returns the pace of the run, and the longest silence of the capture that is kept, where there is such a limit: they
     /// are the same for all targets.
     pub(super) fn pace(&self) -> (replay::Pace, Option<Duration>) {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::budget::Budget;
 use super::carry::Carry;
 use super::context::RunContext;
 use super::dispatch::TargetDispatcher;
+use super::early::EarlySender;
 use super::external::{NotifyingClient, ResponseSender};
 use super::observer::TargetProbe;
 use super::queues::TARGET_QUEUE;
@@ -53,6 +54,8 @@ struct TargetStarter<'a> {
     secrets: SecretNames,
     /// Makes requests for the targets when they can send them.
     source: Option<Arc<dyn RequestSource>>,
+    /// Whether requests are due at times that are known, and written then by whoever paces them.
+    is_scheduled: bool,
 }
 
 impl TargetStage {
@@ -67,8 +70,9 @@ impl TargetStage {
         source: Option<Arc<dyn RequestSource>>,
     ) -> Result<Self, RunError> {
         let secrets = run.middleware.secret_names();
+        let is_scheduled = run.timing(&context.span).is_known_ahead();
         let (settings, reference) = (std::mem::take(&mut run.targets), std::mem::take(&mut run.reference));
-        let starter = TargetStarter { context, facts, spans, secrets, source };
+        let starter = TargetStarter { context, facts, spans, secrets, source, is_scheduled };
         let bytes = context.memory.targets / settings.len().max(1);
         let (mut dispatchers, mut probes, mut running) = (Vec::new(), Vec::new(), Vec::new());
         for (index, settings) in settings.into_iter().enumerate() {
@@ -111,7 +115,10 @@ impl TargetStarter<'_> {
         };
         let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
         let source = self.source.clone().filter(|_| destination.target().is_some());
-        let (limits, links) = (TargetLimits::from(&settings), TargetLinks { source, ..self.links() });
+        let (limits, mut links) = (TargetLimits::from(&settings), TargetLinks { source, ..self.links() });
+        if responses.is_none() && self.writes_early() {
+            links.places = Some(Arc::new(Semaphore::new(limits.places())));
+        }
         let probe = TargetProbe {
             url: settings.target.to_string(),
             name: settings.name.clone(),
@@ -121,7 +128,8 @@ impl TargetStarter<'_> {
             carry: self.context.carry.clone().map(|carry| (carry, destination)),
         };
         let gate = destination.target().and_then(|target| self.context.protection.gate(target));
-        let dispatcher = TargetDispatcher::new(job_sender, Budget::new(bytes), Arc::clone(&client), gate);
+        let dispatcher = TargetDispatcher::new(job_sender, Budget::new(bytes), Arc::clone(&client), gate)
+            .sending_early(links.places.clone().map(|places| EarlySender { places }));
         let spans = self.spans.filter(|_| destination.target().is_some()).map(|to| TargetSpans {
             target: settings.target.to_string().into(),
             secrets: self.secrets.clone(),
@@ -137,6 +145,11 @@ impl TargetStarter<'_> {
         };
         let carry = self.context.carry.clone().map(|carry| (carry, destination));
         Ok((dispatcher, probe, RunningTarget { sending, client, carry }))
+    }
+
+    /// Returns whether nothing is done to requests, or asked about them, once they are due.
+    fn writes_early(&self) -> bool {
+        self.is_scheduled && self.spans.is_none() && self.context.carry.is_none() && self.context.session.is_none()
     }
 
     /// What another queue shares with the run.

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::wire::WrittenRequest;
 use super::{
     Client, ClientError, ConnCounters, ConnKey, ConnNumber, HttpClient, OpenNow, ResponseOptions, ResponseProgress,
     SendError, SendSettings, TargetResponse, Ticket, WireClient,
@@ -33,6 +34,21 @@ impl AnyClient {
         match self {
             Self::Wire(client) => client.open_now(),
             Self::Reqwest(client) => client.open_now(),
+        }
+    }
+
+    /// Writes a request to an idle connection when it is due, where the client can: see [`WireClient::write_at`].
+    pub(crate) fn write_at(&self, due: Instant, request: &Request, wanted: ResponseOptions) -> Option<WrittenRequest> {
+        match self {
+            Self::Wire(client) => client.write_at(due, request, wanted),
+            Self::Reqwest(_) => None,
+        }
+    }
+
+    /// Opens a connection for requests to come, where the client shares them.
+    pub(crate) async fn open_idle(&self) {
+        if let Self::Wire(client) = self {
+            client.open_idle().await;
         }
     }
 

@@ -60,7 +60,7 @@ pub use http::HttpClient;
 pub(crate) use outgoing::outgoing_head;
 pub(crate) use outside::outside_client;
 pub(crate) use pace::ShortenedGaps;
-pub use pace::{Pace, PaceError, Schedule};
+pub use pace::{Pace, PaceError, Punctuality, Schedule};
 pub use production_ends::{ProductionEnd, ProductionEndWait, ProductionEnds};
 pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use ramp::Ramp;

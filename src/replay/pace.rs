@@ -38,6 +38,28 @@ impl Default for Pace {
     }
 }
 
+/// How closely a schedule is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Punctuality {
+    /// The thread that paces sleeps until a request is due, and is as late as the system wakes it.
+    #[default]
+    Normal,
+    /// It has a processor to itself, and spins before a request is due.
+    Precise,
+}
+
+impl FromStr for Punctuality {
+    type Err = PaceError;
+
+    fn from_str(typed: &str) -> Result<Self, PaceError> {
+        match typed {
+            "normal" => Ok(Self::Normal),
+            "precise" => Ok(Self::Precise),
+            _ => Err(PaceError::Punctuality { typed: typed.to_owned() }),
+        }
+    }
+}
+
 /// Errors of a typed pace.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -51,6 +73,14 @@ pub enum PaceError {
     /// No number over a unit of time.
     #[error("`{typed}` is not a rate; write 100/s for a hundred requests a second, or 6000/m for as many a minute")]
     Rate {
+        /// Typed text.
+        typed: String,
+    },
+    /// Neither of the two.
+    #[error(
+        "`{typed}` is no way to keep a pace; write precise, which takes a processor, or normal. For a rate there is --rate"
+    )]
+    Punctuality {
         /// Typed text.
         typed: String,
     },

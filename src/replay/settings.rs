@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Pace, ProxyUrl, TargetUrl, guard};
+use super::{Pace, ProxyUrl, Punctuality, TargetUrl, guard};
 
 /// Default of [`SendSettings::timeout`]: half of the response timeout common in load balancers.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,6 +45,8 @@ pub struct SendSettings {
     pub sni: Option<String>,
     /// Pace of the requests.
     pub pace: Pace,
+    /// How closely the pace is kept.
+    pub punctuality: Punctuality,
     /// Longer silences in the capture are shortened to this.
     pub max_gap: Option<Duration>,
     /// How long a response may take to begin, from the send; and how long it may be silent where it has to end.
@@ -85,6 +87,7 @@ impl SendSettings {
             proxy: None,
             sni: None,
             pace: Pace::default(),
+            punctuality: Punctuality::default(),
             max_gap: None,
             timeout: DEFAULT_TIMEOUT,
             max_time: DEFAULT_TIMEOUT * MAX_TIME_FACTOR,

@@ -21,6 +21,7 @@ mod client;
 mod costs;
 mod fleet;
 mod haproxy;
+mod punctual;
 mod replay;
 mod soak;
 
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         trial("costs", costs::run),
         trial("fleet", fleet::run),
         trial("replay: lag", replay::lag),
+        trial("replay: on time at the target", punctual::on_time),
         trial("replay: speed", replay::fast),
         trial("haproxy: how long it waits", haproxy::acknowledged),
         trial("haproxy: its log", haproxy::logs),

@@ -45,7 +45,7 @@ const EACH: u64 = 1_200;
 const TICK: Duration = Duration::from_micros(500);
 
 /// `answer` is what each request was answered; made up where it is empty.
-fn capture(file: &Path, exchanges: u64, rate: u64, connections: usize, answer: Vec<u8>) {
+pub(crate) fn capture(file: &Path, exchanges: u64, rate: u64, connections: usize, answer: Vec<u8>) {
     let shape = Shape { exchanges, rate, connections, answer, per_connection: 2_000, ..Shape::default() };
     let shape = shape.of_size(exchanges * EACH);
     let mut out = BufWriter::with_capacity(1 << 20, File::create(file).unwrap());
@@ -100,7 +100,7 @@ pub(crate) fn fast() {
 }
 
 /// What nginx answers to everything, but for the time.
-fn answer() -> Vec<u8> {
+pub(crate) fn answer() -> Vec<u8> {
     one_answer(&mut TcpStream::connect(TARGET).unwrap())
 }
 
@@ -137,7 +137,7 @@ fn beside_wrk(folder: &Path, file: &Path, answers: &str, connections: u64) {
     );
 }
 
-fn target(summary: &Value) -> &Value {
+pub(crate) fn target(summary: &Value) -> &Value {
     summary["targets"].as_object().unwrap().values().next().unwrap()
 }
 

@@ -184,6 +184,11 @@ impl Nginx {
         self.running.processor_time()
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.running.id()
+    }
+
     /// Halts it: connections are taken by the kernel, and nobody answers.
     pub(crate) fn halt(&self) {
         self.running.signal("STOP");

@@ -13,6 +13,7 @@ pub(crate) fn announce(first: &str, config: &mut RunConfig) {
     print_news(first);
     let run = &mut config.run;
     let guard = run.targets.first().and_then(|target| target.guard.as_ref());
+    run.targets.first().and_then(precise_line).iter().for_each(|line| print_news(line));
     for line in protection_lines(run.ramp.as_ref(), guard) {
         print_news(&line);
     }
@@ -64,6 +65,12 @@ fn insecure(replay: &replay::SendSettings) -> Option<String> {
             replay.target
         )
     })
+}
+
+/// Says what a precise pace costs, where it is asked for.
+fn precise_line(target: &replay::SendSettings) -> Option<String> {
+    (target.punctuality == replay::Punctuality::Precise)
+        .then(|| "pace: precise; one processor is busy with it for as long as the run lasts".to_owned())
 }
 
 /// Says what spares the targets.

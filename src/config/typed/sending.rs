@@ -13,6 +13,10 @@ pub struct Pace {
     /// sample
     #[cfg_attr(feature = "cli", arg(long, value_name = "RATE", allow_hyphen_values = true))]
     pub rate: Option<String>,
+    /// precise: be within some microseconds of the schedule. One processor does nothing but wait then; the last 50 µs
+    /// before each request it spins. normal: sleep until a request is due [default: normal]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "HOW"))]
+    pub pace: Option<String>,
     /// Shorten longer silences in the capture to this, such as 10s [default: as captured]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TIME", allow_hyphen_values = true))]
     pub max_gap: Option<String>,

@@ -6,6 +6,7 @@ mod ending;
 mod external;
 mod lookahead;
 mod next;
+mod opening;
 mod pause;
 mod pulled;
 mod responses;
@@ -18,6 +19,7 @@ pub(super) mod timing;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -26,6 +28,7 @@ use tokio::time::Instant;
 use super::dispatch::TargetDispatcher;
 use super::external::{AcceptedRequest, ExternalStage};
 use super::passes::PassTag;
+use super::priority::{ProcessorNumber, come_first};
 use super::recorder::EventSender;
 use super::reference_traffic::ReferenceSender;
 use super::request_record::request_record;
@@ -39,6 +42,7 @@ use crate::report::{ReportEvent, RequestRecord, TargetSet};
 pub(super) use chains::RunChains;
 use lookahead::Lookahead;
 use next::{PacerStep, Upcoming};
+use opening::Opening;
 use pause::Stopped;
 use responses::{AwaitingResponse, IssuedTo};
 pub(super) use shared::SharedPacer;
@@ -96,6 +100,9 @@ pub(super) struct Pacer {
     /// Connections of a file that are open.
     open: u64,
     epoch: Instant,
+    opening: Opening,
+    /// Time before a request is due at which it is taken up.
+    lead: Duration,
 }
 
 /// The rule that keeps back what is captured while a run that only records is paused.
@@ -105,6 +112,10 @@ impl Pacer {
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
     fn run(mut self) -> ChainEnd {
         wake_in_time();
+        if self.settings.timing.is_known_ahead() {
+            come_first();
+        }
+        self.settings.processor.into_iter().for_each(ProcessorNumber::enter);
         while let Some(step) = self.next() {
             if self.take_step(step).is_err() {
                 break;

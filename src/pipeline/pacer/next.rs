@@ -48,6 +48,7 @@ impl Pacer {
                 recv(self.channels.events) -> queued => queued.ok(),
             }?,
         };
+        let queued = self.opened(queued).ok()?;
         let upcoming = self.upcoming(queued);
         Some(self.step(upcoming))
     }
@@ -85,11 +86,11 @@ impl Pacer {
     }
 
     /// An event that is there already.
-    fn at_hand(&self) -> Option<QueuedEvent> {
+    pub(super) fn at_hand(&mut self) -> Option<QueuedEvent> {
         if self.is_stopped() {
             return None;
         }
-        self.channels.events.try_recv().ok()
+        self.opening.pop().or_else(|| self.channels.events.try_recv().ok())
     }
 
     /// Returns whether the run was stopped, and what was captured is not to be sent any more.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::chains::RunChains;
 use super::lookahead::Lookahead;
+use super::opening::Opening;
 use super::timing::Timing;
 use super::{Pacer, PacerInputs, PacerMode};
 use crate::middleware::context::UnreadableCounts;
@@ -19,6 +20,8 @@ use crate::pipeline::carry::Carry;
 use crate::pipeline::context::RunContext;
 use crate::pipeline::control::Control;
 use crate::pipeline::dispatch::TargetDispatcher;
+use crate::pipeline::early::LEAD;
+use crate::pipeline::priority::{OwnProcessor, ProcessorNumber};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::queues::{EVENT_QUEUE, LIVE_EVENT_QUEUE, QueuedEvent, UNSCHEDULED_EVENT_QUEUE};
 use crate::pipeline::recorder::EventSender;
@@ -26,7 +29,7 @@ use crate::pipeline::reference_traffic::ReferenceSender;
 use crate::pipeline::retention::RetentionRules;
 use crate::pipeline::run::Run;
 use crate::replay::guard::ProductionWatch;
-use crate::replay::{ProductionEnds, ShortenedGaps};
+use crate::replay::{ProductionEnds, Punctuality, ShortenedGaps};
 use crate::report::ReportEvent;
 
 /// Processing of requests by the pacer.
@@ -58,6 +61,9 @@ pub(in crate::pipeline) struct PacerSettings {
     pub(in crate::pipeline) is_shared: bool,
     /// Requests are made by those who send them, who must not wait.
     pub(in crate::pipeline) is_pulled: bool,
+    pub(in crate::pipeline) punctuality: Punctuality,
+    /// The processor that the pacing thread has to itself, where it has one.
+    pub(in crate::pipeline) processor: Option<ProcessorNumber>,
 }
 
 /// Channels of the pacer, to read from and write to.
@@ -107,6 +113,11 @@ impl Pacer {
             None if looks_ahead => PacerMode::Lookahead(Lookahead::new(chains(&run.middleware.without_limits()))),
             None => PacerMode::Plain,
         };
+        let punctuality = run.punctuality();
+        // Mirrored connections open when the captured ones did.
+        let opens = matches!(mode, PacerMode::Plain) && dispatchers.iter().any(TargetDispatcher::writes_early);
+        let lead = if opens { LEAD } else { Duration::ZERO };
+        let opening = Opening::new(opens.then(|| chains(&run.middleware.without_limits())));
         let settings = PacerSettings {
             chains: chains(&run.middleware),
             mode,
@@ -124,6 +135,8 @@ impl Pacer {
             most: run.most,
             is_shared: context.session.is_some(),
             is_pulled,
+            punctuality,
+            processor: context.processor.as_ref().map(OwnProcessor::number),
         };
         let channels = PacerChannels {
             events,
@@ -136,11 +149,20 @@ impl Pacer {
             production_ends: Arc::clone(&context.production_ends),
             progress: Arc::clone(&context.progress),
         };
-        (Self::new(settings, channels), sender)
+        (Self { opening, lead, ..Self::new(settings, channels) }, sender)
     }
 
     pub(super) fn new(settings: PacerSettings, channels: PacerChannels) -> Self {
-        Self { settings, channels, asked: HashMap::default(), taken: 0, open: 0, epoch: Instant::now() }
+        Self {
+            settings,
+            channels,
+            asked: HashMap::default(),
+            taken: 0,
+            open: 0,
+            epoch: Instant::now(),
+            opening: Opening::new(None),
+            lead: Duration::ZERO,
+        }
     }
 }
 

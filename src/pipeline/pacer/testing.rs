@@ -10,6 +10,7 @@ use crate::middleware::secret_names::SecretNames;
 use crate::middleware::{ChainSettings, LoopHeader};
 use crate::pipeline::queues::QueuedEvent;
 use crate::pipeline::{Control, Progress, reference_traffic};
+use crate::replay::Punctuality;
 use crate::report::ReportEvent;
 
 /// Facts for which there is room.
@@ -39,6 +40,8 @@ pub(super) fn pacer_of(
         most: None,
         is_shared: false,
         is_pulled: false,
+        punctuality: Punctuality::default(),
+        processor: None,
     };
     let (sender, events) = crossbeam_channel::bounded(events);
     let (stop, stopped) = crossbeam_channel::bounded(0);

@@ -85,6 +85,20 @@ impl Timing {
         }
     }
 
+    /// Returns a schedule to try out what comes first, where there is one and nothing was due yet.
+    pub(super) fn trial(&self) -> Option<Schedule> {
+        match self {
+            Self::Paced { schedule, begun: None, span, .. } => {
+                let mut trial = schedule.clone();
+                if let Some(from) = span.get().and_then(|span| span.from) {
+                    trial.begin(from);
+                }
+                Some(trial)
+            }
+            _ => None,
+        }
+    }
+
     /// Returns whether due times are known in advance.
     pub(in crate::pipeline) const fn is_known_ahead(&self) -> bool {
         matches!(self, Self::Paced { schedule, .. } if !schedule.is_max())

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::{BeforeSend, Client, Delivery, Destination, Job, ProductionEnds, Pulled, RequestSource, TargetLimits};
 use crate::exchange::{Outcome, Shed};
@@ -52,6 +52,15 @@ pub struct TargetLinks {
     pub(crate) session: Option<Arc<dyn StoreSession>>,
     /// What makes requests when somebody can send them, where they do not come by themselves.
     pub(crate) source: Option<Arc<dyn RequestSource>>,
+    /// The places for requests in flight, where somebody else takes some of them, too.
+    pub(crate) places: Option<Arc<Semaphore>>,
+}
+
+impl TargetLimits {
+    /// Returns how many requests may be in flight, streams apart.
+    pub(crate) fn places(&self) -> usize {
+        self.max_in_flight.clamp(1, MAX_IN_FLIGHT)
+    }
 }
 
 impl From<Arc<InFlight>> for TargetLinks {
@@ -113,7 +122,8 @@ where
     D: From<Box<Delivery>> + Send + 'static,
 {
     let (deliveries, links) = (deliveries.into(), links.into());
-    let (places, streams) = (limits.max_in_flight.clamp(1, MAX_IN_FLIGHT), limits.max_streams.min(MAX_IN_FLIGHT));
+    let (places, streams) = (limits.places(), limits.max_streams.min(MAX_IN_FLIGHT));
+    let ordinary = links.places.clone().unwrap_or_else(|| Arc::new(Semaphore::new(places)));
     let worker = Arc::new(SendWorker {
         destination,
         client,
@@ -121,7 +131,7 @@ where
         queue: TargetQueue { jobs: Mutex::new(Some(jobs)), source: links.source.clone() },
         deliveries,
         links,
-        ordinary: Arc::new(Semaphore::new(places)),
+        ordinary,
         beside: Arc::new(Semaphore::new(streams)),
         aside: Arc::new(Semaphore::new(MAX_ASIDE as usize)),
         idle: IdleWorkers::default(),
@@ -136,14 +146,17 @@ where
     };
     // The place first: a job that was taken must not wait while others that came later are sent.
     while let Some(Ok(place)) = unless_stopped(&mut stop, Arc::clone(ordinary).acquire_owned()).await
-        && let Some(Some(job)) = unless_stopped(&mut stop, queue.next()).await
+        && let Some(Some(job)) = next_unwritten(&mut stop, queue, &spawn).await
     {
         spawn(job, place);
     }
     if let Some(mut jobs) = queue.end() {
         jobs.close();
-        while let Some(job) = jobs.recv().await {
-            report(deliveries, shed(destination, &job)).await;
+        while let Some(mut job) = jobs.recv().await {
+            match job.turn.take_place() {
+                Some(place) => spawn(job, place),
+                None => report(deliveries, shed(destination, &job)).await,
+            }
         }
     }
     drop(ends_idle);
@@ -154,6 +167,21 @@ where
         drop(semaphore.acquire_many(u32::try_from(all).unwrap_or(u32::MAX)).await);
     }
     QueueStats { peak_in_flight: links.in_flight.peak() }
+}
+
+/// The next job that needs a place. One that was written has a place, and goes on in that.
+async fn next_unwritten(
+    stop: &mut watch::Receiver<bool>,
+    queue: &TargetQueue,
+    spawn: impl Fn(Job, OwnedSemaphorePermit),
+) -> Option<Option<Job>> {
+    loop {
+        let Some(mut job) = unless_stopped(stop, queue.next()).await? else { return Some(None) };
+        match job.turn.take_place() {
+            Some(place) => spawn(job, place),
+            None => return Some(Some(job)),
+        }
+    }
 }
 
 /// The jobs that wait, in their order; none once the run is stopped or the queue was closed.
@@ -189,10 +217,13 @@ impl TargetQueue {
     /// A job that waits already, or that can be made at once.
     fn at_hand(&self) -> Option<Job> {
         let waiting = self.waiting();
-        match &self.source {
+        let mut job = match &self.source {
             Some(source) if waiting.is_none() && source.pull() != Pulled::Later => self.waiting(),
             _ => waiting,
-        }
+        }?;
+        // It is sent in the place of whoever asks.
+        drop(job.turn.take_place());
+        Some(job)
     }
 
     fn waiting(&self) -> Option<Job> {

@@ -93,7 +93,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         stop: &watch::Receiver<bool>,
     ) -> Option<Box<Delivery>> {
         // Where nothing is waited for any more, a request would go out in vain, and be counted as one that had no response.
-        if *stop.borrow() {
+        if *stop.borrow() && job.job.turn.written_at().is_none() {
             return Some(self.unsent(&job, Outcome::Shed(Shed::Stopped)));
         }
         match self.prepare_early(&mut job) {
@@ -254,7 +254,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         (alarm, stop): (&mut ReusableTimeout<'_>, &mut StopWait<'_, impl Future<Output = ()>>),
     ) -> Box<Delivery> {
         let Job { held, request, due, turn, wanted } = job;
-        let (id, sent) = (request.id, Instant::now());
+        let (id, sent) = (request.id, turn.written_at().unwrap_or_else(Instant::now));
         let in_flight = self.links.in_flight.enter();
         let progress = ResponseProgress::default();
         let mut watched =

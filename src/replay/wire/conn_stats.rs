@@ -24,6 +24,8 @@ pub(super) struct History {
     pub(super) bodiless: bool,
     /// A response came to each request that was written: any further bytes belong to none.
     pub(super) is_idle: bool,
+    /// It was quiet for a moment before its first request.
+    pub(super) is_settled: bool,
 }
 
 /// Desynchronised connections that wait to be handed over. The responses on further ones are counted as earlier, and stand.

@@ -62,6 +62,8 @@ pub(super) async fn exchange(
 ) -> Result<SendResult, ExchangeError> {
     link.history.is_idle = false;
     let mut running = WireExchange::new(outgoing, wanted, terms);
+    let ahead = std::mem::take(&mut link.written_ahead);
+    (running.head_sent, running.written) = (ahead.bytes, ahead.whole);
     std::future::poll_fn(|cx| match running.poll(link, cx) {
         Poll::Pending if running.closes(progress) => Poll::Ready(Ok(())),
         polled => polled,

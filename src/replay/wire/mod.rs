@@ -37,6 +37,7 @@ mod addresses;
 mod attempt;
 mod conn_stats;
 mod connect;
+mod early;
 mod exchange;
 mod failure;
 mod in_memory;
@@ -60,10 +61,13 @@ pub use addresses::{Lookup, Resolve};
 
 pub(crate) use addresses::SystemResolver;
 pub(crate) use conn_stats::MAX_SET_UPS;
+pub(crate) use early::WrittenRequest;
+pub(crate) use early::spin_until;
 pub(crate) use in_memory::InMemoryTarget;
 pub use limit::fit_connections;
 pub(crate) use mirrored::MirroredTicket;
 pub use response::MAX_HEAD_BYTES;
+pub(crate) use upstream::QUIET;
 
 use connect::Connector;
 use mirrored::{MirroredConns, MirroredState, OpeningConn};
@@ -179,7 +183,7 @@ impl Client for WireClient {
     fn enqueue(&self, lane: ConnKey) -> Ticket {
         match &self.sharing {
             Sharing::Pooled(_) => Ticket::default(),
-            Sharing::Mirrored(lanes) => Ticket(Some(Box::new(lanes.enqueue(lane)))),
+            Sharing::Mirrored(lanes) => Ticket { lane: Some(Box::new(lanes.enqueue(lane))), early: None },
         }
     }
 
@@ -189,24 +193,24 @@ impl Client for WireClient {
 
     async fn send(
         &self,
-        turn: Ticket,
+        mut turn: Ticket,
         request: Box<Request>,
         wanted: ResponseOptions,
         progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
-        let outgoing = if wanted.keep_host && !self.terms.keep_host {
-            request::encode(&request, &RewriteRules { keep_host: true, ..self.terms.clone() })
-        } else {
-            request::encode(&request, &self.terms)
-        };
-        let outgoing = outgoing.ok_or_else(|| SendError::failed(FailureKind::Protocol, NOT_WHOLE))?;
         let id = request.id;
+        let (link, outgoing, begun) = if let Some(early) = turn.early.take() {
+            (Some(early.written.link), early.written.outgoing, early.written.at)
+        } else {
+            let outgoing = self.encode(&request, wanted);
+            let outgoing = outgoing.ok_or_else(|| SendError::failed(FailureKind::Protocol, NOT_WHOLE))?;
+            (None, outgoing, Instant::now())
+        };
         drop(request);
-        let begun = Instant::now();
         self.connector.addresses.keep_fresh(begun);
         let sending = Sending { id, outgoing: &outgoing, wanted, begun, progress };
         let result = match &self.sharing {
-            Sharing::Pooled(pool) => self.pooled(pool, &sending).await,
+            Sharing::Pooled(pool) => self.pooled(pool, &sending, link).await,
             Sharing::Mirrored(_) => self.mirrored(turn, &sending).await,
         };
         match result {

@@ -42,6 +42,11 @@ impl ConnPool {
         }
     }
 
+    /// Returns whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.idle().conns.is_empty()
+    }
+
     /// Takes a connection back, and lets those go that nobody has wanted for long. A target that says how long it keeps a
     /// connection idle is not relied upon to do so to the end.
     pub(super) fn give(&self, link: UpstreamConn, now: Instant, idle_timeout: Option<Duration>) {

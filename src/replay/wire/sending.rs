@@ -10,25 +10,27 @@ use super::exchange::{ExchangeError, SendResult, exchange};
 use super::mirrored::MirroredState;
 use super::pool::ConnPool;
 use super::request::EncodedRequest;
-use super::upstream::{Readiness, UpstreamConn};
+use super::upstream::{QUIET, Readiness, UpstreamConn};
 use super::{shortage, unasked};
 use crate::exchange::ExchangeId;
 use crate::replay::{ResponseOptions, ResponseProgress, SendError, TargetResponse, Ticket};
 
-/// Time that a connection must stay quiet after its first response, before that response counts: see
-/// [`WireClient::over`].
-const QUIET: Duration = Duration::from_millis(10);
-/// The same once a target has said something unasked.
+/// Time that a connection must stay quiet once a target has said something unasked.
 const SUSPECT_QUIET: Duration = Duration::from_millis(100);
 /// New connections that are not used for one request, because something came before it was sent; with the next one it fails.
 const MAX_UNASKED: u32 = 3;
 
 impl WireClient {
-    /// Over a pooled connection, or over a new one.
-    pub(super) async fn pooled(&self, pool: &ConnPool, sending: &Sending<'_>) -> Result<TargetResponse, SendError> {
+    /// Over `first`, to which it was written already, or a pooled connection, or a new one.
+    pub(super) async fn pooled(
+        &self,
+        pool: &ConnPool,
+        sending: &Sending<'_>,
+        mut first: Option<UpstreamConn>,
+    ) -> Result<TargetResponse, SendError> {
         let mut tries = Tries::default();
         loop {
-            let pooled = if tries.retried { None } else { pool.take(sending.begun) };
+            let pooled = if tries.retried { None } else { first.take().or_else(|| pool.take(sending.begun)) };
             let (mut link, used) = match pooled {
                 Some(link) => (link, true),
                 None => match Box::pin(self.fresh(sending, &mut tries)).await? {
@@ -52,7 +54,7 @@ impl WireClient {
     pub(super) async fn mirrored(&self, mut turn: Ticket, sending: &Sending<'_>) -> Result<TargetResponse, SendError> {
         let mut tries = Tries::default();
         loop {
-            let kept = match turn.0.as_mut().map(|place| place.take()).unwrap_or_default() {
+            let kept = match turn.lane.as_mut().map(|place| place.take()).unwrap_or_default() {
                 MirroredState::Open(mut link) => link.is_ready().then_some(link),
                 MirroredState::Opening(mut opening) => match (&mut opening.0).await {
                     // Its target may have ended it since.
@@ -74,7 +76,7 @@ impl WireClient {
             };
             match exchanged {
                 Ok(answered) => {
-                    if let (true, Some(place)) = (answered.reusable, turn.0.as_mut()) {
+                    if let (true, Some(place)) = (answered.reusable, turn.lane.as_mut()) {
                         place.put(MirroredState::Open(link));
                     }
                     return Ok(answer(answered, sending.progress));
@@ -118,7 +120,8 @@ impl WireClient {
         let Sending { id, outgoing, wanted, begun, progress } = *sending;
         link.address.asked();
         let mut answered = exchange(link, id, outgoing, wanted, &self.exchanges, progress).await?;
-        if link.history.exchanges > 1 || !link.history.is_idle {
+        let is_settled = link.history.is_settled && !self.connector.ledger.is_suspect();
+        if link.history.exchanges > 1 || is_settled || !link.history.is_idle {
             return Ok(answered);
         }
         match self.quiet_after(link, answered.read.done, begun + self.connector.timeout / 2).await {
@@ -197,7 +200,7 @@ async fn leaving_place<T>(
         let polled = exchange.as_mut().poll(cx);
         if polled.is_pending()
             && progress.is_beside()
-            && let Some(turn) = turn.0.as_mut()
+            && let Some(turn) = turn.lane.as_mut()
         {
             turn.leave_place();
         }

@@ -8,8 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
@@ -20,6 +21,9 @@ use super::transport::Transport;
 use super::unasked::{LOOK, Unasked, judge};
 use crate::replay::ConnNumber;
 
+/// Time that a connection must stay quiet after its first response, before that response counts: see
+/// `WireClient::over`.
+pub(crate) const QUIET: Duration = Duration::from_millis(10);
 /// Bytes that are read at once: most responses fit, so that one call to the system reads them.
 const READ_BYTES: usize = 64 << 10;
 
@@ -34,7 +38,17 @@ pub(super) struct UpstreamConn {
     stream: UpstreamStream,
     pub(super) address: Arc<AddressEntry>,
     pub(super) history: History,
+    /// What was written of the next exchange's request.
+    pub(super) written_ahead: WrittenAhead,
     open: OpenGuard,
+}
+
+/// The part of a request that was written before its exchange began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct WrittenAhead {
+    pub(super) bytes: usize,
+    /// When the system had taken the last byte, where it was all.
+    pub(super) whole: Option<Instant>,
 }
 
 /// Readiness of a connection for a request.
@@ -82,7 +96,7 @@ impl AsFd for UpstreamStream {
 impl UpstreamConn {
     pub(super) fn new(stream: UpstreamStream, address: Arc<AddressEntry>, open: OpenGuard) -> Self {
         let history = History { is_idle: true, ..History::default() };
-        Self { number: ConnNumber::next(), stream, address, history, open }
+        Self { number: ConnNumber::next(), stream, address, history, written_ahead: WrittenAhead::default(), open }
     }
 
     /// Returns whether the connection is TLS, which may hold back bytes that were written.
@@ -180,6 +194,11 @@ impl UpstreamConn {
             (UpstreamStream::Plain(plain), ..) => Pin::new(plain).poll_write_vectored(cx, &both),
             (UpstreamStream::Tls(tls), ..) => Pin::new(tls.as_mut()).poll_write_vectored(cx, &both),
         }
+    }
+
+    /// Writes what the system takes at once; says how much. Not for TLS.
+    pub(super) fn write_now(&self, bytes: &[u8]) -> rustix::io::Result<usize> {
+        rustix::net::send(&self.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
     }
 
     /// Hands everything to the system; what is no TLS has nothing to hand.
