@@ -22,6 +22,7 @@ use crate::compare::CompareRules;
 use crate::http1::{BodyPolicies, BodyPolicy};
 use crate::middleware::carry::CarryRule;
 use crate::middleware::{self, LoopHeader};
+use crate::priority::Priority;
 use crate::recording::{Origin, RecordingOutput, StoreSession};
 use crate::replay;
 use crate::replay::guard::{Dependency, DependencyWatch, OnUnknown};
@@ -67,6 +68,8 @@ pub struct Run {
     pub targets: Vec<replay::SendSettings>,
     /// Recorder of the traffic that passes.
     pub recorder: Option<Box<dyn RecordingOutput>>,
+    /// Leave of the thread that paces to come before others.
+    pub priority: Option<Priority>,
     /// Marker by which shadowtap recognizes its own traffic.
     pub mark: Option<LoopHeader>,
     /// Number of requests to take before the run ends by itself.
@@ -130,6 +133,7 @@ impl Run {
             targets: Vec::new(),
             recorder: None,
             mark: None,
+            priority: None,
             most: None,
             ramp: None,
             guard_command: None,

@@ -41,6 +41,7 @@ pub(super) fn pacer_of(
         is_shared: false,
         punctuality: Punctuality::default(),
         processor: None,
+        priority: None,
     };
     let (sender, events) = crossbeam_channel::bounded(events);
     let (stop, stopped) = crossbeam_channel::bounded(0);
