@@ -30,9 +30,10 @@ pub(super) fn punctuality(typed: &typed::Pace, pace: Pace, mistakes: &mut Config
     punctuality
 }
 
-/// Takes leave for the thread that paces to come before others, before rights are given up, where there is a schedule.
+/// Takes leave for the thread that paces to come before others, before rights are given up, where it has a processor to
+/// itself: elsewhere those that send would wait for it, and all places among the requests in flight be taken.
 pub(super) fn priority(targets: &[SendSettings]) -> Option<Priority> {
-    targets.first().filter(|target| target.pace != Pace::Max).map(|_| Priority::take())
+    targets.first().filter(|target| target.punctuality == Punctuality::Precise).map(|_| Priority::take())
 }
 
 /// Says why a pace cannot be kept like that, where it cannot.

@@ -68,7 +68,7 @@ pub struct Run {
     pub targets: Vec<replay::SendSettings>,
     /// Recorder of the traffic that passes.
     pub recorder: Option<Box<dyn RecordingOutput>>,
-    /// Leave of the thread that paces to come before others.
+    /// Leave of the thread that paces to come before others, where it has a processor to itself.
     pub priority: Option<Priority>,
     /// Marker by which shadowtap recognizes its own traffic.
     pub mark: Option<LoopHeader>,

@@ -63,7 +63,7 @@ pub(in crate::pipeline) struct PacerSettings {
     pub(in crate::pipeline) punctuality: Punctuality,
     /// The processor that the pacing thread has to itself, where it has one.
     pub(in crate::pipeline) processor: Option<ProcessorNumber>,
-    /// Leave of the pacing thread to come before others, where there is a schedule.
+    /// Leave of the pacing thread to come before others, where it has any.
     pub(in crate::pipeline) priority: Option<Priority>,
 }
 
