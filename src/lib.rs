@@ -123,6 +123,7 @@ pub mod files;
 pub mod fleet;
 pub mod help;
 pub(crate) mod json_path;
+pub mod priority;
 mod quantity;
 pub mod route_pattern;
 pub mod sandbox;

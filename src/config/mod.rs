@@ -177,6 +177,7 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
         range,
         middleware,
         external,
+        priority: pacing::priority(&targets),
         targets,
         ramp: protection.ramp,
         guard_command: protection.command,

@@ -4,7 +4,8 @@ use std::thread::available_parallelism;
 
 use super::mistakes::ConfigMistakes;
 use super::{parsed, typed};
-use crate::replay::{Pace, Punctuality};
+use crate::priority::Priority;
+use crate::replay::{Pace, Punctuality, SendSettings};
 
 /// Returns the pace that was asked for.
 pub(super) fn pace(typed: &typed::Pace, mistakes: &mut ConfigMistakes) -> Pace {
@@ -27,6 +28,12 @@ pub(super) fn punctuality(typed: &typed::Pace, pace: Pace, mistakes: &mut Config
         mistakes.add(flag, why);
     }
     punctuality
+}
+
+/// Takes leave for the thread that paces to come before others, before rights are given up, where it has a processor to
+/// itself: elsewhere those that send would wait for it, and all places among the requests in flight be taken.
+pub(super) fn priority(targets: &[SendSettings]) -> Option<Priority> {
+    targets.first().filter(|target| target.punctuality == Punctuality::Precise).map(|_| Priority::take())
 }
 
 /// Says why a pace cannot be kept like that, where it cannot.

@@ -23,6 +23,7 @@ use crate::compare::CompareRules;
 use crate::http1::{BodyPolicies, BodyPolicy};
 use crate::middleware::carry::CarryRule;
 use crate::middleware::{self, LoopHeader};
+use crate::priority::Priority;
 use crate::recording::{Origin, RecordingOutput, StoreSession};
 use crate::replay;
 use crate::replay::guard::{Dependency, DependencyWatch, OnUnknown};
@@ -68,6 +69,8 @@ pub struct Run {
     pub targets: Vec<replay::SendSettings>,
     /// Recorder of the traffic that passes.
     pub recorder: Option<Box<dyn RecordingOutput>>,
+    /// Leave of the thread that paces to come before others, where it has a processor to itself.
+    pub priority: Option<Priority>,
     /// Marker by which shadowtap recognizes its own traffic.
     pub mark: Option<LoopHeader>,
     /// Number of requests to take before the run ends by itself.
@@ -133,6 +136,7 @@ impl Run {
             targets: Vec::new(),
             recorder: None,
             mark: None,
+            priority: None,
             most: None,
             ramp: None,
             guard_command: None,

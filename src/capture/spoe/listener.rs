@@ -10,8 +10,8 @@ use std::str::FromStr;
 
 use rustix::fs::Mode;
 
-use super::priority::Priority;
 use crate::files::{self, Folder, is_open_to_others};
+use crate::priority::Priority;
 
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,6 @@
 mod agent;
 mod codec;
 mod listener;
-mod priority;
 mod queue;
 
 pub(crate) use agent::start;

@@ -27,8 +27,8 @@ use tokio::time::Instant;
 
 use super::dispatch::TargetDispatcher;
 use super::external::{AcceptedRequest, ExternalStage};
+use super::own_processor::ProcessorNumber;
 use super::passes::PassTag;
-use super::priority::{ProcessorNumber, come_first};
 use super::recorder::EventSender;
 use super::reference_traffic::ReferenceSender;
 use super::request_record::request_record;
@@ -36,6 +36,7 @@ use super::wakeups::wake_in_time;
 use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Shed, Timestamp};
 use crate::middleware::context::ResponseFilter;
 use crate::middleware::route::ROUTE;
+use crate::priority::Priority;
 use crate::replay::{ConnKey, Delivery, Destination, ResponseOptions, TargetId};
 use crate::report::{ReportEvent, RequestRecord, TargetSet};
 
@@ -112,9 +113,7 @@ impl Pacer {
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
     fn run(mut self) -> ChainEnd {
         wake_in_time();
-        if self.settings.timing.is_known_ahead() {
-            come_first();
-        }
+        self.settings.priority.iter().for_each(Priority::come_first);
         self.settings.processor.into_iter().for_each(ProcessorNumber::enter);
         while let Some(step) = self.next() {
             if self.take_step(step).is_err() {

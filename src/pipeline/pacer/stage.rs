@@ -21,13 +21,14 @@ use crate::pipeline::context::RunContext;
 use crate::pipeline::control::Control;
 use crate::pipeline::dispatch::TargetDispatcher;
 use crate::pipeline::early::LEAD;
-use crate::pipeline::priority::{OwnProcessor, ProcessorNumber};
+use crate::pipeline::own_processor::{OwnProcessor, ProcessorNumber};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::queues::{EVENT_QUEUE, LIVE_EVENT_QUEUE, QueuedEvent, UNSCHEDULED_EVENT_QUEUE};
 use crate::pipeline::recorder::EventSender;
 use crate::pipeline::reference_traffic::ReferenceSender;
 use crate::pipeline::retention::RetentionRules;
 use crate::pipeline::run::Run;
+use crate::priority::Priority;
 use crate::replay::guard::ProductionWatch;
 use crate::replay::{ProductionEnds, Punctuality, ShortenedGaps};
 use crate::report::ReportEvent;
@@ -64,6 +65,8 @@ pub(in crate::pipeline) struct PacerSettings {
     pub(in crate::pipeline) punctuality: Punctuality,
     /// The processor that the pacing thread has to itself, where it has one.
     pub(in crate::pipeline) processor: Option<ProcessorNumber>,
+    /// Leave of the pacing thread to come before others, where it has any.
+    pub(in crate::pipeline) priority: Option<Priority>,
 }
 
 /// Channels of the pacer, to read from and write to.
@@ -136,6 +139,7 @@ impl Pacer {
             is_shared: context.session.is_some(),
             is_pulled,
             punctuality,
+            priority: run.priority.take(),
             processor: context.processor.as_ref().map(OwnProcessor::number),
         };
         let channels = PacerChannels {

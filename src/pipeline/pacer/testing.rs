@@ -42,6 +42,7 @@ pub(super) fn pacer_of(
         is_pulled: false,
         punctuality: Punctuality::default(),
         processor: None,
+        priority: None,
     };
     let (sender, events) = crossbeam_channel::bounded(events);
     let (stop, stopped) = crossbeam_channel::bounded(0);

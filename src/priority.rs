@@ -1,5 +1,5 @@
-//! The thread that answers HAProxy comes before others, where that is allowed: HAProxy's clients wait for it, and it has little
-//! to do each time.
+//! Threads that come before others, where that is allowed. The one that answers HAProxy does, whose clients wait for it, and
+//! the one that paces a replay, whose lag is that of every request. Both have little to do each time.
 
 #[cfg(target_os = "linux")]
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
@@ -13,7 +13,7 @@ const ALLOWED: u64 = 30;
 
 /// Leave to come first. Root takes it before its rights are given up.
 #[derive(Debug)]
-pub(super) struct Priority {
+pub struct Priority {
     /// The limit as it was, where it was raised.
     #[cfg(target_os = "linux")]
     before: Option<Rlimit>,
@@ -21,7 +21,8 @@ pub(super) struct Priority {
 
 impl Priority {
     /// Takes leave, where that can be had.
-    pub(super) fn take() -> Self {
+    #[must_use]
+    pub fn take() -> Self {
         #[cfg(target_os = "linux")]
         {
             let before = getrlimit(Resource::Nice);
@@ -33,13 +34,13 @@ impl Priority {
         Self {}
     }
 
-    /// Has the current thread come first; no other one may from then on.
-    pub(super) fn come_first(&self) {
+    /// Has the current thread come first; the limit is from then on what it was.
+    pub fn come_first(&self) {
         // Elsewhere it would be the whole process.
         #[cfg(target_os = "linux")]
         {
             if let Err(error) = nice(NICE) {
-                tracing::debug!(%error, "the thread that answers HAProxy has to wait as others do");
+                tracing::debug!(%error, "a thread that has to be in time waits as others do");
             }
             if let Some(before) = self.before
                 && let Err(error) = setrlimit(Resource::Nice, before)

@@ -1,17 +1,4 @@
-//! Threads on whose time others depend: they come before others, and where that is asked for one has a processor to itself.
-
-/// Niceness of a thread that has to be in time, where that is allowed. It has little to do each time.
-#[cfg(target_os = "linux")]
-const NICE: i32 = -10;
-
-/// Has the current thread come before others, where that is allowed.
-pub(super) fn come_first() {
-    // Elsewhere it would be the whole process.
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICE) {
-        tracing::debug!(%error, "a thread has to wait as others do");
-    }
-}
+//! A processor that one thread has to itself.
 
 /// A processor for one thread alone, as far as this program goes. Whoever reserves it leaves it, with all threads that
 /// it starts meanwhile, and is back once this is dropped.
