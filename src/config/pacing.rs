@@ -31,7 +31,7 @@ pub(super) fn punctuality(typed: &typed::Pace, pace: Pace, mistakes: &mut Config
 }
 
 /// Takes leave for the thread that paces to come before others, before rights are given up, where it has a processor to
-/// itself: elsewhere those that send would wait for it, and all places among the requests in flight be taken.
+/// itself. Elsewhere it may well keep those that send from their work, on which it depends.
 pub(super) fn priority(targets: &[SendSettings]) -> Option<Priority> {
     targets.first().filter(|target| target.punctuality == Punctuality::Precise).map(|_| Priority::take())
 }
