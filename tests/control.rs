@@ -9,13 +9,15 @@ mod runs;
 #[path = "support/server.rs"]
 mod server;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use runs::{gets, live, of, replayed, run, target};
-use server::{Server, answer};
+use server::{Server, Step, answer};
 use shadowtap::middleware::{self, Share};
-use shadowtap::pipeline::{Control, Run};
+use shadowtap::pipeline::{self, Control, Progress, Run};
+use shadowtap::replay::SendSettings;
 
 /// A server that calls `at` once, with the request of this number, counted from 1.
 async fn server_that_calls(number: usize, at: impl Fn() + Send + Sync + 'static) -> Server {
@@ -116,4 +118,19 @@ async fn a_run_that_is_stopped_ends_in_order_paused_or_not() {
         assert!(target.ended.sent >= 5 && target.offered < 500, "{target:?}");
         assert_eq!(summary.steps.last().unwrap().reason, "stopped by hand");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_target_had_when_a_run_was_stopped_counts_as_sent() {
+    let server = Server::start(|_| vec![Step::Wait, answer("200 OK", "ok")]).await;
+    let few = SendSettings { max_in_flight: 16, ..target(&server.url("http"), "2000/s") };
+    let job = replayed(&gets(4000), vec![few]);
+    let stop = tokio::time::sleep(Duration::from_millis(300));
+    let running =
+        tokio::task::spawn_blocking(move || pipeline::run(job, &Arc::new(Progress::default()), stop).unwrap());
+    let summary = running.await.unwrap();
+    assert!(summary.balances(), "{summary:#?}");
+    let (ended, asked) = (&of(&summary, &server).ended, server.requests().len() as u64);
+    assert_eq!(ended.sent + ended.failed.values().sum::<u64>(), asked, "{ended:?}");
+    assert!(ended.sent > 16 && ended.shed["stopped"] > 0, "{ended:?}");
 }
