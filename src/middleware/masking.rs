@@ -11,7 +11,7 @@ use super::query;
 use super::redact::MASK;
 
 /// Names of query parameters whose value is a secret, in lower case, without `-` and `_`.
-const SECRETS: [&str; 22] = [
+const SECRETS: [&str; 32] = [
     "accesstoken",
     "apikey",
     "apitoken",
@@ -21,19 +21,29 @@ const SECRETS: [&str; 22] = [
     "bearer",
     "clientsecret",
     "credential",
+    "csrftoken",
+    "currentpassword",
     "idtoken",
     "jwt",
+    "newpassword",
+    "oldpassword",
+    "passphrase",
     "passwd",
     "password",
+    "privatekey",
     "pwd",
     "refreshtoken",
     "secret",
+    "secretkey",
     "sessionid",
+    "sessiontoken",
     "sig",
     "signature",
     "token",
+    "userpassword",
     "xamzsecuritytoken",
     "xamzsignature",
+    "xapikey",
 ];
 /// Longest name that is compared; a longer one is none of these.
 const MAX_NAME: usize = 64;
@@ -92,8 +102,14 @@ fn is_secret(piece: &[u8], names: &impl MaskedNames) -> bool {
     }
     query::decoded(name).is_some_and(|(decoded, _)| {
         let name = String::from_utf8_lossy(&decoded);
-        names.has_param(&name) || list_of(&name).is_some_and(|list| names.has_param(list) || is_secret_list(list))
+        let is_element_of = |list: &str| parts_of(list).last().is_some_and(is_secret_list);
+        parts_of(&name).any(|part| names.has_param(part)) || list_of(&name).is_some_and(is_element_of)
     })
+}
+
+/// The parts of the name of a parameter that stands for a member of something: `user[password]`, `user.password`.
+fn parts_of(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(name).chain(name.split(['[', ']', '.']).filter(|part| !part.is_empty()))
 }
 
 /// Returns whether the value under this name of a parameter, key or header is a secret.
@@ -194,10 +210,23 @@ mod tests {
     fn elements_of_lists_of_secrets_are_masked() {
         check("/a?token[]=a&tokens[1]=b&x[]=c", "/a?token[]=***&tokens[1]=***&x[]=c");
         check("/a?api_keys%5B%5D=a&[]=b&a]=c", "/a?api_keys%5B%5D=***&[]=b&a]=c");
+        check("/a?user[tokens][]=a&user[tokens]=3&[token=b", "/a?user[tokens][]=***&user[tokens]=3&[token=***");
         for (name, of_list) in [("token", true), ("apiKeys", true), ("Passwords", true), ("items", false), ("s", false)]
         {
             assert_eq!(is_secret_list(name), of_list, "{name}");
         }
+    }
+
+    #[test]
+    fn members_that_are_secrets_are_masked() {
+        check(
+            "/a?user[password]=a&a[b][token]=b&p%5B0%5D%5Bsecret%5D=c",
+            "/a?user[password]=***&a[b][token]=***&p%5B0%5D%5Bsecret%5D=***",
+        );
+        check(
+            "/a?user.newPassword=a&x-api-key=b&token.x=c&a.b=d",
+            "/a?user.newPassword=***&x-api-key=***&token.x=***&a.b=d",
+        );
     }
 
     #[test]

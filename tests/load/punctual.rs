@@ -19,6 +19,8 @@ const TARGET: &str = "127.0.0.1:8080";
 const URL: &str = "http://127.0.0.1:8080";
 /// Bytes of a packet that tell that it carries a request.
 const SNAPLEN: &str = "96";
+/// Time after which tcpdump has been handed all that was captured: a second, where the buffer is not full before.
+const DRAINED: Duration = Duration::from_millis(1500);
 
 /// At each rate, with the pace kept as it always is, and precisely.
 pub(crate) fn on_time() {
@@ -44,8 +46,7 @@ fn measure(folder: &Path, file: &Path, rate: u64, pace: &str) {
     let arguments = ["replay", file.to_str().unwrap(), "--to", URL, "--rate", &each, "--pace", pace];
     let run = Tap::launch(&mut Tap::program(), &arguments).watched().0;
     assert_eq!(run.code, Some(0), "{}", run.said);
-    // What was under way is on file then.
-    thread::sleep(Duration::from_millis(500));
+    thread::sleep(DRAINED);
     packets.signal("INT");
     packets.wait();
     let sent = run.of_target("/ended/sent");
