@@ -117,6 +117,7 @@ fn a_format_that_is_missing_or_wrong_is_told_with_what_mends_it() {
     }
     let (output, _) = replay("http://127.0.0.1:1", folder.path(), &["one.log", "--format", "haproxy"]);
     let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(2) && said.contains("1 of 1 lines could not be read"), "{said}");
+    let words = "none of its 1 lines is of the format haproxy; it looks like --format combined: line 1 (no %cp that";
+    assert!(output.status.code() == Some(2) && said.contains(words), "{said}");
     assert!(said.contains("nothing was sent: no line"), "{said}");
 }
