@@ -191,10 +191,16 @@ const STRAY: &[u8] = b"HTTP/1.1 299 Stray\r\nContent-Length: 5\r\n\r\nstray";
 async fn greeter(encrypted: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
+    // One certificate for all: to make one takes longer than the first response on a connection is watched for.
+    let tls = encrypted.then(self_signed);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            let tls = tls.clone();
             tokio::spawn(async move {
-                if encrypted { greet(self_signed().accept(stream).await.ok()?).await } else { greet(stream).await }
+                match tls {
+                    Some(tls) => greet(tls.accept(stream).await.ok()?).await,
+                    None => greet(stream).await,
+                }
             });
         }
     });

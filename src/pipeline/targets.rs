@@ -27,6 +27,9 @@ use crate::replay::{
 use crate::report::{self, ReportEvent, TargetTotals};
 use crate::telemetry::SpanSender;
 
+/// Time for which open connections are watched once nothing is sent any more.
+const LAST_LOOK: Duration = Duration::from_millis(50);
+
 /// The targets of a run.
 pub(super) struct TargetStage {
     /// What requests are offered to, by target.
@@ -229,6 +232,10 @@ impl RunningTarget {
     /// Waits until nothing is sent any more; returns what the client counted.
     pub(super) fn end(self, runtime: &Runtime) -> TargetTotals {
         let peak_in_flight = runtime.block_on(self.sending).map_or(0, |stats| stats.peak_in_flight);
+        // A response that was not the true one is known by the next, also behind the last request.
+        if self.client.open_now().open > 0 {
+            runtime.block_on(async { tokio::time::sleep(LAST_LOOK).await });
+        }
         let connections = self.client.connections();
         let mut end = TargetTotals {
             connections_opened: connections.opened,
