@@ -128,7 +128,8 @@ pub fn run(
     }
     let source = pulled.clone().map(|pulled| pulled as Arc<dyn RequestSource>);
     let (responses, spans) = (external.responses.as_ref(), telemetry.spans.as_ref());
-    let targets = TargetStage::start(&context, &mut run, &facts, responses, spans, source)?;
+    let is_scheduled = timing.is_known_ahead();
+    let targets = TargetStage::start(&context, &mut run, &facts, responses, spans, source, is_scheduled)?;
     let recording = RecordingStage::new(&context, run.recorder.take());
     let connections_wanted = targets.mirrors();
     let shutdown = Shutdown::new(&context, switches, report.deadline(), targets.budgets());

@@ -63,7 +63,8 @@ struct TargetStarter<'a> {
 
 impl TargetStage {
     /// Starts a queue and a client for each target of `run`, and for what is asked beside them; `responses` takes what
-    /// targets answer to external processes, and `source` makes requests where they do not come by themselves.
+    /// targets answer to external processes, and `source` makes requests where they do not come by themselves; `is_scheduled`
+    /// where they are due at times that are known.
     pub(super) fn start(
         context: &RunContext,
         run: &mut Run,
@@ -71,9 +72,9 @@ impl TargetStage {
         responses: Option<&ResponseSender>,
         spans: Option<&SpanSender>,
         source: Option<Arc<dyn RequestSource>>,
+        is_scheduled: bool,
     ) -> Result<Self, RunError> {
         let secrets = run.middleware.secret_names();
-        let is_scheduled = run.timing(&context.span).is_known_ahead();
         let (settings, reference) = (std::mem::take(&mut run.targets), std::mem::take(&mut run.reference));
         let starter = TargetStarter { context, facts, spans, secrets, source, is_scheduled };
         let bytes = context.memory.targets / settings.len().max(1);
