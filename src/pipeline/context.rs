@@ -124,6 +124,7 @@ impl RunContext {
             memory,
             stops,
         };
+        context.control.open();
         Ok((context, switches))
     }
 

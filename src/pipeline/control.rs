@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -45,11 +45,15 @@ struct ControlState {
     stop: watch::Sender<bool>,
     saves: SaveTrigger,
     board: Mutex<ControlBoard>,
+    /// Notified once the board is that of a run.
+    begun: Condvar,
 }
 
 /// State that is not read with each request.
 #[derive(Default)]
 struct ControlBoard {
+    /// True once a run goes by it.
+    is_begun: bool,
     paused_since: Option<Instant>,
     begun_with: Share,
     ramp: Option<RampState>,
@@ -254,6 +258,19 @@ impl Control {
         self.board().words = Some((command, words));
     }
 
+    /// Waits, on this thread, until the run goes by what is said here: a word before that would be lost, and the state is
+    /// that of no run.
+    pub fn wait_for_begin(&self) {
+        let board = self.0.begun.wait_while(self.board(), |board| !board.is_begun);
+        drop(board.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// From now on words are heard, and the state is that of the run.
+    pub(super) fn open(&self) {
+        self.board().is_begun = true;
+        self.0.begun.notify_all();
+    }
+
     /// Returns the share used by the run's sample.
     pub(crate) fn dial(&self) -> DynamicShare {
         self.0.dial.clone()
@@ -379,6 +396,23 @@ mod tests {
         waits.await.unwrap();
         control.stopped().await;
         assert!(control.state().stopping);
+    }
+
+    #[test]
+    fn who_comes_before_the_run_has_begun_waits_and_sees_its_targets() {
+        let control = Control::default();
+        let early = std::thread::spawn({
+            let control = control.clone();
+            move || {
+                control.wait_for_begin();
+                control.set_share(Share(0.25));
+                control.state()
+            }
+        });
+        control.begin(Share(1.0), Share(1.0), ["http://new".to_owned()].into_iter());
+        control.open();
+        let state = early.join().unwrap();
+        assert_eq!((state.targets.len(), control.share()), (1, Share(0.25)));
     }
 
     #[test]

@@ -50,8 +50,9 @@ pub(crate) fn open(socket: Option<&Socket>, control: &Control) -> anyhow::Result
     Ok(())
 }
 
-/// Does what was said, and says how the run stands then.
+/// Does what was said, and says how the run stands then. Who is faster than the run waits for its beginning.
 fn steer(control: &Control, word: ControlCommand) -> String {
+    control.wait_for_begin();
     if word == ControlCommand::Save && !control.can_save() {
         return "{\"error\":\"this run keeps nothing to save: start it with record --keep 10m\"}".to_owned();
     }
