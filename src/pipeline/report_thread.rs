@@ -25,10 +25,12 @@ use crate::report::{ComparedExchange, ReportEvent, ReportSettings, Reporter, Sta
 
 /// Time in which the report lets events gather: far too short to fill their queue, or the caches of the processors.
 const FACT_PAUSE: Duration = Duration::from_millis(2);
-/// The same while there are none.
+/// The same while there are none, or few.
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 /// Facts that wait when the report is overloaded: it looks into no bodies then.
 const FACT_OVERLOAD: usize = FACT_QUEUE / 4;
+/// Facts at once, up to which there are few.
+const FEW_FACTS: usize = 128;
 /// Facts that the report takes at once.
 const FACT_BATCH: usize = 4096;
 /// Time for which comparisons are counted before events have their turn again.
@@ -137,7 +139,7 @@ impl ReportThread {
     /// The report thread: facts to counts, and now and then how much there is of what has a level.
     fn run(mut self) -> Reporter {
         let mut batch = Vec::with_capacity(FACT_BATCH);
-        let mut has_thread = true;
+        let (mut has_thread, mut pause) = (true, FACT_PAUSE);
         loop {
             let next = self.next(&mut batch, has_thread);
             if let Some(level) = self.gauges.look() {
@@ -146,7 +148,10 @@ impl ReportThread {
             }
             match next {
                 Next::Facts(0) => break,
-                Next::Facts(_) => self.count(&mut batch),
+                Next::Facts(count) => {
+                    pause = pause_after(count, pause);
+                    self.count(&mut batch);
+                }
                 Next::Compared(compared) => self.reporter.compared(*compared),
                 Next::Gone => has_thread = false,
                 Next::Time => {
@@ -155,7 +160,7 @@ impl ReportThread {
                 }
             }
             self.count_compared();
-            thread::sleep(FACT_PAUSE);
+            thread::sleep(pause);
         }
         self.count_last();
         let Self { mut reporter, gauges, comparisons, .. } = self;
@@ -223,6 +228,11 @@ impl ReportThread {
             self.reporter.compared(compared);
         }
     }
+}
+
+/// The next pause behind so many facts: as short as it can be where they are many, for their queue is not to fill.
+fn pause_after(facts: usize, pause: Duration) -> Duration {
+    if facts > FEW_FACTS { FACT_PAUSE } else { (2 * pause).min(LONGEST_PAUSE) }
 }
 
 fn count_one(reporter: &mut Reporter, fact: ReportEvent, progress: &Progress) {

@@ -6,8 +6,11 @@ use crate::exchange::Timestamp;
 
 /// Time over which frames are counted.
 const WINDOW: Duration = Duration::from_millis(20);
-/// Frames in that time from which the rate is high: four thousand a second.
-const MANY: u32 = 80;
+/// Frames in that time from which some are let gather: a thousand a second.
+const MANY: u32 = 20;
+/// Pause before a read where there are many. It bounds how late a request leaves, and the bundles in which requests leave:
+/// what is captured together is sent together. That costs whoever sends less, too.
+const NAP: Duration = Duration::from_millis(1);
 
 /// The rate at which frames came last.
 #[derive(Debug, Default)]
@@ -28,9 +31,9 @@ impl FrameRate {
         }
     }
 
-    /// Returns whether it is better to let some frames gather before they are read.
-    pub(super) const fn is_high(&self) -> bool {
-        self.is_high
+    /// Returns the pause before the next read where it is better to let some frames gather.
+    pub(super) fn nap(&self) -> Option<Duration> {
+        self.is_high.then_some(NAP)
     }
 }
 
@@ -42,17 +45,17 @@ mod tests {
         Timestamp::from_nanos(1_000_000_000 + micros * 1_000)
     }
 
-    /// Whether the rate is high after frames came so many microseconds apart, for 50 milliseconds.
-    fn is_high(apart: u64) -> bool {
+    /// Whether frames are let gather after they came so many microseconds apart, for 50 milliseconds.
+    fn gather(apart: u64) -> bool {
         let mut rate = FrameRate::default();
         (1..=50_000 / apart).for_each(|n| rate.count(1, at(n * apart)));
-        rate.is_high()
+        rate.nap().is_some()
     }
 
     #[test]
-    fn a_rate_is_high_from_four_thousand_frames_a_second() {
-        assert!(is_high(50) && is_high(250));
-        assert!(!is_high(280) && !is_high(10_000));
+    fn frames_gather_from_a_thousand_a_second() {
+        assert!(gather(50) && gather(1_000));
+        assert!(!gather(1_120) && !gather(10_000));
     }
 
     #[test]
@@ -60,7 +63,7 @@ mod tests {
         let mut rate = FrameRate::default();
         rate.count(1, at(0));
         rate.count(1_000, at(1_000_000));
-        assert!(!rate.is_high());
+        assert_eq!(rate.nap(), None);
     }
 
     #[test]
@@ -68,10 +71,10 @@ mod tests {
         for now in [30_000, 1_000_000, 0] {
             let mut rate = FrameRate::default();
             (0..=40_000).step_by(100).for_each(|micros| rate.count(1, at(micros)));
-            assert!(rate.is_high());
+            assert!(rate.nap().is_some());
             rate.count(0, at(40_000 + now));
             rate.count(0, at(if now == 0 { 10 } else { 60_001 + now }));
-            assert!(!rate.is_high(), "{now}");
+            assert_eq!(rate.nap(), None, "{now}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::frame_rate::FrameRate;
 use super::handle::{DeviceRead, Handle, wait};
-use super::{CaptureMonitor, IDLE, NAP, SPURIOUS, now, settled};
+use super::{CaptureMonitor, IDLE, SPURIOUS, now, settled};
 use crate::capture::{Dropped, Frame, LinkType, Polled};
 use crate::exchange::Timestamp;
 
@@ -246,8 +246,10 @@ impl MergedReader {
     /// interfaces says that it has one.
     fn wait(&self, at_most: Duration) -> bool {
         let attached = || self.handles.iter().filter(|handle| handle.is_attached());
-        if self.rate.is_high() && attached().all(Handle::is_immediate) {
-            thread::sleep(NAP.min(at_most));
+        if let Some(nap) = self.rate.nap()
+            && attached().all(Handle::is_immediate)
+        {
+            thread::sleep(nap);
             return false;
         }
         wait(attached(), at_most)

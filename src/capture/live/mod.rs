@@ -52,10 +52,6 @@ const IDLE: Duration = Duration::from_millis(20);
 const SETTLED: Duration = Duration::from_millis(20);
 /// Pause after a device that said it had something and did not, so that asking it is no busy loop.
 const SPURIOUS: Duration = Duration::from_millis(2);
-/// Pause before a read while the rate is high: who waits for the next frame is woken for each single one, and that costs
-/// more than to read it.
-const NAP: Duration = Duration::from_micros(300);
-
 /// Settings of a live capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveSettings {

@@ -4,7 +4,7 @@ use std::{iter, thread};
 
 use super::frame_rate::FrameRate;
 use super::handle::{DeviceRead, Handle, wait};
-use super::{CaptureMonitor, IDLE, NAP, SPURIOUS, now, settled};
+use super::{CaptureMonitor, IDLE, SPURIOUS, now, settled};
 use crate::capture::{Dropped, Polled};
 use crate::exchange::Timestamp;
 
@@ -114,8 +114,8 @@ impl SingleReader {
 
 /// Lets some time pass: until there is another frame, or a moment. Returns whether the device says that it has one.
 fn pause(handle: &Handle, rate: &FrameRate) -> bool {
-    if handle.is_immediate() && rate.is_high() {
-        thread::sleep(NAP);
+    if let Some(nap) = rate.nap().filter(|_| handle.is_immediate()) {
+        thread::sleep(nap);
         return false;
     }
     wait(iter::once(handle), IDLE)
