@@ -25,7 +25,11 @@ impl InFlight {
 
     /// Counts one more for as long as the guard lives.
     pub(super) fn enter(self: &Arc<Self>) -> InFlightGuard {
-        self.peak.fetch_max(self.now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
+        // Most are no peak, and what is only read stays in the cache of each processor.
+        if now > self.peak() {
+            self.peak.fetch_max(now, Ordering::Relaxed);
+        }
         InFlightGuard(Arc::clone(self))
     }
 }
