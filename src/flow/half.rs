@@ -104,6 +104,17 @@ impl StreamHalf {
         self.started = true;
     }
 
+    /// Sets the position of the first byte, of a stream that is joined in its middle. Where the other side has told how
+    /// far it had received it, and that is near, offsets go on counting from there: what was sent with knowledge of
+    /// them stays comparable.
+    pub(super) fn join_at(&mut self, seq: Seq) {
+        let ahead = seq.ahead_of(self.seq);
+        let is_near = self.implied && (-BEFORE_JOINING..=BEFORE_JOINING).contains(&ahead);
+        let next = self.next.checked_add_signed(ahead).filter(|_| is_near);
+        self.start(seq);
+        self.next = next.unwrap_or(self.next);
+    }
+
     /// While joining, an earlier segment moves the beginning back; a SYN fixes it.
     pub(super) fn rewind(&mut self, first: Seq, syn: bool) {
         let back = self.seq.ahead_of(first);

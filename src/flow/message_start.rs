@@ -4,5 +4,5 @@
 /// and no bytes before them are waited for.
 pub(super) fn begins_message(bytes: &[u8]) -> bool {
     let word = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
-    word >= 3 && matches!(bytes.get(word), Some(b' ' | b'/'))
+    bytes.starts_with(b"HTTP/") || (word >= 3 && bytes.get(word) == Some(&b' '))
 }

@@ -328,11 +328,15 @@ impl Pairing {
     }
 
     /// Returns the request whose end is exactly what the server had received, unless it was pipelined with others: of
-    /// those the server may have received more than the request of this response.
-    fn received_alone(&self, received: u64) -> Option<usize> {
+    /// those the server may have received more than the request of this response. What stands before the place where the
+    /// client began to wait is a response to another one, sent again.
+    fn received_alone(&self, offset: u64, received: u64) -> Option<usize> {
         let index = self.outstanding.iter().position(|one| !one.begun && one.end == Some(received))?;
-        let asked = self.outstanding.get(index)?.received;
+        let Outstanding { received: asked, unproven, .. } = *self.outstanding.get(index)?;
         let others = self.outstanding.iter().filter(|one| !one.begun && one.received == asked);
+        if asked > offset && !unproven {
+            return None;
+        }
         (others.count() == 1).then_some(index)
     }
 
@@ -344,7 +348,7 @@ impl Pairing {
     /// The request that fits by the numbers of the wire.
     fn fitting(&mut self, offset: u64, received: u64, sink: &mut dyn FnMut(Event)) -> Option<usize> {
         let asked_here = self.outstanding.iter().position(|one| !one.begun && one.received == offset);
-        let exact = asked_here.or_else(|| self.received_alone(received));
+        let exact = asked_here.or_else(|| self.received_alone(offset, received));
         if let Some(index) = exact {
             self.responses_missing = false;
             self.outstanding.iter_mut().take(index + 1).for_each(|one| one.after_gap = false);

@@ -170,6 +170,8 @@ pub struct Schedule {
     elapsed: Duration,
     /// An instant that the next one has to confirm.
     suspect: Option<Timestamp>,
+    /// The latest before the clock was set, for as long as it may go back there, and `elapsed` then.
+    returns_to: Option<(Timestamp, Duration)>,
     /// Longer silences are shortened to this.
     max_gap: Option<Duration>,
     /// Those that were.
@@ -205,7 +207,8 @@ impl Schedule {
         let (elapsed, before) = (Duration::ZERO, Duration::ZERO);
         let shortened = ShortenedGaps { count: 0, left_out: Duration::ZERO };
         let even = EvenPace { share: 1.0, since: 0.0, count: 0 };
-        Self { pace, first: None, latest, elapsed, suspect: None, max_gap: None, shortened, before, even }
+        let (first, suspect, returns_to, max_gap) = (None, None, None, None);
+        Self { pace, first, latest, elapsed, suspect, returns_to, max_gap, shortened, before, even }
     }
 
     /// With silences longer than `max_gap` shortened to that.
@@ -260,7 +263,7 @@ impl Schedule {
     pub(crate) fn next_pass(&mut self, end: Option<Timestamp>) {
         let Some(first) = self.first else { return };
         self.before += end.map_or(self.elapsed, |end| end.since(first).max(self.elapsed));
-        (self.latest, self.elapsed, self.suspect) = (first, Duration::ZERO, None);
+        (self.latest, self.elapsed, self.suspect, self.returns_to) = (first, Duration::ZERO, None, None);
     }
 
     /// Returns the due time of the next request, captured `at`, counted from the start of the run; `None` where there
@@ -284,15 +287,44 @@ impl Schedule {
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(MAX_OFFSET).min(MAX_OFFSET))
     }
 
+    /// Returns the latest instant where `at` is so far ahead of it that only later ones can tell a silence from a stamp that
+    /// is wrong.
+    #[must_use]
+    pub(crate) fn leap(&self, at: Timestamp) -> Option<Timestamp> {
+        let ahead = at.since(self.latest);
+        let returns = self.returns_to.is_some_and(|(stamp, _)| is_near(at, stamp));
+        let leaps = ahead > LAG && ahead <= LONGEST_SILENCE && !returns && self.suspect.is_none();
+        (leaps && self.first.is_some() && matches!(self.pace, Pace::Speed(_))).then_some(self.latest)
+    }
+
+    /// Returns whether an instant after `at`, which leaped ahead of `latest`, shows that the clock went back there.
+    #[must_use]
+    pub(crate) fn comes_back(latest: Timestamp, at: Timestamp, later: Timestamp) -> bool {
+        is_near(later, latest) && at.since(later) > LAG
+    }
+
+    /// The capture's clock was set to `at`: no time has passed.
+    pub(crate) fn set(&mut self, at: Timestamp) {
+        self.returns_to = Some((self.latest, self.elapsed));
+        self.latest = at;
+    }
+
     /// Returns the time between the first instant of this pass and this one. Where the capture's clock was set, it
-    /// continues from the instant before; a single stamp never causes a wait.
+    /// continues from the instant before; a single stamp never causes a wait, and what follows a few goes on from where the
+    /// clock was before them.
     fn position(&mut self, at: Timestamp) -> Duration {
-        let near = |stamp: Timestamp| at.since(stamp) <= NEAR && stamp.since(at) <= LAG;
-        if self.suspect.take().is_some_and(near) {
-            self.latest = at;
+        if self.suspect.take().is_some_and(|suspect| is_near(at, suspect)) {
+            self.set(at);
             return self.elapsed;
         }
         let (ahead, behind) = (at.since(self.latest), self.latest.since(at));
+        if (ahead > LAG || behind > LAG)
+            && let Some((stamp, elapsed)) = self.returns_to.take_if(|(stamp, _)| is_near(at, *stamp))
+        {
+            self.latest = at.max(stamp);
+            self.elapsed = self.elapsed.max(elapsed + at.since(stamp));
+            return self.elapsed;
+        }
         if behind > LAG || ahead > LONGEST_SILENCE {
             self.suspect = Some(at);
             return self.elapsed;
@@ -301,6 +333,7 @@ impl Schedule {
             self.latest = at;
             let passes = self.shorten(ahead);
             self.elapsed += passes;
+            self.returns_to.take_if(|(_, elapsed)| self.elapsed > *elapsed + NEAR);
         }
         self.elapsed.saturating_sub(behind)
     }
@@ -312,6 +345,11 @@ impl Schedule {
         self.shortened.left_out += silence.saturating_sub(longest);
         longest
     }
+}
+
+/// Returns whether an instant is about that of a stamp, or comes soon after it.
+fn is_near(at: Timestamp, stamp: Timestamp) -> bool {
+    at.since(stamp) <= NEAR && stamp.since(at) <= LAG
 }
 
 #[cfg(test)]
@@ -418,6 +456,35 @@ mod tests {
             let at = [100_000_000, 100_000_100, false_one, 100_000_200, 100_000_300].map(|ms| ms + 50_000_000);
             assert_eq!(dues("1x", &at), [0, 100_000, 100_000, 200_000, 300_000].map(Some), "{false_one}");
         }
+    }
+
+    #[test]
+    fn a_few_false_stamps_are_not_waited_for() {
+        for step in [-20_000, -3_600_000, 100_000_000, -100_000_000_i64] {
+            let set = |ms: u64| (500_000_000 + ms).saturating_add_signed(step);
+            let at = [500_000_000, 500_000_100, set(200), set(250), set(300), 500_000_400, 500_000_900];
+            assert_eq!(dues("1x", &at), [0, 100_000, 100_000, 100_000, 150_000, 400_000, 900_000].map(Some), "{step}");
+        }
+    }
+
+    #[test]
+    fn a_leap_is_a_silence_unless_the_clock_comes_back() {
+        let at = |ms: u64| Timestamp::from_nanos(1_795_291_200_000_000_000 + ms * 1_000_000);
+        let mut schedule = Schedule::new(Pace::default());
+        assert_eq!(schedule.leap(at(0)), None, "it has not begun");
+        schedule.due(at(0));
+        schedule.due(at(100));
+        assert_eq!((schedule.leap(at(10_050)), schedule.leap(at(90_000_000))), (None, None));
+        assert_eq!(schedule.leap(at(7_200_200)), Some(at(100)));
+        for (later, comes_back) in
+            [(300, true), (40_000, true), (7_200_300, false), (7_195_000, false), (61_000, false)]
+        {
+            assert_eq!(Schedule::comes_back(at(100), at(7_200_200), at(later)), comes_back, "{later}");
+        }
+        schedule.set(at(7_200_200));
+        let dues = [7_200_200, 7_200_250, 300, 500].map(|ms| schedule.due(at(ms)).unwrap().as_millis());
+        assert_eq!(dues, [100, 150, 300, 500]);
+        assert!([Pace::Max, Pace::Rate(5.0)].iter().all(|pace| Schedule::new(*pace).leap(at(7_200_200)).is_none()));
     }
 
     #[test]

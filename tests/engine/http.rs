@@ -41,6 +41,22 @@ fn any_method_token() {
     }
 }
 
+/// A connection that was open before the capture, and whose first request comes in two pieces.
+#[test]
+fn a_first_line_in_two_pieces_is_found_where_the_connection_was_open_before() {
+    let targets = ["/a", "http://shop.example/a?b=1", "HTTPS://shop.example/a"];
+    for method in ["GET", "POST", "REPORT", "MKCOL", "LINK", "M-SEARCH"] {
+        for target in targets {
+            let request = get(target).replacen("GET", method, 1);
+            for cut in 3..request.len() {
+                let talk = Talk::joined().cut(Client, &request, &[cut]).server(ok("a"));
+                let talk = talk.client(get("/next")).server(ok("next")).close();
+                check(&talk.capture(), &[&format!("{method} {target} -> 200 \"a\""), "GET /next -> 200 \"next\""]);
+            }
+        }
+    }
+}
+
 /// RFC 9112, 4: a status code is three digits; those that are not known count by their class (RFC 9110, 15).
 #[test]
 fn any_status_of_three_digits() {

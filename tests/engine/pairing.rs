@@ -417,6 +417,30 @@ fn a_capture_that_begins_at_any_packet_costs_what_was_cut() {
     }
 }
 
+/// Of a connection that was open before the capture, the client's acknowledgement tells where the response begins.
+#[test]
+fn a_first_response_whose_pieces_come_out_of_order_is_paired() {
+    for requests in [1, 3] {
+        let names: Vec<String> = (0..requests).map(|n| format!("p{n}-{}", "x".repeat(n * 7))).collect();
+        let asked: String = names.iter().map(|name| get(&format!("/{name}"))).collect();
+        let responses: Vec<u8> = names.iter().flat_map(ok).collect();
+        for cut in (1..responses.len()).step_by(7) {
+            let talk = Talk::joined().client(&asked).reversed(|talk| talk.cut(Server, &responses, &[cut]));
+            let talk = talk.wait(300).client(get("/last")).server(ok("last")).close();
+            assert_eq!(never_mispaired(&talk.capture()).len(), requests + 1, "{requests} requests, cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_response_from_before_the_capture_that_comes_again_is_not_that_of_the_first_request() {
+    let old = ok("old").len();
+    let talk = Talk::joined().numbered(1_000_000, 2_000_000).client(get("/a"));
+    let talk = talk.stray(Server, -i32::try_from(old).unwrap(), ACK, ok("old")).server(ok("a"));
+    let found = never_mispaired(&talk.client(get("/c")).server(ok("c")).close().capture());
+    assert!(found.iter().any(|one| one.contains("/c")), "{found:?}");
+}
+
 /// Batches of pipelined requests, in one segment or in one each; responses likewise.
 fn batches(requests_apart: bool, responses_apart: bool) -> Talk {
     (0..4).fold(Talk::open(), |talk, batch| {

@@ -238,7 +238,7 @@ impl Connection {
             // What the other side has acknowledged since the handshake is where the stream begins.
             let known = half.implied && from_handshake && first.ahead_of(half.next_seq()) >= 0;
             if !known {
-                half.start(first);
+                half.join_at(first);
                 half.joining = !begins_message(segment.payload);
                 joined = true;
             }

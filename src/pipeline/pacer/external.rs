@@ -30,6 +30,18 @@ impl Pacer {
     pub(super) fn next_of_both(&mut self) -> Option<PacerStep> {
         let external = self.settings.mode.external()?;
         let late = external.expires().map_or_else(crossbeam_channel::never, |at| crossbeam_channel::at(at.into_std()));
+        if !self.opening.events().is_empty() {
+            return crossbeam_channel::select_biased! {
+                recv(self.channels.stopped) -> _ => None,
+                recv(external.back()) -> back => Some(PacerStep::Outside(ExternalStep::Back(back.ok()?.0))),
+                recv(late) -> _ => Some(PacerStep::Outside(ExternalStep::Late)),
+                default => {
+                    let queued = self.opening.pop()?;
+                    let upcoming = self.upcoming(queued);
+                    Some(self.step(upcoming))
+                }
+            };
+        }
         crossbeam_channel::select_biased! {
             recv(self.channels.stopped) -> _ => None,
             // Before the clock is looked at: what has come back is not late.

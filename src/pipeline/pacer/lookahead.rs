@@ -64,7 +64,7 @@ impl Pacer {
         let mut looks = AT_ONCE;
         while looks > 0
             && self.may_look()
-            && let Ok(queued) = self.channels.events.try_recv()
+            && let Some(queued) = self.at_hand()
         {
             self.look_at(queued);
             looks -= 1;
@@ -72,10 +72,13 @@ impl Pacer {
         if let Some(upcoming) = self.settings.mode.ahead_mut()?.events.pop_front() {
             return Some(self.step(upcoming));
         }
-        let queued = crossbeam_channel::select_biased! {
-            recv(self.channels.stopped) -> _ => None,
-            recv(self.channels.events) -> queued => queued.ok(),
-        }?;
+        let queued = match self.opening.pop() {
+            Some(queued) => queued,
+            None => crossbeam_channel::select_biased! {
+                recv(self.channels.stopped) -> _ => None,
+                recv(self.channels.events) -> queued => queued.ok(),
+            }?,
+        };
         self.look_at(queued);
         let upcoming = self.settings.mode.ahead_mut()?.events.pop_front()?;
         Some(self.step(upcoming))
@@ -87,6 +90,10 @@ impl Pacer {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
+            }
+            if let Some(queued) = self.opening.pop() {
+                self.look_at(queued);
+                continue;
             }
             let queued = crossbeam_channel::select_biased! {
                 recv(self.channels.stopped) -> _ => return Err(Stopped),

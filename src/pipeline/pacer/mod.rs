@@ -4,6 +4,7 @@
 mod chains;
 mod ending;
 mod external;
+mod leap;
 mod lookahead;
 mod next;
 mod opening;

@@ -56,8 +56,9 @@ impl Pacer {
     /// Takes notice of what comes next in the capture: when it is due, and which connections open.
     pub(super) fn upcoming(&mut self, queued: QueuedEvent) -> Upcoming {
         let (part, needs_bodies) = (queued.part, self.needs_bodies());
+        self.settings.timing.reach(part.pass);
+        self.heed_leap(&queued);
         let timing = &mut self.settings.timing;
-        timing.reach(part.pass);
         let due = match &queued.event {
             Event::Request(request) if unfit(request, needs_bodies).is_none() => {
                 timing.due(request.last_byte.plus(part.delay))

@@ -42,6 +42,16 @@ impl Opening {
         Self { preview, events: VecDeque::new(), is_over }
     }
 
+    /// Events that were read ahead.
+    pub(super) const fn events(&self) -> &VecDeque<QueuedEvent> {
+        &self.events
+    }
+
+    /// An event was read ahead.
+    pub(super) fn push(&mut self, queued: QueuedEvent) {
+        self.events.push_back(queued);
+    }
+
     /// The next of the events that were read ahead.
     pub(super) fn pop(&mut self) -> Option<QueuedEvent> {
         self.events.pop_front()
@@ -55,6 +65,10 @@ impl Pacer {
             return Ok(first);
         }
         self.opening.is_over = true;
+        if !self.opening.events.is_empty() {
+            // They come after it.
+            return Ok(first);
+        }
         let mut needed = vec![0; self.channels.dispatchers.len()];
         self.needed(first, &mut needed);
         let until = Instant::now() + OPENING;

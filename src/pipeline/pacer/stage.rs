@@ -171,7 +171,7 @@ impl Pacer {
 }
 
 /// Events that may be on their way from the capture thread.
-const fn event_places(timing: &Timing) -> usize {
+fn event_places(timing: &Timing) -> usize {
     match timing {
         Timing::Live => LIVE_EVENT_QUEUE,
         Timing::Paced { .. } if timing.is_unscheduled() => UNSCHEDULED_EVENT_QUEUE,

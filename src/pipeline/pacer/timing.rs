@@ -16,7 +16,7 @@ use crate::replay::{Pace, Schedule, ShortenedGaps};
 pub(in crate::pipeline) enum Timing {
     /// As their capture times and a pace say.
     Paced {
-        schedule: Schedule,
+        schedule: Box<Schedule>,
         /// Time of the first request: due times count from here.
         begun: Option<Instant>,
         /// Range of the capture that is replayed.
@@ -32,8 +32,9 @@ pub(in crate::pipeline) enum Timing {
 
 impl Timing {
     /// Due times as `pace` has them.
-    pub(in crate::pipeline) const fn paced(pace: Pace, max_gap: Option<Duration>, span: KnownSpan) -> Self {
-        Self::Paced { schedule: Schedule::new(pace).shortened(max_gap), begun: None, span, pass: 1, fleet: None }
+    pub(in crate::pipeline) fn paced(pace: Pace, max_gap: Option<Duration>, span: KnownSpan) -> Self {
+        let schedule = Box::new(Schedule::new(pace).shortened(max_gap));
+        Self::Paced { schedule, begun: None, span, pass: 1, fleet: None }
     }
 
     /// The same, with others who keep the same schedule: they begin together, and an even pace is that of all.
@@ -77,6 +78,27 @@ impl Timing {
         }
     }
 
+    /// Returns the latest instant where `at` leaps ahead of it, and later ones may show that the capture's clock was wrong.
+    /// Members of a fleet go by the stamps as they are.
+    pub(super) fn leap(&mut self, at: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Paced { schedule, fleet: None, span, .. } => {
+                if let Some(from) = span.get().and_then(|span| span.from) {
+                    schedule.begin(from);
+                }
+                schedule.leap(at)
+            }
+            Self::Paced { .. } | Self::Live => None,
+        }
+    }
+
+    /// The capture's clock was set to `at`.
+    pub(super) fn set(&mut self, at: Timestamp) {
+        if let Self::Paced { schedule, .. } = self {
+            schedule.set(at);
+        }
+    }
+
     /// The longest silence of the capture that is kept, where there is such a limit, and what was shortened to it.
     pub(super) fn shortened_gaps(&self) -> Option<(Duration, ShortenedGaps)> {
         match self {
@@ -89,7 +111,7 @@ impl Timing {
     pub(super) fn trial(&self) -> Option<Schedule> {
         match self {
             Self::Paced { schedule, begun: None, span, .. } => {
-                let mut trial = schedule.clone();
+                let mut trial = Schedule::clone(schedule);
                 if let Some(from) = span.get().and_then(|span| span.from) {
                     trial.begin(from);
                 }
@@ -100,12 +122,12 @@ impl Timing {
     }
 
     /// Returns whether due times are known in advance.
-    pub(in crate::pipeline) const fn is_known_ahead(&self) -> bool {
+    pub(in crate::pipeline) fn is_known_ahead(&self) -> bool {
         matches!(self, Self::Paced { schedule, .. } if !schedule.is_max())
     }
 
     /// Returns whether requests are sent as fast as they are taken.
-    pub(in crate::pipeline) const fn is_unscheduled(&self) -> bool {
+    pub(in crate::pipeline) fn is_unscheduled(&self) -> bool {
         matches!(self, Self::Paced { schedule, .. } if schedule.is_max())
     }
 

@@ -1,0 +1,111 @@
+//! Stamps far ahead: what follows tells a silence, which is kept, from a few stamps that are wrong.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Pacer, unfit};
+use crate::exchange::{Event, Timestamp};
+use crate::pipeline::queues::{EVENT_QUEUE, QueuedEvent};
+use crate::replay::Schedule;
+
+/// Longest time for which events are read to see whether the capture's clock comes back. A file is read faster than it is
+/// sent; whoever captures right now brings what follows a silence when that is over.
+const READING: Duration = Duration::from_millis(200);
+
+impl Pacer {
+    /// Where a stamp is far ahead, and a later one is back where the capture was, no time passes between them.
+    pub(super) fn heed_leap(&mut self, queued: &QueuedEvent) {
+        if let Some(at) = self.stamp(queued)
+            && let Some(latest) = self.settings.timing.leap(at)
+            && self.comes_back(latest, at, queued.part.pass)
+        {
+            self.settings.timing.set(at);
+        }
+    }
+
+    /// The time by which an event is due, if it has one.
+    fn stamp(&self, queued: &QueuedEvent) -> Option<Timestamp> {
+        let at = match &queued.event {
+            Event::Request(request) if unfit(request, self.needs_bodies()).is_none() => request.last_byte,
+            Event::Opened { at, .. } | Event::Closed { at, .. } => *at,
+            _ => return None,
+        };
+        Some(at.plus(queued.part.delay))
+    }
+
+    /// Reads ahead for as long as nothing tells.
+    fn comes_back(&mut self, latest: Timestamp, at: Timestamp, pass: u32) -> bool {
+        let tells = |pacer: &Self, queued: &QueuedEvent| {
+            let later = pacer.stamp(queued).filter(|_| queued.part.pass == pass);
+            later.is_some_and(|later| Schedule::comes_back(latest, at, later))
+        };
+        if self.opening.events().iter().any(|queued| tells(self, queued)) {
+            return true;
+        }
+        let until = Instant::now() + READING;
+        while self.opening.events().len() < EVENT_QUEUE {
+            let queued = crossbeam_channel::select_biased! {
+                recv(self.channels.stopped) -> _ => return false,
+                recv(self.channels.events) -> queued => queued,
+                default(until.saturating_duration_since(Instant::now())) => return false,
+            };
+            let Ok(queued) = queued else { return false };
+            let told = tells(self, &queued);
+            self.opening.push(queued);
+            if told {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chains::RunChains;
+    use super::super::lookahead::Lookahead;
+    use super::super::testing::pacer_of;
+    use super::super::{PacerMode, PacerStep, Timing};
+    use super::*;
+    use crate::middleware::ChainSettings;
+    use crate::pipeline::passes::{KnownSpan, PassTag};
+    use crate::replay::Pace;
+    use crate::testing;
+
+    fn request(n: u32, ms: u64) -> QueuedEvent {
+        let mut request = testing::request(n, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        request.last_byte = Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000);
+        QueuedEvent { event: Event::Request(request), part: PassTag::default(), held: None, permille: 0 }
+    }
+
+    /// When requests that were captured at these times are due, in milliseconds.
+    fn dues(mode: PacerMode, captured: &[u64]) -> Vec<u64> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let timing = Timing::paced(Pace::default(), None, KnownSpan::default());
+        let (mut pacer, events, _stop, _) = pacer_of(&runtime, mode, timing, captured.len());
+        (1..).zip(captured).for_each(|(n, ms)| events.send(request(n, *ms)).unwrap());
+        drop(events);
+        let mut dues = Vec::new();
+        while let Some(PacerStep::Event(_, _, due)) = pacer.next() {
+            dues.push(due.unwrap());
+        }
+        dues.iter().map(|due| u64::try_from((*due - dues[0]).as_millis()).unwrap()).collect()
+    }
+
+    #[test]
+    fn stamps_far_ahead_are_waited_for_where_the_clock_stays_there() {
+        let modes: [fn() -> PacerMode; 2] = [
+            || PacerMode::Plain,
+            || PacerMode::Lookahead(Lookahead::new(RunChains::new(&ChainSettings::default(), 2))),
+        ];
+        for mode in modes {
+            for ahead in [11_000, 90_000, 7_200_000, 86_000_000] {
+                let few = [0, 100, ahead + 200, ahead + 250, 400, 900];
+                assert_eq!(dues(mode(), &few), [0, 100, 100, 150, 400, 900], "{ahead}");
+                let silence = [0, 100, ahead + 200, ahead + 250];
+                assert_eq!(dues(mode(), &silence), silence, "{ahead}");
+            }
+        }
+    }
+}
