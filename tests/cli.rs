@@ -393,7 +393,7 @@ fn summary_shape(url: &str) -> Value {
         "streams": {"http1": 0, "tls": 0, "http2": 0, "upgraded": 0, "unknown": 0},
         "requests": {"seen": 0, "offered": 0, "in_flight": 0, "ended": {
             "kept": 0, "filtered": {}, "sampled_out": 0, "rate_limited": 0, "malformed": 0,
-            "incomplete": {"gap": 0, "cut": 0, "end_of_capture": 0, "unproven": 0, "not_logged": 0}, "shed": {}}},
+            "incomplete": {"gap": 0, "cut": 0, "end_of_capture": 0, "unproven": 0, "not_logged": 0, "evicted": 0}, "shed": {}}},
         "targets": {url: {"offered": 0, "in_flight": 0, "ended": {
                 "sent": 0, "filtered": {}, "sampled_out": 0, "rate_limited": 0, "guard_held": 0, "shed": {},
                 "failed": {"dns": 0, "connect": 0, "tls": 0, "timeout": 0, "reset": 0, "protocol": 0, "too_large": 0}},
