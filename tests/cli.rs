@@ -456,6 +456,29 @@ async fn replay_writes_report_summary_and_results_as_the_contract_has_them() {
     assert_eq!(lines[3]["kind"], "summary");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_line_of_progress_is_what_the_report_says() {
+    let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
+    let url = server.url("http");
+    let words = ["--to", &url, "--speed", "5x", "--log-format", "json", "--summary", "-"].map(str::to_owned);
+    let replay = move || run("replay", "demo.pcap.zst", &words.each_ref().map(String::as_str));
+    let output = tokio::task::spawn_blocking(replay).await.unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lines = text(&output.stderr);
+    let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let last = lines.filter_map(|line| line.get("progress").cloned()).next_back().unwrap();
+    let target = &summary["targets"][url];
+    assert_eq!((&last["seen"], &last["waiting"]), (&summary["requests"]["seen"], &json!(0)));
+    assert_eq!(
+        (&last["sent"], &last["shadow"]["statuses"]),
+        (&target["ended"]["sent"], &json!({"2xx": target["offered"]}))
+    );
+    assert_eq!(last["shadow"]["p95_us"], target["paired_latency_us"]["response"]["p95"]);
+    let found = last["production"]["statuses"].as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>();
+    assert_eq!(found, summary["production"]["latency_us"]["count"].as_u64().unwrap());
+}
+
 #[test]
 fn a_run_that_delivers_nothing_is_trouble_and_says_why() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
