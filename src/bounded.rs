@@ -82,7 +82,7 @@ pub fn read(path: &Path, what: &'static str, limit: usize) -> Result<Vec<u8>, Re
 /// # Errors
 ///
 /// Where it cannot be opened, or is a pipe into which nobody writes.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
+pub fn open(path: &Path) -> io::Result<File> {
     if !path.metadata()?.file_type().is_fifo() {
         return File::open(path);
     }

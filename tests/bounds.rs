@@ -7,7 +7,7 @@ mod packets;
 
 use shadowtap::capture::{Frame, LinkType, MemorySource, Settings};
 use shadowtap::decode::{Decoder, Endpoint, Skip};
-use shadowtap::exchange::{Event, Malformed, RequestState, Timestamp};
+use shadowtap::exchange::{Damage, Event, Incomplete, Malformed, RequestState, Timestamp};
 use shadowtap::flow::{CONNECTION_COST, FlowLimits, FlowTable};
 use shadowtap::http1::{BodyPolicies, BodyPolicy, Http1, MAX_HEAD_BYTES, MAX_KEPT_BODY};
 use shadowtap::invariants::{EventInvariants, ObservedCounts};
@@ -27,6 +27,7 @@ struct Engine {
     http1: Http1,
     laws: EventInvariants,
     states: Vec<RequestState>,
+    damaged: Vec<Damage>,
     response_bytes: u64,
     micros: u64,
 }
@@ -38,6 +39,7 @@ impl Engine {
             http1: Http1::new(BodyPolicies { request_body: interest, response_body: interest }),
             laws: EventInvariants::default(),
             states: Vec::new(),
+            damaged: Vec::new(),
             response_bytes: 0,
             micros: 0,
         }
@@ -45,7 +47,7 @@ impl Engine {
 
     /// Takes a packet of the connection that `number` names, ten microseconds after the last one.
     fn take(&mut self, number: u32, packet: &Packet) {
-        let Self { flows, http1, laws, states, response_bytes, micros } = self;
+        let Self { flows, http1, laws, states, damaged, response_bytes, micros } = self;
         *micros += 10;
         let mut segment = packet.segment(5000, *micros);
         let client = if packet.side == CLIENT { &mut segment.source } else { &mut segment.destination };
@@ -54,6 +56,7 @@ impl Engine {
             laws.see(&event);
             match event {
                 Event::Request(request) => states.push(request.state),
+                Event::Damaged { why, .. } => damaged.push(why),
                 Event::Response { response, .. } => *response_bytes += response.body.len,
                 _ => {}
             }
@@ -121,6 +124,22 @@ fn flood(syns: u32, room: usize) {
     assert!(stats.evicted_capacity > u64::from(syns) / 2 && stats.peak_open <= room as u64, "{stats:?}");
     let seen = engine.finish();
     assert_eq!((seen.whole_requests, seen.responses, seen.damaged), (UPLOADS.into(), UPLOADS.into(), 0));
+}
+
+#[test]
+fn what_had_to_make_room_says_so() {
+    let mut engine = Engine::new(BodyPolicy::Count);
+    engine.flows = FlowTable::with_limits(&[80], FlowLimits { connections: 2, ..FlowLimits::default() });
+    let (post, get) =
+        ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nnot", "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    for (number, text) in [(0, post), (1, get), (2, get), (3, get)] {
+        engine.take(number, &Packet::new(CLIENT, 99, 0, SYN, ""));
+        engine.take(number, &Packet::new(SERVER, 499, 100, SYN.with(ACK), ""));
+        engine.take(number, &Packet::new(CLIENT, 100, 500, ACK, text));
+    }
+    assert_eq!(engine.flows.stats().evicted_capacity, 2);
+    assert_eq!(engine.states[..2], [RequestState::Whole, RequestState::Incomplete(Incomplete::Evicted)]);
+    assert_eq!(engine.damaged, [Damage::Shed; 2]);
 }
 
 #[test]

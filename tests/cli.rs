@@ -393,7 +393,7 @@ fn summary_shape(url: &str) -> Value {
         "streams": {"http1": 0, "tls": 0, "http2": 0, "upgraded": 0, "unknown": 0},
         "requests": {"seen": 0, "offered": 0, "in_flight": 0, "ended": {
             "kept": 0, "filtered": {}, "sampled_out": 0, "rate_limited": 0, "malformed": 0,
-            "incomplete": {"gap": 0, "cut": 0, "end_of_capture": 0, "unproven": 0, "not_logged": 0}, "shed": {}}},
+            "incomplete": {"gap": 0, "cut": 0, "end_of_capture": 0, "unproven": 0, "not_logged": 0, "evicted": 0}, "shed": {}}},
         "targets": {url: {"offered": 0, "in_flight": 0, "ended": {
                 "sent": 0, "filtered": {}, "sampled_out": 0, "rate_limited": 0, "guard_held": 0, "shed": {},
                 "failed": {"dns": 0, "connect": 0, "tls": 0, "timeout": 0, "reset": 0, "protocol": 0, "too_large": 0}},
@@ -454,6 +454,29 @@ async fn replay_writes_report_summary_and_results_as_the_contract_has_them() {
         assert_eq!((&line["outcome"], &line["response"]["body_len"]), (&json!("sent"), &json!(5)));
     }
     assert_eq!(lines[3]["kind"], "summary");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_line_of_progress_is_what_the_report_says() {
+    let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
+    let url = server.url("http");
+    let words = ["--to", &url, "--speed", "5x", "--log-format", "json", "--summary", "-"].map(str::to_owned);
+    let replay = move || run("replay", "demo.pcap.zst", &words.each_ref().map(String::as_str));
+    let output = tokio::task::spawn_blocking(replay).await.unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lines = text(&output.stderr);
+    let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let last = lines.filter_map(|line| line.get("progress").cloned()).next_back().unwrap();
+    let target = &summary["targets"][url];
+    assert_eq!((&last["seen"], &last["waiting"]), (&summary["requests"]["seen"], &json!(0)));
+    assert_eq!(
+        (&last["sent"], &last["shadow"]["statuses"]),
+        (&target["ended"]["sent"], &json!({"2xx": target["offered"]}))
+    );
+    assert_eq!(last["shadow"]["p95_us"], target["paired_latency_us"]["response"]["p95"]);
+    let found = last["production"]["statuses"].as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>();
+    assert_eq!(found, summary["production"]["latency_us"]["count"].as_u64().unwrap());
 }
 
 #[test]

@@ -121,12 +121,12 @@ fn lines_that_differ(
     let keys = keys_that_differ(a, b);
     for line in firsts(a, &keys) {
         if !same((a, production), (b, shadow), line) && counts(line.name) {
-            differences.push(difference(line, a, b, rules.secrets()));
+            differences.push(difference(line, (a, production), (b, shadow), rules.secrets()));
         }
     }
     for line in firsts(b, &keys) {
         if values(a, line).next().is_none() && counts(line.name) {
-            differences.push(difference(line, a, b, rules.secrets()));
+            differences.push(difference(line, (a, production), (b, shadow), rules.secrets()));
         }
     }
 }
@@ -313,10 +313,15 @@ fn bare(authority: &[u8]) -> &[u8] {
     }
 }
 
-fn difference(line: &NamedLine<'_>, a: &[NamedLine<'_>], b: &[NamedLine<'_>], secrets: &SecretNames) -> Difference {
+fn difference<'a>(
+    line: &NamedLine<'_>,
+    (a, production): (&[NamedLine<'a>], &ComparedResponse<'_>),
+    (b, shadow): (&[NamedLine<'a>], &ComparedResponse<'_>),
+    secrets: &SecretNames,
+) -> Difference {
     let name = wire_text(line.name).to_ascii_lowercase();
-    let shown = |lines| header_difference(&name, values(lines, line), secrets);
-    let (production, shadow, kind) = match (shown(a), shown(b)) {
+    let shown = |lines, head| header_difference(&name, values(lines, line), head, secrets);
+    let (production, shadow, kind) = match (shown(a, production.head), shown(b, shadow.head)) {
         (Some(one), Some(other)) => {
             let (one, other) = shown::pair(&one, &other);
             (one, other, DifferenceKind::Value)
@@ -328,12 +333,17 @@ fn difference(line: &NamedLine<'_>, a: &[NamedLine<'_>], b: &[NamedLine<'_>], se
     Difference { place: DifferencePart::Header, path, kind, production, shadow }
 }
 
-/// The lines of a name as they may be shown; `None` where there is none.
-fn header_difference<'a>(name: &str, values: impl Iterator<Item = &'a [u8]>, secrets: &SecretNames) -> Option<String> {
+/// The lines of a name in a head as they may be shown; `None` where there is none.
+fn header_difference<'a>(
+    name: &str,
+    values: impl Iterator<Item = &'a [u8]>,
+    head: Option<&Head>,
+    secrets: &SecretNames,
+) -> Option<String> {
     let mut values = values.peekable();
     values.peek()?;
     if name == "set-cookie" {
-        return Some(cookies::shown(values));
+        return Some(cookies::shown(values, head));
     }
     let hidden = HIDDEN.contains(&name) || secrets.has_header(name);
     let mut shown = String::new();

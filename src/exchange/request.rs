@@ -98,11 +98,14 @@ pub enum Incomplete {
     Unproven,
     /// An access log does not have its body.
     NotLogged,
+    /// It had to make room for others before its end came: `--max-memory` bounds what is followed.
+    Evicted,
 }
 
 impl Incomplete {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 5] = [Self::Gap, Self::Cut, Self::EndOfCapture, Self::Unproven, Self::NotLogged];
+    pub const ALL: [Self; 6] =
+        [Self::Gap, Self::Cut, Self::EndOfCapture, Self::Unproven, Self::NotLogged, Self::Evicted];
 
     /// Key in machine-readable output.
     #[must_use]
@@ -113,6 +116,7 @@ impl Incomplete {
             Self::EndOfCapture => "end_of_capture",
             Self::Unproven => "unproven",
             Self::NotLogged => "not_logged",
+            Self::Evicted => "evicted",
         }
     }
 }
@@ -125,6 +129,7 @@ impl fmt::Display for Incomplete {
             Self::EndOfCapture => "end of capture",
             Self::Unproven => "unproven",
             Self::NotLogged => "not logged",
+            Self::Evicted => "evicted",
         })
     }
 }

@@ -61,7 +61,7 @@ pub enum Damage {
     Malformed,
     /// Segments were lost, so that responses can no longer be paired with their requests.
     PairingLost,
-    /// It was captured, and thrown away for want of room (live capture only).
+    /// It was thrown away for want of room, or the connection was that it came on.
     Shed,
     /// It is known from an access log, which has its status at most.
     NotLogged,

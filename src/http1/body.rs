@@ -1,10 +1,10 @@
 //! Body framing: where a body ends, and its content counted, hashed or kept on the way.
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 
+use super::body_hash::{BodyHash, HashTiming};
 use super::{BodyPolicy, content};
-use crate::exchange::{Body, Framing, digest};
+use crate::exchange::{Body, Framing};
 
 /// Bytes of a trailer section. A longer one makes the body malformed.
 const MAX_TRAILER_BYTES: u32 = 64 * 1024;
@@ -49,55 +49,6 @@ enum ChunkState {
         line: u32,
         total: u32,
     },
-}
-
-/// Timing of a body's hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HashTiming {
-    Never,
-    Always,
-    /// Only where the content is not kept. From kept content the hash can be made on demand, which is rare.
-    Unkept,
-}
-
-/// The hash of a body that is being read.
-#[derive(Debug)]
-enum BodyHash {
-    None,
-    /// It is not begun as long as all of the content is kept, and kept as it is.
-    Later,
-    /// It begins with the first byte: most bodies are there at once, and need no place for it.
-    Due,
-    Begun(Box<Sha256>),
-}
-
-impl BodyHash {
-    fn of(hashed: HashTiming, framing: Framing, is_kept: bool) -> Self {
-        match hashed {
-            HashTiming::Never => Self::None,
-            // What is empty has none.
-            _ if matches!(framing, Framing::None | Framing::Length(0)) => Self::None,
-            // Chunks are kept with their framing, which is not content.
-            HashTiming::Unkept if is_kept && framing != Framing::Chunked => Self::Later,
-            HashTiming::Always | HashTiming::Unkept => Self::Due,
-        }
-    }
-
-    /// The content will not be kept any more; this much of it there was so far.
-    fn begin(&mut self, content: &[u8]) {
-        if matches!(self, Self::Later) {
-            *self = Self::Begun(Box::new(Sha256::new_with_prefix(content)));
-        }
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        if matches!(self, Self::Due) {
-            *self = Self::Begun(Box::default());
-        }
-        if let Self::Begun(hash) = self {
-            hash.update(bytes);
-        }
-    }
 }
 
 /// Result of feeding bytes to a body.
@@ -198,7 +149,7 @@ impl BodyReader {
     /// How many of the next bytes are only counted.
     pub(super) fn passes_over(&self) -> u64 {
         match self.progress {
-            _ if self.wire.is_some() || !matches!(self.hash, BodyHash::None) => 0,
+            _ if self.wire.is_some() || self.hash.is_wanted() => 0,
             FramingState::Length { left } | FramingState::Chunk(ChunkState::Data { left }) => left,
             FramingState::UntilClose => u64::MAX,
             FramingState::Chunk(_) | FramingState::Done => 0,
@@ -290,7 +241,7 @@ impl BodyReader {
 
     /// The body of which nothing came yet, where these are all of its bytes.
     pub(super) fn whole(self, bytes: &[u8]) -> Body {
-        let sha256 = if matches!(self.hash, BodyHash::Due) { digest(bytes) } else { None };
+        let sha256 = self.hash.of_whole(bytes);
         let wire = self.wire.map(|_| Bytes::copy_from_slice(bytes));
         Body { framing: self.framing, len: bytes.len() as u64, sha256, wire }
     }
@@ -322,10 +273,7 @@ impl BodyReader {
 
     /// The body as far as it was read.
     pub(crate) fn finish(self) -> Body {
-        let sha256 = match self.hash {
-            BodyHash::Begun(hash) if self.whole && self.len > 0 => Some(hash.finalize().into()),
-            _ => None,
-        };
+        let sha256 = if self.whole && self.len > 0 { self.hash.finish() } else { None };
         let is_cut = self.overflow == Overflow::Cut { has_happened: true };
         let wire = self.wire.filter(|_| !(is_cut && self.whole)).map(Bytes::from);
         Body { framing: self.framing, len: self.len, sha256, wire }
@@ -408,6 +356,7 @@ fn at_most(bytes: &[u8], limit: u64) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::digest;
 
     /// Reads a body in pieces of `size` bytes, and keeps up to eight of them.
     fn read(framing: Framing, hashed: HashTiming, bytes: &[u8], size: usize) -> Body {

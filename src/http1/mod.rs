@@ -5,6 +5,7 @@
 //! Nothing here is ever an error: unreadable input is reported as such.
 
 mod body;
+mod body_hash;
 pub(crate) mod content;
 mod conversation;
 mod framing_fields;
@@ -21,7 +22,8 @@ mod strict_response;
 use crate::decode::Endpoint;
 use crate::exchange::{Event, Timestamp};
 use crate::flow::{Chunk, Side, Slab, Slot};
-pub(crate) use body::{BodyProgress, BodyReader, HashTiming};
+pub(crate) use body::{BodyProgress, BodyReader};
+pub(crate) use body_hash::HashTiming;
 pub(crate) use content::ContentKind;
 use conversation::Conversation;
 pub(crate) use head::{StartCheck, end as head_end, response_begins};

@@ -404,9 +404,9 @@ impl Pairing {
         }
     }
 
-    /// Ends the connection: outstanding requests will get no response.
-    pub(super) fn close(&mut self, sink: &mut dyn FnMut(Event)) {
-        let why = self.response_doubt.unwrap_or(Damage::NoResponse);
+    /// Ends the connection: outstanding requests will get no response, for this reason where none is known already.
+    pub(super) fn close(&mut self, why: Damage, sink: &mut dyn FnMut(Event)) {
+        let why = self.response_doubt.unwrap_or(why);
         for one in self.outstanding.drain(..).filter(|one| one.told) {
             sink(Event::Damaged { of: one.id, why });
         }

@@ -41,6 +41,7 @@ pub mod sample;
 pub mod secret;
 pub(crate) mod secret_names;
 pub(crate) mod selection;
+pub(crate) mod set_cookie;
 pub mod share;
 pub(crate) mod spec;
 pub(crate) mod template;

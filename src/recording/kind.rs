@@ -18,7 +18,7 @@ pub(super) enum RecordingKind {
     AsResults,
     /// With the object of an archive (HAR).
     AsArchive,
-    /// With an object over several lines, as `--summary` writes it.
+    /// With an object over several lines, as `--summary` writes it; or such a summary on one.
     AsSummary,
     /// Otherwise.
     Otherwise,
@@ -44,7 +44,8 @@ pub(super) fn kind_of(input: &mut Input) -> std::io::Result<RecordingKind> {
         }
     };
     let line = line.get(..ENOUGH).unwrap_or(line);
-    if line.trim_ascii() == b"{" {
+    let after_brace = line.get(1..).unwrap_or_default().trim_ascii_start();
+    if after_brace.is_empty() || after_brace.starts_with(b"\"schema\":") {
         return Ok(RecordingKind::AsSummary);
     }
     let has = |key: &str| memchr::memmem::find(line, key.as_bytes()).is_some();

@@ -1,11 +1,9 @@
 //! `shadowtap report --advise haproxy`: which steps of a ramp are ready on each route of a map, and the lines that tell
 //! HAProxy of the next one. Files are read, lines are printed; nothing is changed.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use shadowtap::config;
 use shadowtap::middleware::Share;
 use shadowtap::middleware::patterns::PatternBudget;
@@ -18,7 +16,7 @@ use shadowtap::report::threshold::Thresholds;
 use shadowtap::report::threshold::readiness::{Readiness, ReadinessPlan, ReadinessWatch, STEPS};
 
 use crate::args::{AdviseArguments, ReportCommand};
-use crate::report::{read_line, taken_back};
+use crate::run_results::{ResultsKind, for_each_line, taken_back};
 
 /// What is said of a run, and how it is shown.
 pub(crate) struct Advice {
@@ -29,16 +27,14 @@ pub(crate) struct Advice {
 
 impl Advice {
     /// Works it out, where it was asked for.
-    pub(crate) fn of(args: &ReportCommand, lines: bool, summary: &Summary) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn of(args: &ReportCommand, kind: ResultsKind, summary: &Summary) -> anyhow::Result<Option<Self>> {
         let advise = &args.advise;
         match advise.advise.as_deref() {
             None => return advise.refuse_without().map(|()| None),
             Some("haproxy") => {}
             Some(other) => bail!("--advise: `{other}` is not known; write haproxy"),
         }
-        if !lines {
-            bail!("--advise: it needs the results of a run (--results), and {} is its summary", args.file().display());
-        }
+        kind.require_lines("--advise: it needs the results of a run (--results)", args.file())?;
         let Some(file) = &advise.map else {
             bail!("--advise haproxy: it needs the routes: --map FILE, with the lines of a map_reg");
         };
@@ -53,12 +49,10 @@ impl Advice {
         let demands = demands_of(args, summary)?;
         let plan = ReadinessPlan { map, steps, demands, connections: advise.connection_limit, target };
         let mut watch = ReadinessWatch::new(plan, summary, taken_back(args.file())?);
-        let cannot = || format!("cannot read {}", args.file().display());
-        let mut lines = BufReader::new(File::open(args.file()).with_context(cannot)?);
-        let mut line = Vec::new();
-        while read_line(&mut lines, &mut line).with_context(cannot)? > 0 {
-            watch.line(&line);
-        }
+        for_each_line(args.file(), |line| {
+            watch.line(line);
+            Ok(())
+        })?;
         let readiness = watch.finish(summary);
         let name = advise.map_name.clone().unwrap_or_else(|| file.display().to_string());
         let next = way.next(&readiness, &name, now);

@@ -28,6 +28,7 @@ mod replay;
 mod report;
 mod results;
 mod run;
+mod run_results;
 mod signals;
 mod startup;
 mod terminal;

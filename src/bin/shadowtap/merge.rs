@@ -5,7 +5,7 @@ use shadowtap::recording::place;
 use shadowtap::report::merge::MergedRun;
 
 use crate::args::ReportCommand;
-use crate::report::{NEITHER, ResultsKind, RunResults, of_run_once};
+use crate::run_results::{self, ResultsKind, RunResults, is_stdin, source_name};
 
 /// Adds the runs up.
 pub(crate) fn of(args: &ReportCommand) -> anyhow::Result<RunResults> {
@@ -17,15 +17,28 @@ pub(crate) fn of(args: &ReportCommand) -> anyhow::Result<RunResults> {
     if let Some((flag, _, instead)) = given.into_iter().find(|(_, given, _)| *given) {
         bail!("{flag} does not go with --merge: {instead}");
     }
-    let mut merged = MergedRun::default();
+    if args.files.iter().filter(|file| is_stdin(file)).count() > 1 {
+        bail!("--merge: standard input is one run, and stands there twice: write one of them to a file");
+    }
+    let mut found = Vec::new();
     for file in &args.files {
-        let name = file.display().to_string();
         if place::is_store(file) {
+            let name = file.display();
             bail!("--merge: {name} is a recording, whose report adds its replayers up by itself: leave --merge out");
         }
-        let found = of_run_once(file)?;
-        let found = found.with_context(|| format!("--merge: {name} {NEITHER}"))?;
-        merged.add(&name, found.summary).context("cannot add the runs up")?;
+        found.push((source_name(file), run_results::expect(file, "--merge")?));
+    }
+    // What unfinished runs add up to is one as well.
+    let is_unfinished = |(_, run): &&(String, RunResults)| run.kind == ResultsKind::Unfinished;
+    if let Some((name, _)) = found.iter().find(is_unfinished).filter(|_| !found.iter().all(|run| is_unfinished(&run))) {
+        bail!(
+            "--merge: {name} has results without the summary at their end: the run that wrote it was killed, or still goes on: \
+             wait for its end, or leave it out; `shadowtap report {name}` shows its part"
+        );
+    }
+    let mut merged = MergedRun::default();
+    for (name, run) in found {
+        merged.add(&name, run.summary).context("cannot add the runs up")?;
     }
     Ok(RunResults { summary: merged.finish(), kind: ResultsKind::Sum })
 }

@@ -54,7 +54,11 @@ pub(crate) fn run(config: RunConfig, prepared: Prepared) -> anyhow::Result<ExitC
     notify::send("READY=1");
     let summary = pipeline::run(run, &progress, ended(stop, duration));
     notify::send("STOPPING=1");
-    drop((watch, socket));
+    drop(socket);
+    match &summary {
+        Ok(summary) => watch.finish(summary),
+        Err(_) => drop(watch),
+    }
     warnings::print_repeats();
     let summary = summary?;
     gates::tell_unread(&summary);

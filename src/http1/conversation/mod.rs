@@ -11,7 +11,7 @@ use super::stream::{
 use super::{BodyPolicies, ConnectionStart, Protocol};
 use super::{head, methods};
 use crate::decode::Endpoint;
-use crate::exchange::{Close, ConnectionId, Damage, Event, Incomplete, Malformed, RequestState, Timestamp};
+use crate::exchange::{Close, ConnectionId, Damage, Event, Incomplete, RequestState, Timestamp};
 use crate::flow::{GapReason, Side};
 
 /// A connection. Three cache lines: with many connections open none of them is near.
@@ -164,12 +164,12 @@ impl Conversation {
         let is_request = self.server.is_some_and(|(server, _)| server != side);
         match std::mem::take(side.of_mut(&mut self.streams)) {
             StreamState::Head(partial) if is_request => {
-                self.broken_request(&partial, RequestState::Malformed(Malformed::HeadTooLarge), at, sink);
-                *side.of_mut(&mut self.streams) = self.lost(Some(true), Damage::Malformed);
+                self.broken_request(&partial, RequestState::Incomplete(Incomplete::Evicted), at, sink);
+                *side.of_mut(&mut self.streams) = self.lost(Some(true), Damage::Shed);
             }
             StreamState::Head(partial) => {
-                self.broken_response(&partial, Damage::Malformed, at, sink);
-                *side.of_mut(&mut self.streams) = self.lost(Some(false), Damage::Malformed);
+                self.broken_response(&partial, Damage::Shed, at, sink);
+                *side.of_mut(&mut self.streams) = self.lost(Some(false), Damage::Shed);
             }
             StreamState::Body(mut message) => {
                 message.body.evict();
@@ -235,13 +235,14 @@ impl Conversation {
     pub(super) fn close(&mut self, at: Timestamp, how: Close, sink: Sink<'_>) {
         let (incomplete, damage) = match how {
             Close::EndOfCapture => (Incomplete::EndOfCapture, Damage::EndOfCapture),
+            Close::Evicted => (Incomplete::Evicted, Damage::Shed),
             _ => (Incomplete::Gap, Damage::Closed),
         };
         // The client's side first: a request must be told before what answers it.
         let client = self.server.map_or(Side::Low, |(server, _)| server.other());
         self.cut_off(client, at, incomplete, damage, false, sink);
         self.cut_off(client.other(), at, incomplete, damage, false, sink);
-        self.pairing.close(sink);
+        self.pairing.close(if how == Close::Evicted { damage } else { Damage::NoResponse }, sink);
     }
 
     fn cut_off(

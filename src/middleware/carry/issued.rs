@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use bytes::Bytes;
-use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::super::json::{self, JsonPath};
+use super::super::query;
 use super::super::redact::MAX_DECODED;
-use super::super::{cookies, query};
+use super::super::set_cookie::{CookieLife, SetCookieLine, http_seconds};
 use super::coding::unescaped;
 use super::{CarryRule, MAX_VALUE, ValueSource, first_group, json_text};
 use crate::content_coding;
@@ -79,37 +79,10 @@ fn value(bytes: &[u8]) -> Option<Issued> {
 
 /// What the last `Set-Cookie` of this name says: a client keeps that one (RFC 6265, 5.3).
 fn set_cookie(head: &Head, name: &str) -> Option<Issued> {
-    let lines = head.get_all("set-cookie");
-    let line = lines.filter(|line| cookies::cookies(line).next().is_some_and(|(found, _)| found == name.as_bytes()));
-    let line = line.last()?;
-    let (_, bytes) = cookies::cookies(line).next()?;
-    let is_gone = bytes.is_empty() || is_expired(line, head.get("date"));
-    if is_gone { Some(Issued::Deleted) } else { value(bytes) }
-}
-
-/// Whether a cookie has expired with its response: `Max-Age` counts before `Expires` (RFC 6265, 5.3).
-fn is_expired(line: &[u8], date: Option<&[u8]>) -> bool {
-    let attribute = |wanted: &str| {
-        let mut found = cookies::cookies(line).skip(1);
-        found.find(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes())).map(|(_, value)| value)
-    };
-    if let Some(age) = attribute("max-age") {
-        return age.starts_with(b"-") || (!age.is_empty() && age.iter().all(|digit| *digit == b'0'));
-    }
-    let Some(expires) = attribute("expires").and_then(seconds) else { return false };
-    // Whoever deletes a cookie lets it expire at the beginning of the count of time, or well before now.
-    expires < date.and_then(seconds).unwrap_or(DAY)
-}
-
-/// Seconds of a day.
-const DAY: i64 = 24 * 3600;
-
-/// Unix time of a date as it stands in HTTP, dashes in it or not (RFC 6265, 5.1.1).
-pub(crate) fn seconds(date: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(date).ok()?.trim().trim_matches('"').replace('-', " ");
-    let text = text.replace("GMT", "+0000").replace("UTC", "+0000");
-    let after_day = text.split_once(", ").map_or(text.as_str(), |(_, rest)| rest);
-    DateTimeParser::new().parse_timestamp(after_day).ok().map(jiff::Timestamp::as_second)
+    let lines = head.get_all("set-cookie").filter_map(SetCookieLine::parse);
+    let line = lines.filter(|line| line.name == name.as_bytes()).last()?;
+    let is_gone = line.value.is_empty() || line.life(head.get("date").and_then(http_seconds)) == CookieLife::Over;
+    if is_gone { Some(Issued::Deleted) } else { value(line.value) }
 }
 
 /// A parameter of `Location`, in its query or its fragment.
@@ -166,6 +139,8 @@ mod tests {
             ("Set-Cookie: sid=; Path=/\r\n", &["(deleted)"]),
             ("Set-Cookie: sid=gone; Max-Age=0\r\n", &["(deleted)"]),
             ("Set-Cookie: sid=gone; max-age=-1\r\n", &["(deleted)"]),
+            ("Set-Cookie: sid=gone; Max-Age=60; Max-Age=0\r\n", &["(deleted)"]),
+            ("Set-Cookie: sid=abc; Max-Age=0; Max-Age=60\r\n", &["abc"]),
             ("Set-Cookie: sid=abc; Max-Age=10; Expires=Thu, 01 Jan 1970 00:00:00 GMT\r\n", &["abc"]),
             ("Set-Cookie: sid=gone; Expires=Thu, 01 Jan 1970 00:00:00 GMT\r\n", &["(deleted)"]),
             ("Set-Cookie: sid=gone; expires=Thu, 01-Jan-1970 00:00:01 GMT\r\n", &["(deleted)"]),

@@ -23,7 +23,7 @@ use super::secret_names::RunSecrets;
 use super::{Context, Filter};
 use crate::exchange::{Outcome, Request, Timestamp};
 
-pub(crate) use issued::{Issued, IssuedResponse, seconds as http_seconds};
+pub(crate) use issued::{Issued, IssuedResponse};
 pub(crate) use jwt::JwtMint;
 pub(crate) use places::{FoundAt, Placed, ValuePlaces};
 pub(crate) use seeds::Seeds;

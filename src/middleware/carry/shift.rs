@@ -4,7 +4,7 @@ use jiff::civil::DateTime;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use jiff::{SignedDuration, Timestamp as Instant};
 
-use super::issued::seconds;
+use super::super::set_cookie::http_seconds;
 use crate::exchange::Timestamp;
 
 /// Bytes of a date and time without what follows the seconds.
@@ -81,7 +81,7 @@ fn http_date(text: &str, by: i128) -> Option<String> {
     if !text.ends_with("GMT") {
         return None;
     }
-    let old = i128::from(seconds(text.as_bytes())?);
+    let old = i128::from(http_seconds(text.as_bytes())?);
     let new = Instant::from_second(i64::try_from(old + by.div_euclid(1_000_000_000)).ok()?).ok()?;
     DateTimePrinter::new().timestamp_to_rfc9110_string(&new).ok()
 }

@@ -10,6 +10,7 @@ mod clock;
 mod connect;
 mod decode;
 mod feed;
+mod heartbeat;
 mod input;
 mod names;
 mod node;

@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::batch::OutgoingPiece;
 use super::connect::{Store, words};
+use super::heartbeat::{Absence, Heartbeat};
 use super::names::{self, HEADER};
 use super::node::{self, NodeRecord};
 use super::spooling::{self, Spooling};
@@ -36,19 +37,12 @@ const WINDOW_BYTES: usize = 8 << 20;
 const PAUSE: Duration = Duration::from_millis(250);
 /// Time between two signs of life.
 const BEAT: Duration = Duration::from_secs(2);
-
-/// Signs of life in a row after which what is not there counts as gone.
-const ABSENT: u32 = 2;
 /// Time without a connection after which that is told.
 const AWAY: Duration = Duration::from_secs(1);
 
 /// How a server says that its disk, or what it may take of it, is full.
 const NO_SPACE: &str = "error code 10023";
 
-/// What of the recording is not there any more, and how often in a row that has to be so before it counts.
-type Absence = (&'static str, u32);
-/// A sign of life on its way, and what was absent.
-type SignOfLife = Pin<Box<dyn Future<Output = Option<Absence>> + Send>>;
 type Sent = Pin<Box<dyn Future<Output = (u64, Result<(), PublishError>)> + Send>>;
 
 /// Publishes what is in `transit` until the run has ended.
@@ -64,9 +58,7 @@ pub(super) async fn run(url: StoreUrl, access: StoreAccess, transit: Arc<Transit
     let spool = Spooling::open(&store, spool.as_ref(), &transit).await;
     let mut publisher = Publisher {
         store,
-        number,
         session,
-        record,
         transit: Arc::clone(&transit),
         queue: VecDeque::new(),
         waiting: VecDeque::new(),
@@ -78,8 +70,7 @@ pub(super) async fn run(url: StoreUrl, access: StoreAccess, transit: Arc<Transit
         next: 0,
         pause: None,
         away: None,
-        beats: FuturesUnordered::new(),
-        absent: 0,
+        heartbeat: Heartbeat::new(number, record),
         is_gone: false,
         doubts: false,
     };
@@ -132,10 +123,8 @@ fn why(error: &PublishError) -> String {
 
 struct Publisher {
     store: Store,
-    number: u32,
     /// Sets this start of this node apart from every other one.
     session: String,
-    record: NodeRecord,
     transit: Arc<Transit>,
     queue: VecDeque<OutgoingPiece>,
     /// Pieces that were made, and go to the queue or into the file next.
@@ -152,10 +141,7 @@ struct Publisher {
     pause: Option<Instant>,
     /// Since when there is no connection.
     away: Option<Instant>,
-    /// A sign of life that is on its way.
-    beats: FuturesUnordered<SignOfLife>,
-    /// Signs of life in a row for which something of the recording was not there.
-    absent: u32,
+    heartbeat: Heartbeat,
     /// Something of the recording is gone for good.
     is_gone: bool,
     /// No server had the recording: first it is to be known whether it is still the same.
@@ -176,7 +162,7 @@ impl Publisher {
                     self.look_after_connection();
                     all = all || !self.is_behind();
                 }
-                Some(absent) = self.beats.next() => self.has_beaten(absent),
+                Some(absence) = self.heartbeat.next() => self.has_beaten(absence),
                 () = transit.bell.notified() => {}
             }
             let is_crowded = self.spool.is_some() && transit.is_crowded();
@@ -185,9 +171,9 @@ impl Publisher {
             self.send().await;
             self.end_earlier().await;
             let rest = if self.doubts { PAUSE } else { BEAT };
-            if beat.elapsed() >= rest && self.store.is_connected() && self.beats.is_empty() {
+            if beat.elapsed() >= rest && self.store.is_connected() && !self.heartbeat.is_on_way() {
                 beat = Instant::now();
-                self.begin_beat();
+                self.heartbeat.begin(&self.store, &self.transit.stored());
             }
             let is_empty = self.is_gone || self.has_sent_all();
             match transit.stage() {
@@ -346,44 +332,14 @@ impl Publisher {
         self.transit.fails(why);
     }
 
-    /// Gives a sign of life, beside everything else: the store may take its time.
-    fn begin_beat(&mut self) {
-        let record = self.record_now(false);
-        let (store, number) = (self.store.clone(), self.number);
-        self.beats.push(Box::pin(async move {
-            match record.is_known(&store.keys, number).await {
-                Ok(false) => return Some(("another one goes by its name now", 1)),
-                Ok(true) => drop(record.put(&store.keys, number).await),
-                Err(_) => {}
-            }
-            store.absent().await.map(|words| (words, ABSENT))
-        }));
-    }
-
-    /// The sign of life is given, or could not be. What is absent once may be about to come.
+    /// A sign of life is given, or could not be.
     fn has_beaten(&mut self, absence: Option<Absence>) {
-        let Some((words, enough)) = absence else {
-            (self.absent, self.doubts) = (0, false);
-            return;
-        };
-        self.absent += 1;
-        if self.absent >= enough && !std::mem::replace(&mut self.is_gone, true) {
+        self.doubts &= absence.is_some();
+        if let Some(words) = self.heartbeat.note(absence)
+            && !std::mem::replace(&mut self.is_gone, true)
+        {
             self.transit.is_gone(words);
         }
-    }
-
-    async fn beat(&mut self, ended: bool) -> Result<(), String> {
-        let record = self.record_now(ended);
-        record.put(&self.store.keys, self.number).await.map_err(|error| words(&error))
-    }
-
-    fn record_now(&mut self, ended: bool) -> NodeRecord {
-        let stored = self.transit.stored();
-        self.record.beat += 1;
-        self.record.ended = ended;
-        self.record.published = stored.requests.unwrap_or_default();
-        self.record.lost = stored.lost_requests;
-        self.record.clone()
     }
 
     /// Waits for the run's summary, and says in the store that this node has ended.
@@ -393,11 +349,11 @@ impl Publisher {
         }
         while self.transit.stage() < Stage::Ended {
             tokio::time::timeout(BEAT, self.transit.bell.notified()).await.ok();
-            self.beat(false).await.ok();
+            self.heartbeat.beat(&self.store, &self.transit.stored(), false).await.ok();
         }
         if let Some(summary) = self.transit.take_summary() {
-            summaries::put(&self.store, &names::node_summary(self.number), &summary).await?;
+            summaries::put(&self.store, &names::node_summary(self.heartbeat.node()), &summary).await?;
         }
-        self.beat(true).await
+        self.heartbeat.beat(&self.store, &self.transit.stored(), true).await
     }
 }

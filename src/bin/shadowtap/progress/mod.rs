@@ -14,7 +14,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use shadowtap::capture::live::CaptureScope;
 use shadowtap::pipeline::{Observer, Progress};
-use shadowtap::report::Snapshot;
+use shadowtap::report::{Snapshot, Summary};
 use shadowtap::sanitize;
 use tokio::time::Instant;
 
@@ -44,7 +44,9 @@ pub(crate) enum ProgressKind {
 pub(crate) struct ProgressWatch {
     bar: ProgressBar,
     end: Option<mpsc::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Returns whether it printed a line.
+    thread: Option<JoinHandle<bool>>,
+    sight: ProgressView,
 }
 
 /// The counters of a run, and what its report had when it was last looked at.
@@ -60,6 +62,18 @@ impl ProgressView {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         ProgressFigures::new(self.about, &self.progress, seen.as_deref())
     }
+
+    /// The run has ended: from now on its figures are those of its summary.
+    fn end(&self, summary: &Summary) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = seen.as_ref().map(|seen| seen.live.clone()).unwrap_or_default();
+        *seen = Some(Arc::new(Snapshot { summary: summary.clone(), live, ..Snapshot::default() }));
+    }
+}
+
+/// Prints a plain line.
+fn print_figures(figures: &ProgressFigures) {
+    print_with(&line::plain(figures), "progress", figures);
 }
 
 impl ProgressWatch {
@@ -82,24 +96,36 @@ impl ProgressWatch {
         };
         warnings::above(Some(&bar));
         let (end, ended) = mpsc::channel();
-        let eye = ProgressThread { sight, observer: observer.clone(), bar: bar.clone(), shown, scope };
+        let eye = ProgressThread { sight: sight.clone(), observer: observer.clone(), bar: bar.clone(), shown, scope };
         // Without this thread the run goes on all the same, only unseen.
         let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(move || eye.look(&ended)).ok();
-        Self { bar, end: Some(end), thread }
+        Self { bar, end: Some(end), thread, sight }
     }
 
     /// Returns the progress lines; other output goes above them.
     pub(crate) const fn bar(&self) -> &ProgressBar {
         &self.bar
     }
+
+    /// Ends with the run: of lines that are printed one after the other, the last one says what the run came to.
+    pub(crate) fn finish(mut self, summary: &Summary) {
+        if self.stop() {
+            self.sight.end(summary);
+            // How far it has read says nothing any more.
+            print_figures(&ProgressFigures { read: None, ..self.sight.figures() });
+        }
+    }
+
+    /// Ends the thread; returns whether it printed a line.
+    fn stop(&mut self) -> bool {
+        self.end = None;
+        self.thread.take().is_some_and(|thread| thread.join().unwrap_or_default())
+    }
 }
 
 impl Drop for ProgressWatch {
     fn drop(&mut self) {
-        self.end = None;
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
+        self.stop();
         warnings::above(None);
         self.bar.finish_and_clear();
     }
@@ -141,7 +167,9 @@ struct ProgressThread {
 }
 
 impl ProgressThread {
-    fn look(&self, ended: &mpsc::Receiver<()>) {
+    /// Watches until the run has ended; returns whether a line was printed.
+    fn look(&self, ended: &mpsc::Receiver<()>) -> bool {
+        let mut has_printed = false;
         let mut losses = Losses::default();
         let mut told = Instant::now();
         let mut silence = self.scope.as_ref().map(|scope| (scope, told));
@@ -177,10 +205,11 @@ impl ProgressThread {
                 notify::send(&format!("WATCHDOG=1\nSTATUS={}", line::plain(&self.sight.figures())));
             }
             if self.shown == ProgressOutput::Lines {
-                let figures = self.sight.figures();
-                print_with(&line::plain(&figures), "progress", &figures);
+                print_figures(&self.sight.figures());
+                has_printed = true;
             }
         }
         // What was lost in the last moments is in the report.
+        has_printed
     }
 }
