@@ -39,6 +39,7 @@ mod request_source;
 mod response_progress;
 mod response_watch;
 mod send_error;
+mod sender;
 mod settings;
 mod spec;
 pub mod target;
@@ -68,6 +69,7 @@ pub use range::{Amplify, CaptureWindow, ReplayRange};
 pub(crate) use request_source::{Pulled, RequestSource};
 pub use response_progress::{BegunResponse, ClosedEarly, ResponseProgress};
 pub use send_error::{Reason, SendError};
+pub(crate) use sender::{MAX_SENDERS, become_sender, sender};
 pub use settings::{
     ChoiceError, ClientChoice, ConnectionMode, ReferenceSettings, SendSettings, TargetLimits, TlsIdentity,
 };
