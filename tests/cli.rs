@@ -624,6 +624,10 @@ fn a_replay_whose_terminal_goes_away_ends_in_order_and_not_under_nohup() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut command = Command::new(if nohup { "nohup" } else { "env" });
+        if !nohup {
+            // Whoever runs the tests may be under it.
+            command.arg("--default-signal=HUP");
+        }
         command.arg(env!("CARGO_BIN_EXE_shadowtap")).arg("replay").arg(testdata("demo.pcap.zst"));
         command.args(["--to", &url, "--drain", "100ms"]).stdin(Stdio::null());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

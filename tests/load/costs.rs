@@ -1,6 +1,7 @@
 //! A run at full rate for each way to use shadowtap: what is missing, and what it costs.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -42,15 +43,7 @@ fn measure(number: u64, way: Way) -> u64 {
     let (network, folder) = (Network::new(), folder());
     let (nginx, target) = (Nginx::start_busy(&format!("{SERVER}:80")), Nginx::start_busy(TARGET));
     let file = folder.path().join("all.gor");
-    let tap = match way {
-        Way::Alone => None,
-        Way::Record => Some(Tap::start(&["record", "-i", WIRE, "-p", "80", "-o", file.to_str().unwrap()])),
-        Way::Shadow(client) => Some(Tap::start(&["shadow", "-i", WIRE, "-p", "80", "--to", URL, "--client", client])),
-        Way::Sampled => Some(Tap::start(
-            &[&["shadow", "-i", WIRE, "-p", "80", "--to", URL][..], &["--sample", "10%", "--sample-by", "connection"]]
-                .concat(),
-        )),
-    };
+    let tap = start(way, &file);
     let before = tap.as_ref().map(Tap::processor_time);
     let asked = outcome(load(&network, rate, seconds));
     let (p50, p99) = (&asked["p50_us"], &asked["p99_us"]);
@@ -105,6 +98,19 @@ fn measure(number: u64, way: Way) -> u64 {
     }
     assert_eq!(twice, 0, "{twice} are there twice");
     missing
+}
+
+/// Starts what is measured, if anything; a recording goes to `file`.
+fn start(way: Way, file: &Path) -> Option<Tap> {
+    match way {
+        Way::Alone => None,
+        Way::Record => Some(Tap::start(&["record", "-i", WIRE, "-p", "80", "-o", file.to_str().unwrap()])),
+        Way::Shadow(client) => Some(Tap::start(&["shadow", "-i", WIRE, "-p", "80", "--to", URL, "--client", client])),
+        Way::Sampled => Some(Tap::start(
+            &[&["shadow", "-i", WIRE, "-p", "80", "--to", URL][..], &["--sample", "10%", "--sample-by", "connection"]]
+                .concat(),
+        )),
+    }
 }
 
 /// Microseconds from the last byte of a request on the wire until it was sent: no less than what is so for both parts of
