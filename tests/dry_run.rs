@@ -1,6 +1,9 @@
 //! `--dry-run`: what is printed is what a run sends, and nothing is sent or written; and names that no target has.
+#![allow(dead_code, reason = "the packet builder is shared with other tests")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
 
+#[path = "support/packets.rs"]
+mod packets;
 #[path = "support/server.rs"]
 mod server;
 
@@ -8,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use packets::{Capture, Talk};
 use serde_json::Value;
 use server::{Server, answer};
 
@@ -178,4 +182,29 @@ fn names_that_no_target_has_are_all_told_at_the_start() {
             map.display()
         )
     );
+}
+
+#[test]
+fn stamps_that_are_wrong_make_no_run_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let length = |seconds: &[u64]| {
+        let file = folder.path().join("some.pcap");
+        let mut all = Capture::default();
+        for (port, second) in (5001..).zip(seconds) {
+            let talk = Talk::open().between(&format!("10.1.0.1:{port}"), "10.0.0.1:80");
+            let mut one = talk.client("GET / HTTP/1.1\r\nHost: h\r\n\r\n").capture();
+            one.shots.iter_mut().for_each(|shot| shot.at += second * 1_000_000_000);
+            all.shots.extend(one.shots);
+        }
+        fs::write(&file, all.pcap()).unwrap();
+        let mut program = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
+        program.args(["replay", file.to_str().unwrap(), "--to", "http://127.0.0.1:1", "--dry-run"]);
+        let said = text(&program.output().unwrap().stdout);
+        let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (_, after) = words.split_once("would be due after ").unwrap_or_else(|| panic!("{said}"));
+        after.split(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(length(&[0, 1, 2, 3, 4]), "4.00s");
+    assert_eq!(length(&[0, 1, 7_202, 7_202, 3, 4]), "4.00s", "the clock comes back");
+    assert_eq!(length(&[0, 1, 7_202, 7_203, 7_204]), "120m04s", "a silence is kept");
 }

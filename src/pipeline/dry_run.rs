@@ -3,6 +3,7 @@
 //! One thread reads, in the order of the capture and without waiting for due times; limits run on the due times all the
 //! same. No client is made, no process started, and nothing is written.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use tokio::time::Instant;
 
 use super::carry::preview::CarryPreview;
 use super::inspect::inspect;
-use super::pacer::{RunChains, Timing, unfit};
+use super::pacer::{RunChains, Timing, stamp, unfit};
 use super::passes::{KnownSpan, PassMapper, PassTag};
 use super::protection;
+use super::queues::EVENT_QUEUE;
 use super::reader::spoe_stats;
 use super::reference_traffic::changes_nothing;
 use super::run::{Feed, Run, RunError, interests};
@@ -26,7 +28,7 @@ use crate::middleware::LoopHeader;
 use crate::middleware::allow_deny::WRITES;
 use crate::middleware::route::ROUTE;
 use crate::recording::{self, Origin};
-use crate::replay::{self, ReplayRange, outgoing_head};
+use crate::replay::{self, ReplayRange, Schedule, outgoing_head};
 use crate::report::collect::dry_run::DryRunTally;
 use crate::report::{CaptureStats, TargetSet};
 
@@ -76,6 +78,10 @@ struct Preview {
     carried: CarryPreview,
     most: Option<u64>,
     taken: u64,
+    /// What was read behind an event whose stamp is far ahead, with that event: it may show that the stamp is wrong.
+    held: VecDeque<(Event, PassTag)>,
+    /// How many of them show nothing.
+    looked_at: usize,
 }
 
 impl Preview {
@@ -107,6 +113,8 @@ impl Preview {
             carried: CarryPreview::new(run.middleware.carry_rules()),
             most: run.most,
             taken: 0,
+            held: VecDeque::new(),
+            looked_at: 0,
         }
     }
 
@@ -189,6 +197,39 @@ impl Preview {
     }
 
     fn event(&mut self, event: Event, part: PassTag) {
+        self.held.push_back((event, part));
+        self.pass_on(false);
+    }
+
+    /// Passes on what was read, as far as it is known when it is due; all of it once reading `is_over`.
+    fn pass_on(&mut self, is_over: bool) {
+        while !self.waits(is_over)
+            && let Some((event, part)) = self.held.pop_front()
+        {
+            self.one(event, part);
+        }
+    }
+
+    /// Returns whether the next event leaps ahead, and nothing shows yet whether the capture's clock comes back. Where it
+    /// does, no time passes, as in a run.
+    fn waits(&mut self, is_over: bool) -> bool {
+        let Some((event, part)) = self.held.front() else { return false };
+        self.timing.reach(part.pass);
+        let (at, pass) = (stamp(event, *part, self.needs_bodies), part.pass);
+        let Some((at, latest)) = at.and_then(|at| Some((at, self.timing.leap(at)?))) else { return false };
+        let comes_back = self.held.iter().skip(1 + self.looked_at).any(|(event, part)| {
+            let later = stamp(event, *part, self.needs_bodies).filter(|_| part.pass == pass);
+            later.is_some_and(|later| Schedule::comes_back(latest, at, later))
+        });
+        if comes_back {
+            self.timing.set(at);
+        }
+        let waits = !comes_back && !is_over && self.held.len() <= EVENT_QUEUE;
+        self.looked_at = if waits { self.held.len() - 1 } else { 0 };
+        waits
+    }
+
+    fn one(&mut self, event: Event, part: PassTag) {
         let mut request = match event {
             Event::Request(request) => request,
             Event::Response { of, response } => return self.carried.response(of, Some(&response)),
@@ -282,6 +323,7 @@ impl Preview {
     }
 
     fn finish(mut self) -> DryRunTally {
+        self.pass_on(true);
         self.tally.remarks.extend(self.chains.remarks());
         self.tally.carried = self.carried.finish();
         self.tally

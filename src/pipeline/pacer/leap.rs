@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{Pacer, unfit};
 use crate::exchange::{Event, Timestamp};
+use crate::pipeline::passes::PassTag;
 use crate::pipeline::queues::{EVENT_QUEUE, QueuedEvent};
 use crate::replay::Schedule;
 
@@ -24,14 +25,8 @@ impl Pacer {
         }
     }
 
-    /// The time by which an event is due, if it has one.
     fn stamp(&self, queued: &QueuedEvent) -> Option<Timestamp> {
-        let at = match &queued.event {
-            Event::Request(request) if unfit(request, self.needs_bodies()).is_none() => request.last_byte,
-            Event::Opened { at, .. } | Event::Closed { at, .. } => *at,
-            _ => return None,
-        };
-        Some(at.plus(queued.part.delay))
+        stamp(&queued.event, queued.part, self.needs_bodies())
     }
 
     /// Reads ahead for as long as nothing tells.
@@ -61,6 +56,16 @@ impl Pacer {
     }
 }
 
+/// The time by which an event is due, if it has one. Requests without a whole body have none where bodies are needed.
+pub(in crate::pipeline) fn stamp(event: &Event, part: PassTag, needs_bodies: bool) -> Option<Timestamp> {
+    let at = match event {
+        Event::Request(request) if unfit(request, needs_bodies).is_none() => request.last_byte,
+        Event::Opened { at, .. } | Event::Closed { at, .. } => *at,
+        _ => return None,
+    };
+    Some(at.plus(part.delay))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::chains::RunChains;
@@ -69,7 +74,7 @@ mod tests {
     use super::super::{PacerMode, PacerStep, Timing};
     use super::*;
     use crate::middleware::ChainSettings;
-    use crate::pipeline::passes::{KnownSpan, PassTag};
+    use crate::pipeline::passes::KnownSpan;
     use crate::replay::Pace;
     use crate::testing;
 

@@ -42,6 +42,7 @@ use crate::replay::{ConnKey, Delivery, Destination, ResponseOptions, TargetId};
 use crate::report::{ReportEvent, RequestRecord, TargetSet};
 
 pub(super) use chains::RunChains;
+pub(super) use leap::stamp;
 use lookahead::Lookahead;
 use next::{PacerStep, Upcoming};
 use opening::Opening;

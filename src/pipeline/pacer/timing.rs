@@ -80,7 +80,7 @@ impl Timing {
 
     /// Returns the latest instant where `at` leaps ahead of it, and later ones may show that the capture's clock was wrong.
     /// Members of a fleet go by the stamps as they are.
-    pub(super) fn leap(&mut self, at: Timestamp) -> Option<Timestamp> {
+    pub(in crate::pipeline) fn leap(&mut self, at: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Paced { schedule, fleet: None, span, .. } => {
                 if let Some(from) = span.get().and_then(|span| span.from) {
@@ -93,7 +93,7 @@ impl Timing {
     }
 
     /// The capture's clock was set to `at`.
-    pub(super) fn set(&mut self, at: Timestamp) {
+    pub(in crate::pipeline) fn set(&mut self, at: Timestamp) {
         if let Self::Paced { schedule, .. } = self {
             schedule.set(at);
         }
