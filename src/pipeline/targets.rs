@@ -118,7 +118,7 @@ impl TargetStarter<'_> {
             Arc::new(AnyClient::new(&settings)?)
         };
         let limits = TargetLimits::from(&settings);
-        let (jobs, ends) = JobQueues::new(self.queues(destination, &settings));
+        let (jobs, ends) = JobQueues::new(self.queues(destination));
         let source = self.source.clone().filter(|_| destination.target().is_some());
         let mut links = TargetLinks { source, ..self.links() };
         if responses.is_none() && self.writes_early() {
@@ -158,13 +158,9 @@ impl TargetStarter<'_> {
         Ok((dispatcher, probe, RunningTarget { sending, client, carry }))
     }
 
-    /// Returns how many queues a target has: each thread that sends has one where it makes the requests, too, unless they
-    /// are bound to connections that all threads share, or there is none to be had for each.
-    fn queues(&self, destination: Destination, settings: &replay::SendSettings) -> usize {
-        let senders = self.context.others.len() + 1;
-        let is_shared = settings.connections == replay::ConnectionMode::Mirrored || settings.may_speak_http2();
-        let is_divided = destination.target().is_some() && !is_shared && settings.places() >= senders;
-        if is_divided { senders } else { 1 }
+    /// Returns how many queues a target has: each runtime that sends has one.
+    fn queues(&self, destination: Destination) -> usize {
+        if destination.target().is_some() { self.context.others.len() + 1 } else { 1 }
     }
 
     /// Returns whether nothing is done to requests, or asked about them, once they are due.

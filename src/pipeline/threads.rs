@@ -6,11 +6,14 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::RunError;
 use super::run::{Feed, Run};
-use crate::replay::become_sender;
+use crate::replay::{ConnectionMode, become_sender};
 
 /// Niceness of threads whose work has time. In scheduling it is about a tenth of what others get.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
+
+/// Places that each thread has at least, where they are divided: for about as many requests as are made at once.
+const PLACES_EACH: usize = 16;
 
 /// Whether a run's threads let others go first.
 #[derive(Clone, Copy, Debug)]
@@ -47,11 +50,11 @@ pub(super) struct SendingRuntimes {
 ///
 /// One has half of the processors: reading, pacing and counting have as much to do as sending, and a few threads that
 /// find several responses at each wakeup send more, for less, than many that wake each other. Where requests are made by
-/// those who send them, there is one for each processor, of one thread. Where a target speaks TLS, handshakes take the
-/// time, and it has all of them.
+/// those who send them, there is one for each processor, of one thread, if what they share can be divided. Else it has all
+/// of them there, as where a target speaks TLS: handshakes take the time.
 pub(super) fn sending(run: &Run, is_pulled: bool) -> Result<SendingRuntimes, RunError> {
     let niceness = Niceness::of(&run.feed);
-    if is_pulled {
+    if is_pulled && divides(run) {
         let mut runtimes = (0..run.processors.max(1)).map(|number| {
             runtime("sending", 1, move || {
                 niceness.apply();
@@ -62,10 +65,20 @@ pub(super) fn sending(run: &Run, is_pulled: bool) -> Result<SendingRuntimes, Run
         return Ok(SendingRuntimes { first, others: runtimes.collect::<Result<_, _>>()? });
     }
     let mut targets = run.targets.iter().chain(&run.reference.baseline);
-    let all = targets.any(|settings| settings.target.is_tls());
+    let all = is_pulled || targets.any(|settings| settings.target.is_tls());
     let threads = if all { run.processors } else { run.processors.div_ceil(2) };
     let first = runtime("sending", threads, move || niceness.apply())?;
     Ok(SendingRuntimes { first, others: Vec::new() })
+}
+
+/// Returns whether each thread that sends can have a part of every target's places and connections: none is bound to
+/// connections that all share, and what is made at once has a place in each part, so that it waits for no slow response
+/// while another thread has nothing to send.
+fn divides(run: &Run) -> bool {
+    run.targets.iter().all(|target| {
+        let is_shared = target.connections == ConnectionMode::Mirrored || target.may_speak_http2();
+        !is_shared && target.places() >= PLACES_EACH.saturating_mul(run.processors)
+    })
 }
 
 /// Starts the runtime that serves the run's state: a separate one, so that no observer delays the sending.
