@@ -3,13 +3,14 @@
 //! Nothing blocks in here except [`wait`], and that no longer than its timeout.
 
 use std::os::fd::{AsFd, AsRawFd as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pcap::{Active, Capture, Inactive, PacketHeader, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::error::LiveError;
 use super::kernel_filter::KernelFilter;
+use super::last_frames::LastFrames;
 use super::long_frames::{LongFrames, SLOT};
 use super::{Dropped, LiveSettings};
 use crate::capture::interfaces::{self, ANY, PresentInterface};
@@ -53,6 +54,7 @@ pub(super) struct Handle {
     promiscuous: bool,
     /// Times in a row that it failed, without a frame between them.
     failures: u32,
+    last: LastFrames,
     /// Whether it was opened for interfaces that appear later. libpcap knows another one for it, and cannot tell that this
     /// one is gone.
     spare: bool,
@@ -101,6 +103,7 @@ impl Handle {
             attached: true,
             promiscuous: settings.promiscuous,
             failures: 0,
+            last: LastFrames::default(),
             spare: false,
             index: None,
             long,
@@ -161,8 +164,10 @@ impl Handle {
                 };
                 DeviceRead::Frame(Frame { at: timestamp(header), link, wire_len, data })
             }
-            Err(pcap::Error::TimeoutExpired) => DeviceRead::Nothing,
-            Err(error) => DeviceRead::Gone(words(&error)),
+            Err(error) => {
+                let why = (error != pcap::Error::TimeoutExpired).then(|| words(&error));
+                self.last.without_frame(why, Instant::now()).map_or(DeviceRead::Nothing, DeviceRead::Gone)
+            }
         }
     }
 

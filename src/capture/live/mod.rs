@@ -10,6 +10,7 @@ mod frame_rate;
 mod handle;
 mod kernel_filter;
 mod kernel_sample;
+mod last_frames;
 mod later;
 mod listeners;
 #[cfg_attr(not(target_os = "linux"), path = "blocks_only.rs")]
