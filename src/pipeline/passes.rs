@@ -24,6 +24,9 @@ const MAX_DELAYED_BYTES: usize = 32 << 20;
 /// that has not come by then is reported as missing, so that a long capture need not be read to its end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Leaps past the end of the replayed range after each of which it is looked whether the capture's clock stays there.
+const MAX_LEAPS: u32 = 4;
+
 /// Pass and copy that an event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PassTag {
@@ -57,6 +60,9 @@ struct LeapPastEnd {
     leap: StampLeap,
     /// The latest time before it.
     latest: Timestamp,
+    /// From when on the clock has to stay there: it may leap on before it comes back.
+    since: Timestamp,
+    leaps: u32,
     /// Events since, which did not show that it is wrong.
     events: usize,
 }
@@ -110,7 +116,7 @@ impl PassMapper {
             && self
                 .leap
                 .as_ref()
-                .is_none_or(|past| past.events >= EVENT_QUEUE || self.now.since(past.leap.at()) >= PATIENCE)
+                .is_none_or(|past| past.events >= EVENT_QUEUE || self.now.since(past.since) >= PATIENCE)
     }
 
     /// Takes note of the time of an event. A few stamps that are wrong and past the end of the range do not end it: what follows
@@ -121,12 +127,15 @@ impl PassMapper {
             if past.leap.is_wrong_by(at) {
                 self.now = past.latest;
                 self.leap = None;
+            } else if past.leaps < MAX_LEAPS && StampLeap::of(self.now, at).is_some() {
+                past.leaps += 1;
+                past.since = at;
             }
         } else if let Some(until) = self.known.get().and_then(|span| span.until)
             && (self.now < until && at >= until)
             && let Some(leap) = StampLeap::of(self.now, at)
         {
-            self.leap = Some(LeapPastEnd { leap, latest: self.now, events: 0 });
+            self.leap = Some(LeapPastEnd { leap, latest: self.now, since: at, leaps: 1, events: 0 });
         }
         self.now = self.now.max(at);
     }
@@ -455,9 +464,10 @@ mod tests {
         let (all, mut passage) = taken(window(0, 20), events.clone());
         assert_eq!(all, ["o", "q1", "r1"]);
         assert!(!passage.is_over(), "the clock may come back");
-        passage.take(opened(hour + 7 + 30_000), &mut |_, _| {});
+        (1..=5).for_each(|n| passage.take(opened(hour + 7 + n * 7_000), &mut |_, _| {}));
         assert!(passage.is_over(), "it stays there");
-        events.extend([asked(3, 8), answered(3), asked(4, hour + 9), asked(5, 10), answered(5)]);
+        events.extend([asked(3, 8), answered(3), asked(4, hour + 9), opened(3 * hour)]);
+        events.extend([asked(5, 10), answered(5)]);
         let (all, mut passage) = taken(window(0, 20), events);
         assert_eq!(all, ["o", "q1", "r1", "q3", "r3", "q5", "r5"]);
         assert!(!passage.is_over());
