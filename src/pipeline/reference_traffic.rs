@@ -30,14 +30,19 @@ const CHECK_LIMITS: TargetLimits = TargetLimits {
 /// keep to `--max-connections` and `--max-in-flight`.
 pub(super) fn check_limits(settings: &mut replay::SendSettings, share: f64) -> TargetLimits {
     let (all, most) = (settings.places(), CHECK_LIMITS.max_in_flight);
+    let limits = TargetLimits {
+        timeout: settings.timeout.min(CHECK_LIMITS.timeout),
+        max_time: settings.max_time.min(CHECK_LIMITS.max_time),
+        ..CHECK_LIMITS
+    };
     if share <= 0.0 || !settings.has_connection_each() || all < 2 {
-        return TargetLimits { max_in_flight: all.clamp(1, most), ..CHECK_LIMITS };
+        return TargetLimits { max_in_flight: all.clamp(1, most), ..limits };
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of them, not negative")]
     let part = (all as f64 * share / (1.0 + share)).ceil() as usize;
     let part = part.clamp(1, most.min(all - 1));
     settings.max_in_flight = all - part;
-    TargetLimits { max_in_flight: part, ..CHECK_LIMITS }
+    TargetLimits { max_in_flight: part, ..limits }
 }
 
 /// The ways there.
@@ -153,6 +158,19 @@ mod tests {
             assert_eq!(places(pooled, most, share), expected, "{most:?} {share}");
         }
         assert_eq!(places(replay::ConnectionMode::Mirrored, Some(5), 1.0), (1024, 64));
+    }
+
+    #[test]
+    fn second_sends_are_waited_for_no_longer_than_first_ones() {
+        let times = |timeout, max_time| {
+            let url = "http://h".parse().unwrap();
+            let mut settings = replay::SendSettings { timeout, max_time, ..replay::SendSettings::new(url) };
+            let limits = check_limits(&mut settings, 0.5);
+            (limits.timeout, limits.max_time)
+        };
+        let (short, long, most) = (Duration::from_secs(1), Duration::from_secs(2), replay::DEFAULT_TIMEOUT);
+        assert_eq!(times(short, long), (short, long));
+        assert_eq!(times(2 * most, 20 * most), (most, most));
     }
 
     #[test]
