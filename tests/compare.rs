@@ -271,6 +271,21 @@ async fn what_a_target_answers_twice_tells_what_is_noise() {
     assert_eq!(server.requests().len(), 18);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_twice_keeps_to_the_limit_of_connections() {
+    let server = stamping(5).await;
+    let lines: Vec<String> = (0..60).map(|n| format!("GET /page?n={n}")).collect();
+    let talks: Vec<_> = lines.iter().map(|line| (line.as_str(), json_message(r#"{"at":1,"price":5}"#))).collect();
+    let limited = |run: &mut Run| {
+        run.reference.self_check = 1.0;
+        run.targets.iter_mut().for_each(|target| target.max_connections = Some(2));
+    };
+    let (summary, _) = run(&captured(&talks), &server, limited).await;
+    let target = summary.targets.values().next().unwrap();
+    assert_eq!((target.ended.sent, summary.self_check.unwrap().sent), (60, 60));
+    assert!(target.peak_connections <= 2, "{}", target.peak_connections);
+}
+
 /// Requests for one page, of which every third has another price at the target; its stamp always differs.
 async fn with_noise_and_more() -> Summary {
     let count = AtomicU64::new(1_000_000);

@@ -5,8 +5,9 @@
 //! the time between the two responses.
 
 use crate::exchange::{Head, wire_text};
+use crate::middleware::http_date::http_seconds;
 use crate::middleware::redact::MASK;
-use crate::middleware::set_cookie::{CookieLife, SetCookieLine, http_seconds};
+use crate::middleware::set_cookie::{CookieLife, SetCookieLine};
 
 /// Seconds by which two lifetimes differ that are rounded, or were made a moment apart.
 const ROUNDED: i64 = 2;

@@ -67,6 +67,12 @@ pub(super) fn reference(
         addressing::contradictions(baseline, mistakes);
     }
     let share = parsed::<Share>("--self-check", typed.self_check.as_deref(), mistakes);
+    if share.is_some_and(|share| share.0 > 0.0)
+        && targets.iter().any(|target| target.has_connection_each() && target.places() < 2)
+    {
+        let why = "takes a part of the connections: --max-connections and --max-in-flight have to be 2 at least";
+        mistakes.add("--self-check", why);
+    }
     ReferenceSettings { baseline, self_check: share.map_or(0.0, |share| share.0) }
 }
 
@@ -185,6 +191,19 @@ mod tests {
         assert!(beside("http://new", "1%").1.starts_with("--baseline: http://new is a target"));
         let (_, mistakes) = beside("http://old/path?x=1", "101%");
         assert!(mistakes.contains("--baseline: ") && mistakes.contains("--self-check: "), "{mistakes}");
+    }
+
+    #[test]
+    fn a_self_check_needs_a_connection_besides() {
+        let mistakes = |most| {
+            let typed = typed::Compare { self_check: Some("1%".to_owned()), ..typed::Compare::default() };
+            let target = replay::SendSettings::new("http://new".parse().unwrap());
+            let mut mistakes = ConfigMistakes::default();
+            reference(&typed, &[replay::SendSettings { max_connections: most, ..target }], &mut mistakes);
+            mistakes.to_string()
+        };
+        assert!(mistakes(Some(1)).starts_with("--self-check: takes a part of the connections"));
+        assert_eq!((mistakes(Some(2)).as_str(), mistakes(None).as_str()), ("", ""));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(crate) mod dynamic_share;
 pub(crate) mod edit;
 pub mod external;
 pub mod file;
+pub(crate) mod http_date;
 pub mod json;
 pub mod key;
 pub mod limit;

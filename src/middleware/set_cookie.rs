@@ -1,8 +1,7 @@
 //! What a `Set-Cookie` line says: a cookie, for how long it lives, and its other attributes (RFC 6265, 5.2 and 5.3).
 
-use jiff::fmt::rfc2822::DateTimeParser;
-
 use super::cookies;
+use super::http_date::http_seconds;
 
 /// Most attributes of a cookie that are looked at; what follows counts as one.
 const MAX_ATTRIBUTES: usize = 32;
@@ -78,14 +77,6 @@ fn max_age(value: &[u8]) -> Option<i64> {
     Some(std::str::from_utf8(value).ok()?.parse().unwrap_or(too_many))
 }
 
-/// Unix time of a date as it stands in HTTP, dashes in it or not (RFC 6265, 5.1.1).
-pub(crate) fn http_seconds(date: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(date).ok()?.trim().trim_matches('"').replace('-', " ");
-    let text = text.replace("GMT", "+0000").replace("UTC", "+0000");
-    let after_day = text.split_once(", ").map_or(text.as_str(), |(_, rest)| rest);
-    DateTimeParser::new().parse_timestamp(after_day).ok().map(jiff::Timestamp::as_second)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +104,10 @@ mod tests {
             (format!("{past}; Max-Age=1"), CookieLife::Seconds(1)),
             (format!("{to_come}; Max-Age=0"), CookieLife::Over),
             ("Expires=Thu, 01-Jan-1970 00:00:00 GMT".into(), CookieLife::Over),
+            ("Expires=Thu Jan  1 00:00:00 1970".into(), CookieLife::Over),
+            ("expires=Thu, 01-Jan-70 00:00:10 gmt".into(), CookieLife::Over),
+            ("Expires=Sun, 29 Nov 2026 10:00:00".into(), CookieLife::Over),
+            ("Expires=Tue, 01-Dec-26 10:00:00".into(), CookieLife::Open),
         ] {
             let line = format!("sid=1; Path=/; {attributes}");
             assert_eq!(SetCookieLine::parse(line.as_bytes()).unwrap().life(now), life, "{line}");

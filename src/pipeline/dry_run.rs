@@ -28,7 +28,7 @@ use crate::middleware::LoopHeader;
 use crate::middleware::allow_deny::WRITES;
 use crate::middleware::route::ROUTE;
 use crate::recording::{self, Origin};
-use crate::replay::{self, ReplayRange, Schedule, outgoing_head};
+use crate::replay::{self, ReplayRange, outgoing_head};
 use crate::report::collect::dry_run::DryRunTally;
 use crate::report::{CaptureStats, TargetSet};
 
@@ -216,13 +216,13 @@ impl Preview {
         let Some((event, part)) = self.held.front() else { return false };
         self.timing.reach(part.pass);
         let (at, pass) = (stamp(event, *part, self.needs_bodies), part.pass);
-        let Some((at, latest)) = at.and_then(|at| Some((at, self.timing.leap(at)?))) else { return false };
+        let Some(leap) = at.and_then(|at| self.timing.leap(at)) else { return false };
         let comes_back = self.held.iter().skip(1 + self.looked_at).any(|(event, part)| {
             let later = stamp(event, *part, self.needs_bodies).filter(|_| part.pass == pass);
-            later.is_some_and(|later| Schedule::comes_back(latest, at, later))
+            later.is_some_and(|later| leap.is_wrong_by(later))
         });
         if comes_back {
-            self.timing.set(at);
+            self.timing.set(leap.at());
         }
         let waits = !comes_back && !is_over && self.held.len() <= EVENT_QUEUE;
         self.looked_at = if waits { self.held.len() - 1 } else { 0 };

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use super::budget::bytes_of;
 use super::copied_sessions::CopiedSessions;
+use super::queues::EVENT_QUEUE;
 use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Timestamp};
-use crate::replay::ConnKey;
 use crate::replay::range::{Amplify, CaptureSpan, ReplayRange, SpanPosition};
+use crate::replay::{ConnKey, StampLeap};
 
 /// Events of copies that wait for their time. Past it the first of them go at once, and their sessions move closer to the
 /// original.
@@ -22,6 +23,9 @@ const MAX_DELAYED_BYTES: usize = 32 << 20;
 /// Time after the end of the replayed range in which responses are still awaited, on the capture's clock. A response
 /// that has not come by then is reported as missing, so that a long capture need not be read to its end.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Leaps past the end of the replayed range after each of which it is looked whether the capture's clock stays there.
+const MAX_LEAPS: u32 = 4;
 
 /// Pass and copy that an event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,19 @@ impl Default for PassTag {
 /// Range of the capture that is replayed, once it is known: set before the first event is handed on.
 pub(super) type KnownSpan = Arc<OnceLock<CaptureSpan>>;
 
+/// A stamp far ahead, past the end of the range.
+#[derive(Clone, Debug)]
+struct LeapPastEnd {
+    leap: StampLeap,
+    /// The latest time before it.
+    latest: Timestamp,
+    /// From when on the clock has to stay there: it may leap on before it comes back.
+    since: Timestamp,
+    leaps: u32,
+    /// Events since, which did not show that it is wrong.
+    events: usize,
+}
+
 /// The events of one run.
 pub(super) struct PassMapper {
     range: ReplayRange,
@@ -57,6 +74,8 @@ pub(super) struct PassMapper {
     pass: u32,
     /// The latest time of an event in this pass.
     now: Timestamp,
+    /// The stamp that leaped past the end of the range, as long as it may be wrong.
+    leap: Option<LeapPastEnd>,
     /// Nothing is asked for any more but to close what is open.
     closing: bool,
     /// Exchanges of which the end is still to come; only where reading may end before the capture does.
@@ -76,6 +95,7 @@ impl PassMapper {
             known,
             pass: 1,
             now: Timestamp::default(),
+            leap: None,
             closing: false,
             under_way: HashSet::default(),
             delayed: DelayedCopies::default(),
@@ -86,19 +106,44 @@ impl PassMapper {
 
     /// Begins a pass: events from now on belong to it.
     pub(super) fn begin(&mut self, pass: u32) {
-        (self.pass, self.now, self.closing) = (pass, Timestamp::default(), false);
+        (self.pass, self.now, self.leap, self.closing) = (pass, Timestamp::default(), None, false);
     }
 
     /// Returns whether every event wanted of this pass has come.
     pub(super) fn is_over(&self) -> bool {
         let until = self.known.get().and_then(|span| span.until);
         until.is_some_and(|until| self.now >= until && (self.under_way.is_empty() || self.now.since(until) >= PATIENCE))
+            && self
+                .leap
+                .as_ref()
+                .is_none_or(|past| past.events >= EVENT_QUEUE || self.now.since(past.since) >= PATIENCE)
+    }
+
+    /// Takes note of the time of an event. A few stamps that are wrong and past the end of the range do not end it: what follows
+    /// shows whether the capture's clock comes back.
+    fn reach(&mut self, at: Timestamp) {
+        if let Some(past) = &mut self.leap {
+            past.events += 1;
+            if past.leap.is_wrong_by(at) {
+                self.now = past.latest;
+                self.leap = None;
+            } else if past.leaps < MAX_LEAPS && StampLeap::of(self.now, at).is_some() {
+                past.leaps += 1;
+                past.since = at;
+            }
+        } else if let Some(until) = self.known.get().and_then(|span| span.until)
+            && (self.now < until && at >= until)
+            && let Some(leap) = StampLeap::of(self.now, at)
+        {
+            self.leap = Some(LeapPastEnd { leap, latest: self.now, since: at, leaps: 1, events: 0 });
+        }
+        self.now = self.now.max(at);
     }
 
     /// Takes an event, and hands on what comes of it.
     pub(super) fn take(&mut self, mut event: Event, hand_on: &mut dyn FnMut(Event, PassTag)) {
         if let Some(at) = time(&event) {
-            self.now = self.now.max(at);
+            self.reach(at);
         }
         let (now, range) = (self.now, &self.range);
         let span = *self.known.get_or_init(|| range.window.of(now));
@@ -403,13 +448,41 @@ mod tests {
     #[test]
     fn an_answer_that_does_not_come_does_not_keep_the_capture_open() {
         let late = 20 + u64::try_from(PATIENCE.as_millis()).unwrap();
-        let (_, mut passage) = taken(window(0, 20), vec![opened(0), asked(1, 5), opened(late - 1)]);
+        let (_, mut passage) = taken(window(0, 20), vec![opened(0), asked(1, 5), opened(20), opened(late - 1)]);
         assert!(!passage.is_over());
         let mut rest = Vec::new();
         passage.take(opened(late), &mut |event, part| rest.push(short(&event, part)));
         assert!(passage.is_over());
         passage.close(&mut |event, part| rest.push(short(&event, part)));
         assert_eq!(rest, ["r1"], "and is told as missing");
+    }
+
+    #[test]
+    fn stamps_that_are_wrong_for_a_while_do_not_end_the_window() {
+        let hour = 3_600_000;
+        let mut events = vec![opened(0), asked(1, 5), answered(1), asked(2, hour + 6), answered(2), opened(hour + 7)];
+        let (all, mut passage) = taken(window(0, 20), events.clone());
+        assert_eq!(all, ["o", "q1", "r1"]);
+        assert!(!passage.is_over(), "the clock may come back");
+        (1..=5).for_each(|n| passage.take(opened(hour + 7 + n * 7_000), &mut |_, _| {}));
+        assert!(passage.is_over(), "it stays there");
+        events.extend([asked(3, 8), answered(3), asked(4, hour + 9), opened(3 * hour)]);
+        events.extend([asked(5, 10), answered(5)]);
+        let (all, mut passage) = taken(window(0, 20), events);
+        assert_eq!(all, ["o", "q1", "r1", "q3", "r3", "q5", "r5"]);
+        assert!(!passage.is_over());
+        passage.take(asked(6, 20), &mut |_, _| {});
+        assert!(passage.is_over());
+    }
+
+    #[test]
+    fn what_follows_a_silence_is_read_within_a_bound() {
+        let (_, mut passage) = taken(window(0, 20), vec![opened(0), opened(60_000)]);
+        for _ in 0..EVENT_QUEUE {
+            assert!(!passage.is_over());
+            passage.take(opened(60_000), &mut |_, _| {});
+        }
+        assert!(passage.is_over());
     }
 
     #[test]

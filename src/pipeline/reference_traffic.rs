@@ -17,13 +17,33 @@ pub(super) const BASELINE_BYTES: usize = 8 << 20;
 /// Bytes of requests that wait to be sent to one target a second time; past it further ones are not.
 pub(super) const CHECK_BYTES: usize = 1 << 20;
 /// Limits of the second sends to a target, which must disturb nobody.
-pub(super) const CHECK_LIMITS: TargetLimits = TargetLimits {
+const CHECK_LIMITS: TargetLimits = TargetLimits {
     max_in_flight: 64,
     max_streams: 0,
     timeout: replay::DEFAULT_TIMEOUT,
     max_time: replay::DEFAULT_TIMEOUT,
     drain: Duration::ZERO,
 };
+
+/// Returns the limits of the second sends of this share of the requests to a target. Where each request in flight has a
+/// connection of its own, they have their part of the places, which the target's own requests are left without: both together
+/// keep to `--max-connections` and `--max-in-flight`.
+pub(super) fn check_limits(settings: &mut replay::SendSettings, share: f64) -> TargetLimits {
+    let (all, most) = (settings.places(), CHECK_LIMITS.max_in_flight);
+    let limits = TargetLimits {
+        timeout: settings.timeout.min(CHECK_LIMITS.timeout),
+        max_time: settings.max_time.min(CHECK_LIMITS.max_time),
+        ..CHECK_LIMITS
+    };
+    if share <= 0.0 || !settings.has_connection_each() || all < 2 {
+        return TargetLimits { max_in_flight: all.clamp(1, most), ..limits };
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of them, not negative")]
+    let part = (all as f64 * share / (1.0 + share)).ceil() as usize;
+    let part = part.clamp(1, most.min(all - 1));
+    settings.max_in_flight = all - part;
+    TargetLimits { max_in_flight: part, ..limits }
+}
 
 /// The ways there.
 pub(super) struct ReferenceSender {
@@ -115,6 +135,43 @@ pub(super) fn changes_nothing(method: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::middleware::testing::request;
+
+    #[test]
+    fn second_sends_have_a_part_of_the_places() {
+        let places = |connections, most, share| {
+            let url = "http://h".parse().unwrap();
+            let mut settings =
+                replay::SendSettings { max_connections: most, connections, ..replay::SendSettings::new(url) };
+            let limits = check_limits(&mut settings, share);
+            (settings.places(), limits.max_in_flight)
+        };
+        let pooled = replay::ConnectionMode::Pooled;
+        for (most, share, expected) in [
+            (None, 0.01, (253, 3)),
+            (None, 1.0, (192, 64)),
+            (Some(2), 1.0, (1, 1)),
+            (Some(2), 0.01, (1, 1)),
+            (Some(5), 0.5, (3, 2)),
+            (Some(5), 0.0, (5, 5)),
+            (Some(1), 1.0, (1, 1)),
+        ] {
+            assert_eq!(places(pooled, most, share), expected, "{most:?} {share}");
+        }
+        assert_eq!(places(replay::ConnectionMode::Mirrored, Some(5), 1.0), (1024, 64));
+    }
+
+    #[test]
+    fn second_sends_are_waited_for_no_longer_than_first_ones() {
+        let times = |timeout, max_time| {
+            let url = "http://h".parse().unwrap();
+            let mut settings = replay::SendSettings { timeout, max_time, ..replay::SendSettings::new(url) };
+            let limits = check_limits(&mut settings, 0.5);
+            (limits.timeout, limits.max_time)
+        };
+        let (short, long, most) = (Duration::from_secs(1), Duration::from_secs(2), replay::DEFAULT_TIMEOUT);
+        assert_eq!(times(short, long), (short, long));
+        assert_eq!(times(2 * most, 20 * most), (most, most));
+    }
 
     #[test]
     fn writes_go_to_the_baseline_only_where_they_may() {

@@ -79,14 +79,16 @@ impl TargetStage {
         let starter = TargetStarter { context, facts, spans, secrets, source, is_scheduled };
         let bytes = context.memory.targets / settings.len().max(1);
         let (mut dispatchers, mut probes, mut running) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, settings) in settings.into_iter().enumerate() {
+        let mut checks = Vec::new();
+        for (index, mut settings) in settings.into_iter().enumerate() {
+            checks.push(reference_traffic::check_limits(&mut settings, reference.self_check));
             let (dispatcher, probe, target) =
                 starter.target(Destination::Target(TargetId::at(index)), settings, bytes, responses)?;
             dispatchers.push(dispatcher);
             probes.push(probe);
             running.push(target);
         }
-        let reference = starter.reference(reference, run.middleware.allow_writes, &mut running)?;
+        let reference = starter.reference(reference, run.middleware.allow_writes, checks, &mut running)?;
         Ok(Self { dispatchers, probes, reference, running })
     }
 
@@ -208,10 +210,11 @@ impl TargetStarter<'_> {
         &self,
         settings: replay::ReferenceSettings,
         writes: bool,
+        limits: Vec<TargetLimits>,
         running: &mut Vec<RunningTarget>,
     ) -> Result<ReferenceSender, RunError> {
-        let checked = running.iter().enumerate().filter(|_| settings.self_check > 0.0);
-        let checks = checked.map(|(target, running)| self.self_check(TargetId::at(target), running)).collect();
+        let checked = running.iter().zip(limits).enumerate().filter(|_| settings.self_check > 0.0);
+        let checks = checked.map(|(id, (target, limits))| self.self_check(TargetId::at(id), target, limits)).collect();
         let mut baseline = None;
         if let Some(settings) = settings.baseline {
             let bytes = reference_traffic::BASELINE_BYTES;
@@ -223,13 +226,12 @@ impl TargetStarter<'_> {
     }
 
     /// Starts the queue over which a target is asked a second time. Its guard sees nothing of that.
-    fn self_check(&self, id: TargetId, target: &RunningTarget) -> TargetDispatcher {
+    fn self_check(&self, id: TargetId, target: &RunningTarget, limits: TargetLimits) -> TargetDispatcher {
         let (queue, jobs) = JobQueues::one();
         let budget = Budget::new(reference_traffic::CHECK_BYTES);
         let (client, retention) = (Arc::clone(&target.client), self.context.retention.clone());
         let client = RetainingClient { client, retention, carry: None, spans: None };
         let (stopped, facts) = (self.context.stops.targets.clone(), self.facts.clone());
-        let limits = reference_traffic::CHECK_LIMITS;
         let sending =
             run_target(Destination::SelfCheck(id), Arc::new(client), jobs, limits, stopped, facts, self.links());
         self.context.runtime.spawn(sending);

@@ -6,7 +6,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::RunError;
 use super::run::{Feed, Run};
-use crate::replay::{ConnectionMode, become_sender};
+use crate::replay::become_sender;
 
 /// Niceness of threads whose work has time. In scheduling it is about a tenth of what others get.
 #[cfg(target_os = "linux")]
@@ -75,10 +75,8 @@ pub(super) fn sending(run: &Run, is_pulled: bool) -> Result<SendingRuntimes, Run
 /// connections that all share, and what is made at once has a place in each part, so that it waits for no slow response
 /// while another thread has nothing to send.
 fn divides(run: &Run) -> bool {
-    run.targets.iter().all(|target| {
-        let is_shared = target.connections == ConnectionMode::Mirrored || target.may_speak_http2();
-        !is_shared && target.places() >= PLACES_EACH.saturating_mul(run.processors)
-    })
+    let least = PLACES_EACH.saturating_mul(run.processors);
+    run.targets.iter().all(|target| target.has_connection_each() && target.places() >= least)
 }
 
 /// Starts the runtime that serves the run's state: a separate one, so that no observer delays the sending.

@@ -42,6 +42,7 @@ mod send_error;
 mod sender;
 mod settings;
 mod spec;
+mod stamp_leap;
 pub mod target;
 mod ticket;
 pub mod tls;
@@ -78,6 +79,7 @@ pub(crate) use settings::{
     MAX_TIME_FACTOR,
 };
 pub use spec::SpecError;
+pub(crate) use stamp_leap::StampLeap;
 pub use target::{Deliveries, InFlight, QueueStats, TargetLinks, run_target};
 pub use ticket::Ticket;
 pub use wire::WireClient;

@@ -6,17 +6,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::stamp_leap::{LAG, ReturnPoints, StampLeap, is_near};
 use crate::exchange::Timestamp;
 
 /// Latest offset that a schedule yields: what would be due later (a clock that jumped, a tiny rate) is due then. Far
 /// past any run, and small enough to be added to any instant.
 pub(crate) const MAX_OFFSET: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// Largest lag of an instant behind the latest one that is not a step of the capture's clock: requests end in another
-/// order than they begin, recorders differ.
-const LAG: Duration = Duration::from_secs(10);
-/// Largest lead of the next stamp over one that it confirms.
-const NEAR: Duration = Duration::from_secs(60);
 /// A longer silence is none: the clock was set, or a frame stamped wrongly.
 const LONGEST_SILENCE: Duration = Duration::from_secs(24 * 3600);
 
@@ -170,8 +166,8 @@ pub struct Schedule {
     elapsed: Duration,
     /// An instant that the next one has to confirm.
     suspect: Option<Timestamp>,
-    /// The latest before the clock was set, for as long as it may go back there, and `elapsed` then.
-    returns_to: Option<(Timestamp, Duration)>,
+    /// The latest before the clock was set, and `elapsed` then.
+    returns: ReturnPoints,
     /// Longer silences are shortened to this.
     max_gap: Option<Duration>,
     /// Those that were.
@@ -202,18 +198,18 @@ impl EvenPace {
 impl Schedule {
     /// A schedule that has seen no request yet.
     #[must_use]
-    pub const fn new(pace: Pace) -> Self {
+    pub fn new(pace: Pace) -> Self {
         let latest = Timestamp::from_nanos(0);
         let (elapsed, before) = (Duration::ZERO, Duration::ZERO);
         let shortened = ShortenedGaps { count: 0, left_out: Duration::ZERO };
         let even = EvenPace { share: 1.0, since: 0.0, count: 0 };
-        let (first, suspect, returns_to, max_gap) = (None, None, None, None);
-        Self { pace, first, latest, elapsed, suspect, returns_to, max_gap, shortened, before, even }
+        let (first, suspect, returns, max_gap) = (None, None, ReturnPoints::none(), None);
+        Self { pace, first, latest, elapsed, suspect, returns, max_gap, shortened, before, even }
     }
 
     /// With silences longer than `max_gap` shortened to that.
     #[must_use]
-    pub const fn shortened(mut self, max_gap: Option<Duration>) -> Self {
+    pub fn shortened(mut self, max_gap: Option<Duration>) -> Self {
         self.max_gap = max_gap;
         self
     }
@@ -263,7 +259,7 @@ impl Schedule {
     pub(crate) fn next_pass(&mut self, end: Option<Timestamp>) {
         let Some(first) = self.first else { return };
         self.before += end.map_or(self.elapsed, |end| end.since(first).max(self.elapsed));
-        (self.latest, self.elapsed, self.suspect, self.returns_to) = (first, Duration::ZERO, None, None);
+        (self.latest, self.elapsed, self.suspect, self.returns) = (first, Duration::ZERO, None, ReturnPoints::none());
     }
 
     /// Returns the due time of the next request, captured `at`, counted from the start of the run; `None` where there
@@ -287,25 +283,20 @@ impl Schedule {
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(MAX_OFFSET).min(MAX_OFFSET))
     }
 
-    /// Returns the latest instant where `at` is so far ahead of it that only later ones can tell a silence from a stamp that
-    /// is wrong.
+    /// Returns the leap where `at` is so far ahead that only later stamps can tell a silence from a stamp that is wrong.
     #[must_use]
-    pub(crate) fn leap(&self, at: Timestamp) -> Option<Timestamp> {
-        let ahead = at.since(self.latest);
-        let returns = self.returns_to.is_some_and(|(stamp, _)| is_near(at, stamp));
-        let leaps = ahead > LAG && ahead <= LONGEST_SILENCE && !returns && self.suspect.is_none();
-        (leaps && self.first.is_some() && matches!(self.pace, Pace::Speed(_))).then_some(self.latest)
-    }
-
-    /// Returns whether an instant after `at`, which leaped ahead of `latest`, shows that the clock went back there.
-    #[must_use]
-    pub(crate) fn comes_back(latest: Timestamp, at: Timestamp, later: Timestamp) -> bool {
-        is_near(later, latest) && at.since(later) > LAG
+    pub(crate) fn leap(&self, at: Timestamp) -> Option<StampLeap> {
+        if self.first.is_none() || self.suspect.is_some() || !matches!(self.pace, Pace::Speed(_)) {
+            return None;
+        }
+        let leap = StampLeap::of(self.latest, at)?;
+        let may_be = at.since(self.latest) <= LONGEST_SILENCE && !self.returns.has(at);
+        may_be.then(|| self.returns.widen(leap))
     }
 
     /// The capture's clock was set to `at`: no time has passed.
     pub(crate) fn set(&mut self, at: Timestamp) {
-        self.returns_to = Some((self.latest, self.elapsed));
+        self.returns.add(self.latest, self.elapsed);
         self.latest = at;
     }
 
@@ -319,7 +310,7 @@ impl Schedule {
         }
         let (ahead, behind) = (at.since(self.latest), self.latest.since(at));
         if (ahead > LAG || behind > LAG)
-            && let Some((stamp, elapsed)) = self.returns_to.take_if(|(stamp, _)| is_near(at, *stamp))
+            && let Some((stamp, elapsed)) = self.returns.take(at)
         {
             self.latest = at.max(stamp);
             self.elapsed = self.elapsed.max(elapsed + at.since(stamp));
@@ -333,7 +324,7 @@ impl Schedule {
             self.latest = at;
             let passes = self.shorten(ahead);
             self.elapsed += passes;
-            self.returns_to.take_if(|(_, elapsed)| self.elapsed > *elapsed + NEAR);
+            self.returns.expire(self.elapsed);
         }
         self.elapsed.saturating_sub(behind)
     }
@@ -345,11 +336,6 @@ impl Schedule {
         self.shortened.left_out += silence.saturating_sub(longest);
         longest
     }
-}
-
-/// Returns whether an instant is about that of a stamp, or comes soon after it.
-fn is_near(at: Timestamp, stamp: Timestamp) -> bool {
-    at.since(stamp) <= NEAR && stamp.since(at) <= LAG
 }
 
 #[cfg(test)]
@@ -468,18 +454,37 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_wrong_in_several_ways_comes_back() {
+        let hour = 3_600_000;
+        let at = [0, 100, hour + 200, hour + 250, 2 * hour + 300, 4 * hour, 4 * hour + 50, 400, 900];
+        let mut schedule = Schedule::new(Pace::default());
+        let found = at.map(|ms| {
+            let at = Timestamp::from_nanos(1_795_291_200_000_000_000 + ms * 1_000_000);
+            if schedule.leap(at).is_some() {
+                schedule.set(at);
+            }
+            schedule.due(at).unwrap().as_millis()
+        });
+        assert_eq!(found, [0, 100, 100, 150, 150, 150, 200, 400, 900]);
+        let at = |ms: i64| 500_000_000_u64.saturating_add_signed(ms);
+        let (ahead, back) = (100_000_000, -3_600_000);
+        let steps = [0, 100, ahead, ahead + 10, back, back + 20, 400, 900].map(at);
+        assert_eq!(dues("1x", &steps), [0, 100, 100, 100, 100, 100, 400, 900].map(|ms| Some(ms * 1000)));
+    }
+
+    #[test]
     fn a_leap_is_a_silence_unless_the_clock_comes_back() {
         let at = |ms: u64| Timestamp::from_nanos(1_795_291_200_000_000_000 + ms * 1_000_000);
         let mut schedule = Schedule::new(Pace::default());
-        assert_eq!(schedule.leap(at(0)), None, "it has not begun");
+        assert!(schedule.leap(at(0)).is_none(), "it has not begun");
         schedule.due(at(0));
         schedule.due(at(100));
-        assert_eq!((schedule.leap(at(10_050)), schedule.leap(at(90_000_000))), (None, None));
-        assert_eq!(schedule.leap(at(7_200_200)), Some(at(100)));
+        assert!(schedule.leap(at(10_050)).is_none() && schedule.leap(at(90_000_000)).is_none());
+        let leap = schedule.leap(at(7_200_200)).unwrap();
         for (later, comes_back) in
             [(300, true), (40_000, true), (7_200_300, false), (7_195_000, false), (61_000, false)]
         {
-            assert_eq!(Schedule::comes_back(at(100), at(7_200_200), at(later)), comes_back, "{later}");
+            assert_eq!(leap.is_wrong_by(at(later)), comes_back, "{later}");
         }
         schedule.set(at(7_200_200));
         let dues = [7_200_200, 7_200_250, 300, 500].map(|ms| schedule.due(at(ms)).unwrap().as_millis());

@@ -110,6 +110,12 @@ impl SendSettings {
         self.client == ClientChoice::Reqwest && (self.http2 || self.target.is_tls())
     }
 
+    /// Returns whether each request in flight has a connection of its own out of a pool.
+    #[must_use]
+    pub(crate) fn has_connection_each(&self) -> bool {
+        self.connections == ConnectionMode::Pooled && !self.may_speak_http2()
+    }
+
     /// Requests that may be in flight at once: each has a connection of its own, so a pool's limit is theirs too; but for
     /// HTTP/2, where one connection carries many.
     #[must_use]

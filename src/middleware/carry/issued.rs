@@ -5,10 +5,11 @@ use std::cell::OnceCell;
 
 use bytes::Bytes;
 
+use super::super::http_date::http_seconds;
 use super::super::json::{self, JsonPath};
 use super::super::query;
 use super::super::redact::MAX_DECODED;
-use super::super::set_cookie::{CookieLife, SetCookieLine, http_seconds};
+use super::super::set_cookie::{CookieLife, SetCookieLine};
 use super::coding::unescaped;
 use super::{CarryRule, MAX_VALUE, ValueSource, first_group, json_text};
 use crate::content_coding;

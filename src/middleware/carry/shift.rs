@@ -4,7 +4,7 @@ use jiff::civil::DateTime;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use jiff::{SignedDuration, Timestamp as Instant};
 
-use super::super::set_cookie::http_seconds;
+use super::super::http_date::http_seconds;
 use crate::exchange::Timestamp;
 
 /// Bytes of a date and time without what follows the seconds.
@@ -76,14 +76,11 @@ fn rfc3339(text: &str, by: i128) -> Option<String> {
     Some(shown + offset)
 }
 
-/// `Mon, 30 Nov 2026 00:00:00 GMT` (RFC 9110, 5.6.7).
+/// `Mon, 30 Nov 2026 00:00:00 GMT` (RFC 9110, 5.6.7); in another form it would not stay as it is written.
 fn http_date(text: &str, by: i128) -> Option<String> {
-    if !text.ends_with("GMT") {
-        return None;
-    }
-    let old = i128::from(http_seconds(text.as_bytes())?);
-    let new = Instant::from_second(i64::try_from(old + by.div_euclid(1_000_000_000)).ok()?).ok()?;
-    DateTimePrinter::new().timestamp_to_rfc9110_string(&new).ok()
+    let shown = |seconds| DateTimePrinter::new().timestamp_to_rfc9110_string(&Instant::from_second(seconds).ok()?).ok();
+    let old = http_seconds(text.as_bytes()).filter(|seconds| shown(*seconds).as_deref() == Some(text))?;
+    shown(i64::try_from(i128::from(old) + by.div_euclid(1_000_000_000)).ok()?)
 }
 
 #[cfg(test)]
@@ -124,6 +121,8 @@ mod tests {
             "now",
             "2026-11-30T00:00:00+1",
             "Mon GMT",
+            "Monday, 30-Nov-26 00:00:00 GMT",
+            "on 30 Nov 2026 at 00:00:00 GMT",
             "\u{fc}",
         ] {
             assert_eq!(shifted(text.as_bytes(), Timestamp::default(), Timestamp::default()), None, "{text}");

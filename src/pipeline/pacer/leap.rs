@@ -8,7 +8,7 @@ use super::{Pacer, unfit};
 use crate::exchange::{Event, Timestamp};
 use crate::pipeline::passes::PassTag;
 use crate::pipeline::queues::{EVENT_QUEUE, QueuedEvent};
-use crate::replay::Schedule;
+use crate::replay::StampLeap;
 
 /// Longest time for which events are read to see whether the capture's clock comes back. A file is read faster than it is
 /// sent; whoever captures right now brings what follows a silence when that is over.
@@ -18,8 +18,8 @@ impl Pacer {
     /// Where a stamp is far ahead, and a later one is back where the capture was, no time passes between them.
     pub(super) fn heed_leap(&mut self, queued: &QueuedEvent) {
         if let Some(at) = self.stamp(queued)
-            && let Some(latest) = self.settings.timing.leap(at)
-            && self.comes_back(latest, at, queued.part.pass)
+            && let Some(leap) = self.settings.timing.leap(at)
+            && self.comes_back(&leap, queued.part.pass)
         {
             self.settings.timing.set(at);
         }
@@ -30,10 +30,10 @@ impl Pacer {
     }
 
     /// Reads ahead for as long as nothing tells.
-    fn comes_back(&mut self, latest: Timestamp, at: Timestamp, pass: u32) -> bool {
+    fn comes_back(&mut self, leap: &StampLeap, pass: u32) -> bool {
         let tells = |pacer: &Self, queued: &QueuedEvent| {
             let later = pacer.stamp(queued).filter(|_| queued.part.pass == pass);
-            later.is_some_and(|later| Schedule::comes_back(latest, at, later))
+            later.is_some_and(|later| leap.is_wrong_by(later))
         };
         if self.opening.events().iter().any(|queued| tells(self, queued)) {
             return true;
@@ -96,6 +96,15 @@ mod tests {
             dues.push(due.unwrap());
         }
         dues.iter().map(|due| u64::try_from((*due - dues[0]).as_millis()).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_clock_that_leaps_several_times_comes_back_all_the_same() {
+        for ahead in [90_000, 7_200_000, 40_000_000] {
+            let later = 2 * ahead + 220;
+            let several = [0, 100, ahead + 200, later, later + 30, 240, later + 260, 400];
+            assert_eq!(dues(PacerMode::Plain, &several), [0, 100, 100, 100, 130, 240, 240, 400], "{ahead}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::pipeline::clock::wall_clock;
 use crate::pipeline::passes::KnownSpan;
 use crate::recording::{ScheduleZero, StoreSession};
 use crate::replay::pace::MAX_OFFSET;
-use crate::replay::{Pace, Schedule, ShortenedGaps};
+use crate::replay::{Pace, Schedule, ShortenedGaps, StampLeap};
 
 /// Rule for the due times of requests.
 pub(in crate::pipeline) enum Timing {
@@ -78,9 +78,9 @@ impl Timing {
         }
     }
 
-    /// Returns the latest instant where `at` leaps ahead of it, and later ones may show that the capture's clock was wrong.
+    /// Returns the leap where `at` is far ahead, and later ones may show that the capture's clock was wrong.
     /// Members of a fleet go by the stamps as they are.
-    pub(in crate::pipeline) fn leap(&mut self, at: Timestamp) -> Option<Timestamp> {
+    pub(in crate::pipeline) fn leap(&mut self, at: Timestamp) -> Option<StampLeap> {
         match self {
             Self::Paced { schedule, fleet: None, span, .. } => {
                 if let Some(from) = span.get().and_then(|span| span.from) {

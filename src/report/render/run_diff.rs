@@ -265,8 +265,12 @@ fn turn_of_time(before: &LatencySummary, after: &LatencySummary, at: LatencyPick
     }
 }
 
-/// Returns the changes by route: those for the worse first, and of these the ones with the most requests.
+/// Returns the changes by route: those for the worse first, and of these the ones with the most requests. An earlier run that was
+/// added up from its lines has no routes, which says nothing of those of the later one.
 fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2]) -> Vec<DiffRow> {
+    if before.routes.is_empty() {
+        return Vec::new();
+    }
     let old =
         |route: &str| before.routes.iter().find(|old| old.route == route).and_then(|old| old.targets.get(old_url));
     let mut found: Vec<(bool, u64, DiffRow)> = Vec::new();
@@ -386,8 +390,15 @@ mod tests {
     #[test]
     fn a_new_route_is_told_where_something_is_wrong_with_it() {
         let mut before = run("u", 10, 0, 1_000);
-        before.routes.clear();
+        before.routes[0].route = "GET /b".into();
         check(&before, &run("u", 10, 0, 1_000), "Worse: GET /a.", &["GET /a"]);
         check(&before, &run("u", 0, 0, 1_000), "Better: responses that differ, in body. Nothing got worse.", &[]);
+    }
+
+    #[test]
+    fn of_a_run_without_routes_nothing_is_said_by_route() {
+        let mut before = run("u", 10, 0, 1_000);
+        before.routes.clear();
+        check(&before, &run("u", 10, 0, 1_000), "No change beyond chance.", &[]);
     }
 }
