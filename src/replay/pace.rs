@@ -240,6 +240,12 @@ impl Schedule {
         }
     }
 
+    /// Returns whether requests are evenly spaced, whatever their times.
+    #[must_use]
+    pub(crate) const fn is_even(&self) -> bool {
+        matches!(self.pace, Pace::Rate(_))
+    }
+
     /// How many times as fast as captured it is, where it goes by the capture's clock and all silences are kept.
     pub(crate) fn plain_speed(&self) -> Option<f64> {
         match self.pace {

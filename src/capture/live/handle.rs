@@ -3,10 +3,11 @@
 //! Nothing blocks in here except [`wait`], and that no longer than its timeout.
 
 use std::os::fd::{AsFd, AsRawFd as _};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pcap::{Active, Capture, Inactive, PacketHeader, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::time::Instant;
 
 use super::error::LiveError;
 use super::kernel_filter::KernelFilter;

@@ -1,6 +1,8 @@
 //! The end of a device: frames that the kernel has not handed over yet are waited for before it counts as gone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Time in which the kernel hands over the block that was filling when the device failed: a few ticks of its clock, of which
 /// the slowest takes 10 ms.

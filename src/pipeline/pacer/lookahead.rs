@@ -74,10 +74,7 @@ impl Pacer {
         }
         let queued = match self.opening.pop() {
             Some(queued) => queued,
-            None => crossbeam_channel::select_biased! {
-                recv(self.channels.stopped) -> _ => None,
-                recv(self.channels.events) -> queued => queued.ok(),
-            }?,
+            None => self.waited_for()?,
         };
         self.look_at(queued);
         let upcoming = self.settings.mode.ahead_mut()?.events.pop_front()?;

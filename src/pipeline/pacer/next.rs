@@ -43,14 +43,21 @@ impl Pacer {
     fn next_of_events(&mut self) -> Option<PacerStep> {
         let queued = match self.at_hand() {
             Some(queued) => queued,
-            None => crossbeam_channel::select_biased! {
-                recv(self.channels.stopped) -> _ => None,
-                recv(self.channels.events) -> queued => queued.ok(),
-            }?,
+            None => self.waited_for()?,
         };
         let queued = self.opened(queued).ok()?;
         let upcoming = self.upcoming(queued);
         Some(self.step(upcoming))
+    }
+
+    /// The next event, once it has come.
+    pub(super) fn waited_for(&mut self) -> Option<QueuedEvent> {
+        let queued = crossbeam_channel::select_biased! {
+            recv(self.channels.stopped) -> _ => None,
+            recv(self.channels.events) -> queued => queued.ok(),
+        };
+        self.settings.timing.waited_until(self.settings.control.clock());
+        queued
     }
 
     /// Takes notice of what comes next in the capture: when it is due, and which connections open.

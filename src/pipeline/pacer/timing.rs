@@ -25,6 +25,8 @@ pub(in crate::pipeline) enum Timing {
         pass: u32,
         /// What the run is in the store that it shares with others.
         fleet: Option<Arc<dyn StoreSession>>,
+        /// When the next request came, where it had to be waited for.
+        waited: Option<Instant>,
     },
     /// They are due as soon as the capture has them: no event has a time of its own.
     Live,
@@ -34,7 +36,7 @@ impl Timing {
     /// Due times as `pace` has them.
     pub(in crate::pipeline) fn paced(pace: Pace, max_gap: Option<Duration>, span: KnownSpan) -> Self {
         let schedule = Box::new(Schedule::new(pace).shortened(max_gap));
-        Self::Paced { schedule, begun: None, span, pass: 1, fleet: None }
+        Self::Paced { schedule, begun: None, span, pass: 1, fleet: None, waited: None }
     }
 
     /// The same, with others who keep the same schedule: they begin together, and an even pace is that of all.
@@ -47,15 +49,27 @@ impl Timing {
 
     pub(in crate::pipeline) fn due(&mut self, at: Timestamp) -> Option<Instant> {
         match self {
-            Self::Paced { schedule, begun, span, fleet, .. } => {
+            Self::Paced { schedule, begun, span, fleet, waited, .. } => {
                 let fleet = fleet.as_deref();
-                let begun = *begun.get_or_insert_with(|| begin(schedule, span, fleet, at));
+                let begun = begun.get_or_insert_with(|| begin(schedule, span, fleet, at));
                 if let Some(fleet) = fleet {
                     schedule.take_share(fleet.share());
                 }
-                schedule.due(at).map(|offset| begun + offset)
+                let due = *begun + schedule.due(at)?;
+                let came = waited.take().filter(|_| fleet.is_some() && schedule.is_even());
+                let late = came.map_or(Duration::ZERO, |came| came.saturating_duration_since(due));
+                *begun += late;
+                Some(due + late)
             }
             Self::Live => None,
+        }
+    }
+
+    /// Nothing was there to be paced until this instant, pauses left out. Out of a store, where the recording may go on, or
+    /// the server have been away, an even pace goes on from there: nothing is made up for faster than was asked.
+    pub(super) const fn waited_until(&mut self, now: Instant) {
+        if let Self::Paced { waited, .. } = self {
+            *waited = Some(now);
         }
     }
 
@@ -240,6 +254,22 @@ mod tests {
         let mut timing = timing.together(Some(Arc::new(Quarter)));
         let first = timing.due(at(0)).unwrap();
         assert_eq!(timing.due(at(0)), Some(first + Duration::from_millis(40)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_even_pace_makes_up_for_nothing_that_a_store_did_not_have() {
+        for (of_store, moves) in [(true, true), (false, false)] {
+            let timing = Timing::paced("100/s".parse().unwrap(), None, KnownSpan::default());
+            let mut timing = timing.together(of_store.then(|| Arc::new(Quarter) as Arc<dyn StoreSession>));
+            let apart = if of_store { 40 } else { 10 };
+            let first = timing.due(at(0)).unwrap();
+            tokio::time::advance(Duration::from_secs(10)).await;
+            assert_eq!(timing.due(at(0)), Some(first + Duration::from_millis(apart)), "it was there in time");
+            timing.waited_until(Instant::now());
+            let moved = if moves { Instant::now() } else { first + Duration::from_millis(2 * apart) };
+            assert_eq!(timing.due(at(0)), Some(moved));
+            assert_eq!(timing.due(at(0)), Some(moved + Duration::from_millis(apart)));
+        }
     }
 
     #[test]
