@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use super::budget::bytes_of;
 use super::copied_sessions::CopiedSessions;
-use super::queues::EVENT_QUEUE;
 use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Timestamp};
 use crate::replay::range::{Amplify, CaptureSpan, ReplayRange, SpanPosition};
 use crate::replay::{ConnKey, StampLeap};
@@ -26,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Leaps past the end of the replayed range after each of which it is looked whether the capture's clock stays there.
 const MAX_LEAPS: u32 = 4;
+
+/// Events after a leap past the end of the replayed range that are read to see that: as many as the pacing thread looks ahead.
+const MAX_LOOKED_AT: usize = 4096;
 
 /// Pass and copy that an event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +118,7 @@ impl PassMapper {
             && self
                 .leap
                 .as_ref()
-                .is_none_or(|past| past.events >= EVENT_QUEUE || self.now.since(past.since) >= PATIENCE)
+                .is_none_or(|past| past.events >= MAX_LOOKED_AT || self.now.since(past.since) >= PATIENCE)
     }
 
     /// Takes note of the time of an event. A few stamps that are wrong and past the end of the range do not end it: what follows
@@ -478,7 +480,7 @@ mod tests {
     #[test]
     fn what_follows_a_silence_is_read_within_a_bound() {
         let (_, mut passage) = taken(window(0, 20), vec![opened(0), opened(60_000)]);
-        for _ in 0..EVENT_QUEUE {
+        for _ in 0..MAX_LOOKED_AT {
             assert!(!passage.is_over());
             passage.take(opened(60_000), &mut |_, _| {});
         }
