@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let lacks = net::enter().or_else(|| trials::missing(&["nats-server"]).into_iter().next());
     let cut = lacks.or_else(faults::lacks_nft);
     let no_nginx = lacks.or_else(|| trials::missing(&["nginx"]).into_iter().next());
-    let trials: [Row<'_>; 43] = [
+    let trials: [Row<'_>; 44] = [
         ("what two nodes record is read back, each request once", lacks, recorded::by_two_nodes),
         ("bodies larger than a message of the store come whole", lacks, recorded::large_bodies),
         ("a store that is killed and comes back costs nothing", lacks, recorded::over_a_restart),
@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         ("a replayer that stands still sends nothing that it has lost", lacks, shared::one_stands_still),
         ("a store that is killed during a replay costs nothing", lacks, shared::store_is_killed),
         ("a store that is started again during a paced replay costs nothing", lacks, shared::store_is_started_again),
+        ("a store that was away makes no replayer faster than its rate", lacks, shared::rate_is_kept_after_a_silence),
         ("a reader that the store forgets goes on where it was", lacks, shared::reader_is_forgotten),
         ("the summaries of two replayers are one run's, to the bucket", no_nginx, merged::as_one_run),
         ("without a replayer there is no run to judge", lacks, merged::nobody_yet),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::merged;
 use crate::origin::{Origin, ask};
@@ -184,6 +184,29 @@ pub(crate) fn store_is_started_again() {
         nats.stop();
         nats.start_again();
     });
+}
+
+pub(crate) fn rate_is_kept_after_a_silence() {
+    let (mut nats, staging) = (Nats::start(), Origin::start());
+    let (url, expected) = long(&nats, "silence");
+    let replayer = replayer(&url, &staging, &["--rate", "200/s"]);
+    until("it to send", || total(&staging.seen()) > 100);
+    nats.stop();
+    let mut before = 0;
+    until("all that was read ahead to be sent", || {
+        thread::sleep(Duration::from_millis(500));
+        std::mem::replace(&mut before, total(&staging.seen())) == before
+    });
+    // As much as it would send of what is left.
+    let left = 1000 - before;
+    let of_rate = Duration::from_secs(left) / 200;
+    thread::sleep(of_rate);
+    nats.start_again();
+    let begun = Instant::now();
+    let ended = replayer.ended();
+    assert!(left > 200 && begun.elapsed() > of_rate * 9 / 10, "{left} of 200/s in {:?}", begun.elapsed());
+    assert_eq!((ended.code, sent(&ended)), (Some(0), 1000), "{}", ended.said);
+    assert_eq!(staging.seen(), expected, "each request once");
 }
 
 pub(crate) fn reader_is_forgotten() {
