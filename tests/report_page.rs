@@ -365,7 +365,24 @@ fn sums_of_a_fleet() {
         ": 860 requests",
     ]);
     assert!(!shown.dom.contains("<img"), "{}", shown.dom);
+    shown.has(&["at least ", "not known: 40 outcomes are in no summary"]);
+    killed_node(summary);
     assert!(!show(&html::report(&small())).dom.contains("<section id=\"fleet\""));
+}
+
+/// A page of a run one of whose nodes was killed.
+fn killed_node(mut summary: Summary) {
+    let heard = "2026-11-30T22:31:07Z".to_owned();
+    let node = filled!(NodeAccount { node: 1, host: "vm".to_owned(), published: 5_999, gone: true, heard: heard });
+    summary.fleet = Some(filled!(FleetEnd { sums: Some(filled!(FleetSums { nodes: vec![node], published: 5_999 })) }));
+    let shown = show(&html::report(&summary));
+    shown.is_quiet();
+    shown.has(&[
+        "not known: node 1 (vm) did not say what it saw",
+        "killed or cut off before it said what it saw; 5,999 published",
+        ", last heard of 2026-11-30 22:31:07 UTC",
+    ]);
+    assert!(!shown.dom.contains("<dd>no frame dropped") && !shown.dom.contains(">not said"), "{}", shown.dom);
 }
 
 fn carried_values() {

@@ -332,8 +332,8 @@ fn rare() -> Value {
 
 /// What reports of a fleet, and of several runs, have besides.
 fn of_several(summary: &mut Value) {
-    let node =
-        json!({ "node": 0, "host": "a", "began": "", "ended": true, "seen": 1, "ended_there": 1, "published": 1 });
+    let node = json!({ "node": 0, "host": "a", "began": "", "ended": true, "seen": 1, "ended_there": 1, "published": 1,
+        "heard": "", "gone": false, "lost": 0 });
     let replayer = json!({ "name": "a", "began": "", "ended": true, "outcomes": 1 });
     summary["fleet"] = json!({ "over": true, "ended": 1, "left_out": 1, "given_up": 1, "again": 1, "sums": { "run": "1", "nodes": [node], "seen": 1,
         "ended_there": 1, "published": 1, "ended": 1, "uncertain": 1, "waiting": 1, "late": 1, "expired": 1, "moved": 1,

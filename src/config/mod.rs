@@ -169,7 +169,7 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
     let duration = ending.and_then(|typed| mistakes.keep("--duration", check::long_time(typed)));
     let observe = parsed("--observe", typed.compare.observe.as_deref(), &mut mistakes);
     let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
-    let sharing = sharing(&typed.follow, &typed.pace, typed.dry_run.dry_run, &mut mistakes);
+    let sharing = sharing(&typed.follow, &typed.pace, typed.dry_run.dry_run, &targets, &mut mistakes);
     let source = store::open(&capture, &typed.store, sharing, &mut mistakes);
     let (Some((source, stores)), true) = (source, mistakes.is_empty()) else { return Err(mistakes) };
     let run = Run {
@@ -201,6 +201,7 @@ fn sharing(
     &typed::Follow { follow }: &typed::Follow,
     pace: &typed::Pace,
     dry_run: bool,
+    targets: &[replay::SendSettings],
     mistakes: &mut ConfigMistakes,
 ) -> store::Sharing {
     if follow && (pace.speed.is_some() || pace.rate.is_some() || pace.pace.is_some()) {
@@ -209,7 +210,8 @@ fn sharing(
             "sends each request as soon as it is there, and keeps no pace: leave out --speed, --rate and --pace",
         );
     }
-    if dry_run { store::Sharing::All } else { store::Sharing::Shared { follow } }
+    let mirrored = targets.iter().any(|target| target.connections == replay::ConnectionMode::Mirrored);
+    if dry_run { store::Sharing::All } else { store::Sharing::Shared { follow, mirrored } }
 }
 
 /// Splits a value of `--to`: an address, or a name for routes and an address, `new=https://new.example.com`.

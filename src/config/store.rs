@@ -38,6 +38,8 @@ pub(super) enum Sharing {
     Shared {
         /// Whether it has no end.
         follow: bool,
+        /// Whether connections to a target are mirrored.
+        mirrored: bool,
     },
 }
 
@@ -142,7 +144,7 @@ pub(super) fn open(
     mistakes: &mut ConfigMistakes,
 ) -> Option<(Origin, StoreNeeds)> {
     let Some(name) = settings.files.iter().find(|file| place::is_store(file)) else {
-        if matches!(how, Sharing::Shared { follow: true }) {
+        if matches!(how, Sharing::Shared { follow: true, .. }) {
             mistakes.add("--follow", "is for a recording on NATS that goes on, such as nats://10.0.0.5/evening");
         }
         return check::open(settings, mistakes).map(|origin| (origin, StoreNeeds::default()));
@@ -162,11 +164,12 @@ pub(super) fn open(
         return None;
     }
     let needs = needs(&url, &access);
-    let (shared, follow) = match how {
-        Sharing::All => (false, false),
-        Sharing::Shared { follow } => (true, follow),
+    let (shared, follow, mirrored) = match how {
+        Sharing::All => (false, false, false),
+        Sharing::Shared { follow, mirrored } => (true, follow, mirrored),
     };
-    let reading = StoreReading { halt: settings.halt.clone(), follow, shared, ports: settings.ports.clone() };
+    let (halt, ports) = (settings.halt.clone(), settings.ports.clone());
+    let reading = StoreReading { halt, follow, shared, mirrored, ports };
     let opened = recording::open_input(url, access, reading);
     let opened = mistakes.keep("", opened.map_err(|error| help::say(&error)))?;
     Some((Origin::Events(opened), needs))

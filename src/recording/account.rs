@@ -20,6 +20,38 @@ pub struct NodeAccount {
     pub ended_there: Option<u64>,
     /// Requests that it stored.
     pub published: u64,
+    /// When it was last heard of, RFC 3339; empty where that is not known.
+    #[serde(default)]
+    pub heard: String,
+    /// It did not say that it ended, and was not heard of for so long that it counts as killed or cut off.
+    #[serde(default)]
+    pub gone: bool,
+    /// What is known to be lost there: frames, gaps in streams, and requests without room.
+    #[serde(default)]
+    pub lost: u64,
+}
+
+impl NodeAccount {
+    /// Returns its name for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("node {} ({})", self.node, self.host)
+    }
+
+    /// Describes that it was killed or cut off, and when it was last heard of; `None` where it was not.
+    #[must_use]
+    pub fn cut_off(&self) -> Option<String> {
+        let heard = self.heard.replace('T', " ").replace('Z', " UTC");
+        let heard = if heard.is_empty() { "at a time that is not known" } else { &heard };
+        self.gone.then(|| format!("was killed or cut off: last heard of {heard}"))
+    }
+
+    /// Describes that nobody knows what it saw, and so what was lost there; `None` where it said so.
+    #[must_use]
+    pub fn untold(&self) -> Option<String> {
+        let what = if self.ended || self.gone { "did not say what it saw" } else { "has not said yet what it saw" };
+        self.seen.is_none().then(|| format!("{} {what}", self.name()))
+    }
 }
 
 /// A replayer, as far as it has given an account of itself.

@@ -11,6 +11,8 @@ pub struct StoreReading {
     pub follow: bool,
     /// True where each request is to go to one reader.
     pub shared: bool,
+    /// True where connections to a target are mirrored.
+    pub mirrored: bool,
     /// Ports of servers that count; every one where there is none.
     pub ports: Vec<u16>,
 }

@@ -11,7 +11,7 @@ use crate::origin::{Origin, ask, ask_slowly};
 use crate::programs::{Tap, until};
 use crate::recorded::{node, shadowtap};
 use crate::server::Nats;
-use crate::shared::{ALL, once, recorded, replayer, sent, total};
+use crate::shared::{ALL, once, recorded, replayer, report, sent, total};
 use crate::sums::{all_ended, sums};
 
 /// What says that the store is back.
@@ -59,6 +59,18 @@ pub(crate) fn node_is_killed() {
     assert_eq!(staging.seen(), expected, "each request once");
     all_ended(&url, &[ended], &staging.seen(), &expected);
     assert_eq!(sums(&url).seen, 200, "the other one did not say what it saw");
+    let judged = shadowtap(&["report", &url, "--fail-if", "lost>0"]);
+    let said = judged.said + &report(&url);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(judged.code, Some(1), "{said}");
+    for words in [
+        "gate failed: lost>0: what was lost is not known: node 0 (",
+        ") was killed or cut off: last heard of 20",
+        ") did not say what it saw: what was lost there is not known",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("not ended: what"), "{said}");
 }
 
 pub(crate) fn store_stands_still() {

@@ -101,7 +101,11 @@ pub(crate) fn one_is_killed() {
     first.signal("KILL");
     let ended = second.ended();
     assert_eq!(ended.code, Some(0), "{}", ended.said);
-    assert!(ended.said.contains("taken from a replayer that is lost"), "{}", ended.said);
+    let taken = |words: &&serde_json::Value| {
+        words.as_str().is_some_and(|words| words.contains("taken from a replayer that is lost"))
+    };
+    assert_eq!(ended.summary["warnings"].as_array().unwrap().iter().filter(taken).count(), 1, "{}", ended.said);
+    assert!(!ended.said.contains("open anew"), "connections are not mirrored: {}", ended.said);
     once(&staging.seen(), &expected, ended.of_target("/ended/shed/uncertain"));
     merged::without_one(&url);
 }

@@ -11,12 +11,13 @@ use super::connect::Store;
 use super::decode::{self, BatchTrouble};
 use super::feed::{self, FeedItem};
 use super::names;
-use super::node;
+use super::node::{self, FoundNode};
 use super::runtime;
 use crate::exchange::Event;
 use crate::http1::{BodyPolicies, BodyPolicy};
 use crate::recording::EventSource;
 use crate::recording::access::StoreAccess;
+use crate::recording::account::NodeAccount;
 use crate::recording::input::RecordingInput;
 use crate::recording::place::StoreUrl;
 use crate::recording::store_error::StoreError;
@@ -45,7 +46,7 @@ pub(in crate::recording) struct NatsInput {
     events: VecDeque<Event>,
     trouble: BatchTrouble,
     /// Nodes that have not ended.
-    recording: usize,
+    recording: Vec<NodeAccount>,
     failed: Option<String>,
     /// Since when nothing can be read.
     failing: Option<Instant>,
@@ -62,7 +63,8 @@ impl NatsInput {
         let (all, first, recording) = runtime::with_store(&url, &access, async |store| {
             let stream = store.stream().await?;
             let state = &stream.cached_info().state;
-            let recording = node::all(&store).await?.into_iter().filter(|(_, record)| !record.ended).count();
+            let recording =
+                node::all(&store).await?.iter().filter(|node| !node.record.ended).map(FoundNode::account).collect();
             Ok((state.messages, state.first_sequence, recording))
         })?;
         Ok(Self {
@@ -137,6 +139,20 @@ impl NatsInput {
     }
 }
 
+/// Describes the nodes that have not ended, or were killed.
+fn not_ended(nodes: &[NodeAccount], url: &StoreUrl) -> Vec<String> {
+    let gone = nodes.iter().filter_map(|node| {
+        let words = node.cut_off()?;
+        Some(format!("{} {words}; what it had not stored by then is not here", node.name()))
+    });
+    let still = match nodes.iter().filter(|node| !node.gone).count() {
+        0 => None,
+        1 => Some(format!("1 node of {url} has not ended: what it records later is not here")),
+        count => Some(format!("{count} nodes of {url} have not ended: what they record later is not here")),
+    };
+    gone.chain(still).collect()
+}
+
 /// Starts what reads.
 fn start(url: StoreUrl, access: StoreAccess) -> mpsc::Receiver<FeedItem> {
     let (to, items) = mpsc::channel(AHEAD);
@@ -176,9 +192,7 @@ impl EventSource for NatsInput {
                 self.url
             )
         });
-        let recording = (self.recording > 0 && !self.reading.follow).then(|| {
-            format!("{} nodes of {} have not ended: what they record later is not here", self.recording, self.url)
-        });
+        let recording = if self.reading.follow { Vec::new() } else { not_ended(&self.recording, &self.url) };
         self.unread().into_iter().chain(expired).chain(recording).chain(self.trouble.words(&self.url)).collect()
     }
 
@@ -199,5 +213,30 @@ impl RecordingInput for NatsInput {
 
     fn is_followed(&self) -> bool {
         self.reading.follow
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_were_killed_are_not_said_to_record() {
+        let url: StoreUrl = "nats://127.0.0.1/a".parse().unwrap();
+        let node = |node, gone| NodeAccount {
+            node,
+            host: "vm".to_owned(),
+            heard: "2026-11-30T22:31:07Z".to_owned(),
+            gone,
+            ..NodeAccount::default()
+        };
+        let killed = "node 1 (vm) was killed or cut off: last heard of 2026-11-30 22:31:07 UTC; what it had not stored by \
+                      then is not here";
+        let one = not_ended(&[node(0, false), node(1, true)], &url);
+        assert_eq!(one[0], killed);
+        assert!(one[1].starts_with("1 node of ") && one[1].contains(" has not ended: what it records "), "{one:?}");
+        let two = not_ended(&[node(0, false), node(1, false)], &url);
+        assert!(two.len() == 1 && two[0].contains(" have not ended: what they record "), "{two:?}");
+        assert!(not_ended(&[], &url).is_empty());
     }
 }

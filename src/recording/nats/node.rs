@@ -1,12 +1,19 @@
 //! A node that records, as the store knows it.
 
 use async_nats::jetstream::kv::{self, CreateErrorKind};
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::clock;
 use super::connect::{Store, refused};
 use super::names;
+use crate::recording::account::NodeAccount;
 use crate::recording::store_error::StoreError;
+
+/// Time without a sign of life after which a node counts as ended.
+pub(super) const LOST: Duration = Duration::from_secs(20);
 
 /// What a node says of itself, every now and then.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,14 +70,49 @@ pub(super) async fn register(store: &Store, record: &NodeRecord) -> Result<u32, 
     })
 }
 
+/// A node that took part.
+pub(super) struct FoundNode {
+    pub(super) number: u32,
+    pub(super) record: NodeRecord,
+    /// When it was last heard of, by the clock of the store, in nanoseconds since 1970.
+    heard: u64,
+    /// It did not say that it ended, and has not been heard of for too long.
+    is_gone: bool,
+}
+
+impl FoundNode {
+    /// What is known of it without its summary.
+    pub(super) fn account(&self) -> NodeAccount {
+        let seconds = i64::try_from(self.heard / 1_000_000_000).unwrap_or_default();
+        NodeAccount {
+            node: self.number,
+            host: self.record.host.clone(),
+            began: self.record.began.clone(),
+            ended: self.record.ended,
+            published: self.record.published,
+            heard: jiff::Timestamp::from_second(seconds).map(|heard| heard.to_string()).unwrap_or_default(),
+            gone: self.is_gone,
+            lost: self.record.lost,
+            ..NodeAccount::default()
+        }
+    }
+}
+
 /// All nodes that ever took part.
-pub(super) async fn all(store: &Store) -> Result<Vec<(u32, NodeRecord)>, StoreError> {
+pub(super) async fn all(store: &Store) -> Result<Vec<FoundNode>, StoreError> {
     let mut all = Vec::new();
     for number in 0..names::MAX_NODES {
-        let value = store.keys.get(names::node(number)).await;
-        match value.map_err(|error| refused(&store.url, "read who takes part in", &error))? {
-            Some(value) => all.extend(NodeRecord::read(&value).map(|record| (number, record))),
-            None => break,
+        let entry = store.keys.entry(names::node(number)).await;
+        let entry = entry.map_err(|error| refused(&store.url, "read who takes part in", &error))?;
+        let Some(entry) = entry.filter(|entry| entry.operation == kv::Operation::Put) else { break };
+        let heard = clock::nanos(entry.created.unix_timestamp_nanos());
+        let record = NodeRecord::read(&entry.value);
+        all.extend(record.map(|record| FoundNode { number, record, heard, is_gone: false }));
+    }
+    if all.iter().any(|node| !node.record.ended) {
+        let now = clock::now(store).await;
+        for node in all.iter_mut().filter(|node| !node.record.ended) {
+            node.is_gone = Duration::from_nanos(now.saturating_sub(node.heard)) >= LOST;
         }
     }
     Ok(all)

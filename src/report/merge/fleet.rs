@@ -2,7 +2,7 @@
 
 use crate::exchange::Shed;
 use crate::fleet::member_name;
-use crate::recording::{FleetAccount, MemberAccount};
+use crate::recording::{FleetAccount, MemberAccount, NodeAccount};
 use crate::report::schema::counts::CountMap;
 use crate::report::schema::fleet::{FleetReplayer, FleetSums};
 use crate::report::schema::summary::Summary;
@@ -88,7 +88,9 @@ fn outcomes(summary: &Summary) -> (u64, u64) {
 
 /// What is not in the report of a fleet's run.
 fn warnings(sums: &FleetSums) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let untold = sums.nodes.iter().filter_map(NodeAccount::untold);
+    let mut warnings: Vec<String> =
+        untold.map(|untold| format!("{untold}: what was lost there is not known")).collect();
     let missing: Vec<&str> = sums.missing().map(|replayer| replayer.name.as_str()).collect();
     if !missing.is_empty() {
         warnings.push(format!(

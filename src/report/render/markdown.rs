@@ -71,6 +71,7 @@ fn gates(summary: &Summary, out: &mut String) {
             GateState::Held => "held",
             GateState::TooFew => "**too few**",
             GateState::Failed => "**failed**",
+            GateState::Unknown => "**unknown**",
         };
         writeln!(out, "| {} | {state} | {} |", cell(&gate.gate), cell(&gate.reason)).ok();
     }

@@ -5,6 +5,7 @@
 
 use crate::report::schema::by_route::RouteTarget;
 use crate::report::schema::counts::{CountMap, LatencySummary, sum};
+use crate::report::schema::fleet::FleetEnd;
 use crate::report::schema::summary::Summary;
 use crate::report::schema::target::TargetSummary;
 use crate::report::schema::verdict::Verdict;
@@ -218,7 +219,8 @@ fn server_errors(statuses: &CountMap) -> u64 {
 
 fn lost(summary: &Summary, target: &TargetSummary) -> u64 {
     let frames = summary.frames.kernel_dropped + summary.frames.interface_dropped;
-    frames + summary.tcp.gaps + sum(&summary.requests.ended.shed) + sum(&target.ended.shed)
+    let fleet = summary.fleet.as_ref().map_or(0, FleetEnd::lost);
+    frames + summary.tcp.gaps + sum(&summary.requests.ended.shed) + sum(&target.ended.shed) + fleet
 }
 
 fn share_row(name: &str, before: (u64, u64), after: (u64, u64)) -> DiffRow {

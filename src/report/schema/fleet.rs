@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::recording::{FleetAccount, FleetProgress, NodeAccount};
+use crate::report::units::number;
 
 /// What a replayer knows of all that share its recording; and the sums of all, where somebody added them up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +79,18 @@ pub struct FleetReplayer {
     pub outcomes: Option<u64>,
 }
 
+impl FleetEnd {
+    /// What is known to be lost beside what the replayers lost themselves.
+    pub(crate) fn lost(&self) -> u64 {
+        self.sums.as_ref().map_or(0, FleetSums::lost)
+    }
+
+    /// Why it is not known what was lost, a reason each; empty where it is.
+    pub(crate) fn loss_unknown(&self) -> Vec<String> {
+        self.sums.as_ref().map(FleetSums::loss_unknown).unwrap_or_default()
+    }
+}
+
 impl From<FleetProgress> for FleetEnd {
     fn from(FleetProgress { over, ended, left_out, given_up, again }: FleetProgress) -> Self {
         Self { over, ended, left_out, given_up, again, sums: None }
@@ -108,6 +121,23 @@ impl FleetSums {
             again,
             unaccounted: signed(account.ended).saturating_sub(signed(outcomes)),
         }
+    }
+
+    /// What is known to be lost: on nodes, and in the store.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.nodes.iter().map(|node| node.lost).fold(self.expired, u64::saturating_add)
+    }
+
+    /// Why it is not known what was lost, a reason each; empty where it is.
+    #[must_use]
+    pub fn loss_unknown(&self) -> Vec<String> {
+        let outcomes = match self.unaccounted {
+            ..=0 => None,
+            1 => Some("1 outcome is in no summary".to_owned()),
+            more => Some(format!("{} outcomes are in no summary", number(more.unsigned_abs()))),
+        };
+        self.nodes.iter().filter_map(NodeAccount::untold).chain(outcomes).collect()
     }
 
     /// Replayers that have left no summary.

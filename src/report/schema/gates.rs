@@ -44,4 +44,6 @@ pub enum GateState {
     Failed,
     /// It was measured on too few samples to hold.
     TooFew,
+    /// What it measures is not known in full: it cannot hold.
+    Unknown,
 }

@@ -1,6 +1,7 @@
 //! Judgment of thresholds: the result of each and its reason, in a sentence that is complete by itself.
 
 use crate::report::schema::counts::{LatencySummary, sum};
+use crate::report::schema::fleet::FleetEnd;
 use crate::report::schema::summary::Summary;
 use crate::report::schema::target::{Differences, PairedLatency, TargetLatency, TargetSummary};
 
@@ -19,6 +20,8 @@ pub(super) struct GateInput {
     /// Latencies of the same requests on both sides, for limits relative to production's.
     pub(super) pairs: PairedLatency,
     pub(super) lost: u64,
+    /// Why it is not known what was lost; empty where it is.
+    pub(super) loss_unknown: Vec<String>,
 }
 impl GateInput {
     /// Returns the measurements that a summary has of a target.
@@ -39,7 +42,12 @@ impl GateInput {
                 service: target.latency_us.service.clone(),
                 response: target.latency_us.response.clone(),
             }),
-            lost: frames + summary.tcp.gaps + sum(&summary.requests.ended.shed) + sum(&target.ended.shed),
+            lost: frames
+                + summary.tcp.gaps
+                + sum(&summary.requests.ended.shed)
+                + sum(&target.ended.shed)
+                + summary.fleet.as_ref().map_or(0, FleetEnd::lost),
+            loss_unknown: summary.fleet.as_ref().map(FleetEnd::loss_unknown).unwrap_or_default(),
         }
     }
 }
@@ -78,13 +86,25 @@ fn is_worse(one: &GateResult, other: &GateResult) -> bool {
     let rank = |gate: &GateResult| match gate.state {
         GateState::Held => 0,
         GateState::TooFew => 1,
-        GateState::Failed => 2,
+        GateState::Unknown => 2,
+        GateState::Failed => 3,
     };
     // Past its limit by how much counts, then too few samples, then how near the limit is.
     (rank(one), one.value - one.limit) > (rank(other), other.value - other.limit)
 }
 
 fn one(demand: &Threshold, needed: u64, measured: &GateInput) -> GateResult {
+    let mut gate = of_known(demand, needed, measured);
+    // What is past its limit stays so, whatever is not known.
+    if demand.metric == ThresholdMetric::Lost && gate.state != GateState::Failed && !measured.loss_unknown.is_empty() {
+        (gate.state, gate.held) = (GateState::Unknown, false);
+        gate.reason = format!("what was lost is not known: {}", measured.loss_unknown.join("; "));
+    }
+    gate
+}
+
+/// The judgment on what is known.
+fn of_known(demand: &Threshold, needed: u64, measured: &GateInput) -> GateResult {
     let GateReading { value, limit, samples, words: [found, allowed], sample } = read(demand, measured);
     let is_past = if demand.or_equal { value >= limit } else { value > limit };
     let is_enough = samples >= needed && samples > 0;
@@ -326,6 +346,36 @@ mod tests {
         check("p95>5ms", Failed, "6.00ms is more than 5.00ms");
         check("p99.9>1s", Held, "42.0ms is not more than 1.00s");
         check("p90>4ms", Held, "4.00ms is not more than 4.00ms");
+    }
+
+    #[test]
+    fn nothing_is_said_to_be_lost_or_not_where_that_is_not_known() {
+        use crate::recording::NodeAccount;
+        use crate::report::schema::fleet::FleetSums;
+
+        let mut whole = summary();
+        (whole.frames, whole.tcp.gaps) = (Frames::default(), 0);
+        whole.requests.ended.shed.clear();
+        whole.targets.get_mut("http://t").unwrap().ended.shed.clear();
+        let with = |sums: FleetSums| Summary {
+            fleet: Some(FleetEnd { sums: Some(sums), ..FleetEnd::default() }),
+            ..whole.clone()
+        };
+        let node =
+            |seen, lost| NodeAccount { node: 1, host: "vm".to_owned(), gone: true, seen, lost, ..Default::default() };
+        let said = judged("lost>0", &with(FleetSums { nodes: vec![node(Some(9), 0)], ..FleetSums::default() }));
+        assert_eq!((said.state, said.reason.as_str()), (GateState::Held, "0 is not more than 0"));
+        let untold = with(FleetSums { nodes: vec![node(None, 0)], unaccounted: 2_382, ..FleetSums::default() });
+        let gate = judged("lost>0", &untold);
+        assert_eq!((gate.state, gate.held), (GateState::Unknown, false));
+        assert_eq!(
+            gate.reason,
+            "what was lost is not known: node 1 (vm) did not say what it saw; 2,382 outcomes are in no summary"
+        );
+        assert!(judged("errors>99", &untold).held, "another measure");
+        let known = with(FleetSums { nodes: vec![node(None, 3)], expired: 4, ..FleetSums::default() });
+        let gate = judged("lost>0", &known);
+        assert_eq!((gate.state, gate.reason.as_str()), (GateState::Failed, "7 is more than 0"));
     }
 
     #[test]

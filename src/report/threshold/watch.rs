@@ -345,6 +345,7 @@ impl RouteTally {
                 response: figures(&self.paired),
             },
             lost: 0,
+            loss_unknown: Vec::new(),
         }
     }
 }

@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 
 use crate::report::schema::counts::{CountMap, sum};
+use crate::report::schema::fleet::FleetEnd;
 use crate::report::schema::summary::Summary;
 use crate::report::schema::target::TargetSummary;
 use crate::report::schema::verdict::{
@@ -165,7 +166,9 @@ fn lost(summary: &Summary) -> Option<VerdictSentence> {
     let frames = summary.frames.kernel_dropped + summary.frames.interface_dropped;
     let shed =
         sum(&summary.requests.ended.shed) + summary.targets.values().map(|target| sum(&target.ended.shed)).sum::<u64>();
-    let expired = summary.fleet.as_ref().and_then(|fleet| fleet.sums.as_ref()).map_or(0, |sums| sums.expired);
+    let fleet = summary.fleet.as_ref();
+    let expired = fleet.and_then(|fleet| fleet.sums.as_ref()).map_or(0, |sums| sums.expired);
+    let on_nodes = fleet.map_or(0, FleetEnd::lost) - expired;
     let parts = [
         (frames, "frame", "dropped"),
         (summary.tcp.gaps, "gap", "in the capture"),
@@ -173,7 +176,10 @@ fn lost(summary: &Summary) -> Option<VerdictSentence> {
         (expired, "request", "expired in the store"),
     ];
     let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
-    let parts: Vec<String> = parts.map(|(count, what, how)| format!("{} {how}", counted(count, what))).collect();
+    let mut parts: Vec<String> = parts.map(|(count, what, how)| format!("{} {how}", counted(count, what))).collect();
+    if on_nodes > 0 {
+        parts.push(format!("{} on nodes (frames, gaps, requests)", number(on_nodes)));
+    }
     (!parts.is_empty()).then(|| VerdictSentence {
         kind: FindingKind::Lost,
         text: format!("lost: {}", parts.join(", ")),

@@ -33,11 +33,54 @@ const MAX_SILENCES: u32 = 5;
 #[derive(Default, Deserialize)]
 struct NodeSummary {
     requests: NodeRequests,
+    #[serde(default)]
+    frames: NodeFrames,
+    #[serde(default)]
+    tcp: NodeTcp,
+    #[serde(default)]
+    recording: Option<NodeRecording>,
 }
 
 #[derive(Default, Deserialize)]
 struct NodeRequests {
     seen: u64,
+    #[serde(default)]
+    ended: NodeEnds,
+}
+
+#[derive(Default, Deserialize)]
+struct NodeEnds {
+    #[serde(default)]
+    shed: BTreeMap<String, u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NodeFrames {
+    kernel_dropped: u64,
+    interface_dropped: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NodeTcp {
+    gaps: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NodeRecording {
+    requests_lost: Option<u64>,
+}
+
+impl NodeSummary {
+    /// What was lost at the node, of whose requests so many ended there: what it could not store may be in the store by now,
+    /// sent by its next start.
+    fn lost(&self, ended_there: u64) -> u64 {
+        let requests = self.requests.ended.shed.values().sum::<u64>()
+            + self.recording.as_ref().and_then(|recording| recording.requests_lost).unwrap_or_default();
+        self.frames.kernel_dropped + self.frames.interface_dropped + self.tcp.gaps + requests.min(ended_there)
+    }
 }
 
 /// Adds up what became of all requests of the recording at `url`, in its run.
@@ -73,23 +116,26 @@ async fn add_up(store: &Store) -> Result<FleetAccount, StoreError> {
         members: members(store).await?,
         ..FleetAccount::default()
     };
-    for (number, record) in node::all(store).await? {
-        let stored: u64 = published.iter().filter(|((_, node), _)| *node == number).map(|(_, requests)| requests).sum();
-        let published = record.published.max(stored);
-        let seen = summary(store, number).await.map(|summary| summary.requests.seen);
-        account.published += published;
-        account.nodes.push(NodeAccount {
-            node: number,
-            host: record.host,
-            began: record.began,
-            ended: record.ended,
-            seen,
-            ended_there: seen.map(|seen| seen.saturating_sub(published)),
-            published,
-        });
+    for found in node::all(store).await? {
+        let of_node = published.iter().filter(|((_, node), _)| *node == found.number);
+        let stored: u64 = of_node.map(|(_, requests)| requests).sum();
+        let node = completed(found.account(), stored, summary(store, found.number).await.as_ref());
+        account.published += node.published;
+        account.nodes.push(node);
     }
     account.expired = account.published.saturating_sub(account.ended + account.waiting);
     Ok(account)
+}
+
+/// Completes what is known of a node by what of it was found in the store, and by what it came to.
+fn completed(mut node: NodeAccount, stored: u64, summary: Option<&NodeSummary>) -> NodeAccount {
+    node.published = node.published.max(stored);
+    if let Some(summary) = summary {
+        let ended_there = summary.requests.seen.saturating_sub(node.published);
+        (node.seen, node.ended_there) = (Some(summary.requests.seen), Some(ended_there));
+        node.lost = summary.lost(ended_there);
+    }
+    node
 }
 
 /// Counts the requests in the store that have not ended.

@@ -115,6 +115,7 @@ impl SharedInput {
             url: self.url.clone(),
             access: self.access.clone(),
             follow: self.reading.follow,
+            mirrored: self.reading.mirrored,
             partitions: Arc::clone(&self.partitions),
             ended: Arc::clone(&self.session.ended),
             to,

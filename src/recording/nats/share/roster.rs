@@ -12,14 +12,12 @@ use tokio::time::Instant;
 use super::ledger::PartitionRecord;
 use crate::fleet::{FleetDecision, FleetMember, FleetOrders, FleetView, MemberFigures, MemberState, member_name};
 use crate::recording::nats::names;
-use crate::recording::nats::node::NodeRecord;
+use crate::recording::nats::node::{self, NodeRecord};
 
 /// Time without a sign of life after which a partition is taken from its holder: longer than that one is sure of it.
 pub(super) const LOST: Duration = Duration::from_secs(6);
 /// Time without hearing of itself after which a member knows that it does not hear the store: less than others have.
 const ECHO: Duration = Duration::from_secs(4);
-/// The same of a node, after which it counts as ended.
-const NODE_LOST: Duration = Duration::from_secs(20);
 
 /// What a replayer says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -246,7 +244,7 @@ impl Roster {
             if record.ended {
                 continue;
             }
-            if !self.is_silent(seen, NODE_LOST) {
+            if !self.is_silent(seen, node::LOST) {
                 return None;
             }
             lost.push(format!("{} (since {})", record.host, record.began));
@@ -351,7 +349,7 @@ mod tests {
         roster.note("n.0".to_owned(), 3, node(true));
         assert_eq!(roster.lost_nodes(), Some(Vec::new()));
         roster.note("n.1".to_owned(), 4, node(false));
-        tokio::time::advance(NODE_LOST).await;
+        tokio::time::advance(node::LOST).await;
         assert_eq!(roster.lost_nodes().unwrap().len(), 1);
     }
 }

@@ -144,7 +144,8 @@ const shadowtap = (() => {
       tile("5xx responses", number(five), `production: ${number(mine)}`, more(five, mine) ? "bad" : null);
     }
     const lost = losses();
-    tile("Lost", number(lost), lost ? "frames dropped, gaps, sheds" : "no frame dropped, no gap, nothing shed", lost ? "bad" : null);
+    const unknown = lossUnknown();
+    tile("Lost", unknown.length ? (lost ? `at least ${number(lost)}` : "not known") : number(lost), unknown.length ? `not known: ${unknown.join("; ")}` : lost ? "frames dropped, gaps, sheds" : "no frame dropped, no gap, nothing shed", lost || unknown.length ? "bad" : null);
     return h("dl", { class: "figures" }, tiles);
   };
   // Latencies of the same requests on both sides, as far as that is known.
@@ -154,7 +155,15 @@ const shadowtap = (() => {
     const f = summary.frames || {}, tcp = summary.tcp || {};
     const sums = summary.fleet && summary.fleet.sums;
     return (f.kernel_dropped || 0) + (f.interface_dropped || 0) + (tcp.gaps || 0) + ((sums && sums.expired) || 0) + sum(summary.requests.ended.shed)
+      + rowsOf(sums && sums.nodes).reduce((all, node) => all + (node.lost || 0), 0)
       + Object.values(summary.targets || {}).reduce((all, t) => all + sum(t.ended.shed), 0);
+  };
+  // Why it is not known what was lost.
+  const lossUnknown = () => {
+    const sums = summary.fleet && summary.fleet.sums, off = (sums && sums.unaccounted) || 0;
+    const untold = rowsOf(sums && sums.nodes).filter((one) => typeof one.seen !== "number");
+    return [...untold.map((one) => `node ${one.node} (${one.host}) ${one.ended || one.gone ? "did not say" : "has not said yet"} what it saw`),
+      ...(off > 0 ? [`${counted(off, "outcome")} ${off === 1 ? "is" : "are"} in no summary`] : [])];
   };
   const remarks = () => {
     const rows = [];
@@ -229,10 +238,16 @@ const shadowtap = (() => {
   const fleet = () => {
     const sums = summary.fleet && summary.fleet.sums;
     if (!sums) return null;
-    const known = (n) => (typeof n === "number" ? number(n) : "not said"), soft = (text) => h("span", { class: "soft small" }, text);
+    const soft = (text) => h("span", { class: "soft small" }, text);
     const nodes = rowsOf(sums.nodes), replayers = rowsOf(sums.replayers), missing = replayers.filter((one) => typeof one.outcomes !== "number");
     const row = (name, what, parts, tone) => h("tr", { class: tone || null }, h("th", { scope: "row" }, name), h("td", { class: "num" }, what), parts.map((part) => h("td", {}, part)));
-    const node = (one) => row([`node ${one.node} `, wire(one.host)], known(one.seen), [`= ${known(one.ended_there)} ended there + ${number(one.published)} published`, soft(`from ${clock(one.began)}${one.ended ? "" : "; it did not say that it ended"}`)], one.ended ? null : "odd");
+    const untold = (one) => one.gone ? "killed or cut off before it said what it saw" : one.ended ? "it did not say what it saw" : "it has not said yet what it saw";
+    const end = (one) => (one.lost ? `; ${number(one.lost)} lost there (frames, gaps, requests)` : "") + (one.ended ? "" : one.gone ? `, last heard of ${clock(one.heard)}` : "; it did not say that it ended");
+    const node = (one) => {
+      const isTold = typeof one.seen === "number";
+      const what = isTold ? `= ${number(one.ended_there)} ended there + ${number(one.published)} published` : `${untold(one)}; ${number(one.published)} published`;
+      return row([`node ${one.node} `, wire(one.host)], isTold ? number(one.seen) : "not known", [what, soft(`from ${clock(one.began)}${end(one)}`)], one.lost ? "bad" : one.ended && isTold ? null : "odd");
+    };
     const all = nodes.length > 1 && typeof sums.seen === "number" ? row("all nodes", number(sums.seen), [`= ${number(sums.ended_there)} ended there + ${number(sums.published)} published`, soft("seen on nodes")]) : null;
     const more = [sums.late ? `${number(sums.late)} of those that wait came after this run was over` : null, sums.uncertain ? `${number(sums.uncertain)} of those that ended are uncertain` : null, sums.moved ? `${counted(sums.moved, "partition")} went from a replayer that was lost` : null, sums.expired ? "what expired was never replayed: it is lost" : null].filter(Boolean).join("; ");
     const off = sums.unaccounted || 0, again = sums.again ? `${number(sums.again)} more went out at a replayer that had lost them by then` : "";

@@ -89,10 +89,20 @@ fn of_node(page: &mut TextReport, node: &NodeAccount) {
         _ => format!("  node {:<5} {published} published; it did not say what it saw", node.node),
     };
     write!(text, "; {}, from {}", node.host, node.began).ok();
-    if !node.ended {
-        text.push_str("; it did not say that it ended");
+    if node.lost > 0 {
+        write!(text, "; {} LOST there (frames, gaps, requests)", number(node.lost)).ok();
     }
-    page.wrapped(&text, LABEL, if node.ended { Severity::Plain } else { Severity::Odd });
+    match node.cut_off() {
+        _ if node.ended => {}
+        Some(words) => drop(write!(text, "; it {words}")),
+        None => text.push_str("; it did not say that it ended"),
+    }
+    let severity = match node {
+        NodeAccount { lost: 1.., .. } => Severity::Bad,
+        NodeAccount { ended: true, seen: Some(_), .. } => Severity::Plain,
+        _ => Severity::Odd,
+    };
+    page.wrapped(&text, LABEL, severity);
 }
 
 #[cfg(test)]
@@ -140,5 +150,16 @@ mod tests {
         (sums.seen, sums.ended_there) = (None, None);
         let text = fleet(&sums, 120, false);
         assert!(!text.contains("all nodes") && text.contains("it did not say what it saw"), "{text}");
+    }
+
+    #[test]
+    fn a_node_that_was_killed_is_told_from_one_that_records() {
+        let mut node = NodeAccount { published: 9, heard: "2026-11-30T22:31:07Z".to_owned(), ..NodeAccount::default() };
+        let text =
+            |node: &NodeAccount| fleet(&FleetSums { nodes: vec![node.clone()], ..FleetSums::default() }, 300, false);
+        assert!(text(&node).contains("; it did not say that it ended"), "{}", text(&node));
+        (node.gone, node.lost) = (true, 3);
+        let said = "; 3 LOST there (frames, gaps, requests); it was killed or cut off: last heard of 2026-11-30 22:31:07 UTC\n";
+        assert!(text(&node).contains(said), "{}", text(&node));
     }
 }

@@ -18,6 +18,7 @@ pub(super) fn gates(page: &mut TextReport, summary: &Summary) {
         let (state, tone) = match gate.state {
             GateState::Held if gate.held => ("held", Severity::Good),
             GateState::TooFew => ("too few", Severity::Odd),
+            GateState::Unknown => ("unknown", Severity::Bad),
             GateState::Held | GateState::Failed => ("failed", Severity::Bad),
         };
         page.wrapped(&format!("  {state:STATE$}{}: {}", gate.gate, gate.reason), 2 + STATE, tone);

@@ -5,6 +5,7 @@ mod absence;
 mod join;
 mod orders;
 mod schedule;
+mod taken;
 mod telling;
 
 use std::collections::HashMap;
@@ -33,6 +34,7 @@ use crate::recording::place::StoreUrl;
 use absence::Absence;
 use join::join;
 pub(in crate::recording) use join::look;
+use taken::TakenPartitions;
 use telling::Told;
 
 /// Time between two looks at who holds what.
@@ -71,6 +73,7 @@ pub(super) struct Reading {
     pub(super) url: StoreUrl,
     pub(super) access: StoreAccess,
     pub(super) follow: bool,
+    pub(super) mirrored: bool,
     pub(super) partitions: Arc<Partitions>,
     pub(super) ended: Arc<(Mutex<bool>, Condvar)>,
     pub(super) to: mpsc::Sender<MemberCommand>,
@@ -109,6 +112,8 @@ struct Member {
     /// The last places of partitions, once every node has ended.
     ends: HashMap<u16, u64>,
     is_told_of_lost_node: bool,
+    /// Partitions that were taken from lost replayers, and were not told yet.
+    taken: TakenPartitions,
     /// It is not known whether what is held still is, and that was told.
     is_unsure: bool,
     beat: Instant,
@@ -131,6 +136,7 @@ impl Member {
             next_tenure: 0,
             ends: HashMap::new(),
             is_told_of_lost_node: false,
+            taken: TakenPartitions::default(),
             is_unsure: false,
             beat: Instant::now(),
             absence: Absence::default(),
@@ -213,6 +219,9 @@ impl Member {
         if missing == before {
             self.reading.partitions.horizon.settle();
         }
+        if self.taken.are_all() {
+            self.tell_of_taken().await;
+        }
         self.share();
     }
 
@@ -233,8 +242,7 @@ impl Member {
             return false;
         };
         if is_lost {
-            let holder = self.roster.name_of(&found.holder);
-            self.remark(format!("partition {partition} is taken from a replayer that is lost ({holder}); its mirrored connections open anew")).await;
+            self.taken.add(self.roster.name_of(&found.holder), partition);
         }
         self.roster.note(key, revision, value);
         self.open(partition, ledger, (revision, beat, began)).await;
@@ -329,6 +337,13 @@ impl Member {
         true
     }
 
+    /// Says which partitions were taken from lost replayers, once no more are.
+    async fn tell_of_taken(&mut self) {
+        for words in self.taken.drain(self.reading.mirrored) {
+            self.remark(words).await;
+        }
+    }
+
     async fn remark(&self, words: String) {
         self.reading.to.send(MemberCommand::Remark(words)).await.ok();
     }
@@ -336,6 +351,7 @@ impl Member {
     /// Gives back what is held, and says what the run came to.
     async fn end(mut self) -> Result<(), String> {
         self.decide().await;
+        self.tell_of_taken().await;
         while let Ok(Some((partition, number, telling))) = timeout(ANSWER, self.tellings.next()).await {
             self.told(partition, number, telling).await;
         }
