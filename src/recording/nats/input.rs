@@ -15,6 +15,7 @@ use super::node;
 use super::runtime;
 use crate::exchange::Event;
 use crate::http1::{BodyPolicies, BodyPolicy};
+use crate::quantity::several;
 use crate::recording::EventSource;
 use crate::recording::access::StoreAccess;
 use crate::recording::input::RecordingInput;
@@ -172,12 +173,16 @@ impl EventSource for NatsInput {
         let lost = self.assembler.expired;
         let expired = (lost > 0).then(|| {
             format!(
-                "{lost} requests of {} are not there any more: its retention or max-bytes has let them go",
-                self.url
+                "{} of {} {} not there any more: its retention or max-bytes has let {} go",
+                several(lost, ("request", "requests")),
+                self.url,
+                if lost == 1 { "is" } else { "are" },
+                if lost == 1 { "it" } else { "them" },
             )
         });
         let recording = (self.recording > 0 && !self.reading.follow).then(|| {
-            format!("{} nodes of {} have not ended: what they record later is not here", self.recording, self.url)
+            let (nodes, have) = if self.recording == 1 { ("node", "has") } else { ("nodes", "have") };
+            format!("{} {nodes} of {} {have} not ended: what is recorded later is not here", self.recording, self.url)
         });
         self.unread().into_iter().chain(expired).chain(recording).chain(self.trouble.words(&self.url)).collect()
     }
