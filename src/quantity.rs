@@ -23,9 +23,20 @@ pub(crate) fn size(typed: &str) -> Option<u64> {
     Config::new().with_binary().parse_size(typed).ok().filter(|_| begins)
 }
 
+/// A count and what is counted: `1 batch`, `3 batches` of `batch` and `batches`.
+pub(crate) fn several(count: u64, what: (&str, &str)) -> String {
+    format!("{count} {}", if count == 1 { what.0 } else { what.1 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_singular_and_all_else_plural() {
+        let what = ("batch is", "batches are");
+        assert_eq!([0, 1, 2].map(|count| several(count, what)), ["0 batches are", "1 batch is", "2 batches are"]);
+    }
 
     #[test]
     fn durations_have_a_number_and_a_unit() {

@@ -12,6 +12,7 @@ use crate::causes::causes;
 use crate::json_path::{Segment, Step};
 use crate::replay::guard::{Dependency, DependencySource};
 use crate::replay::outside_client;
+use crate::suggest::nearest;
 
 /// From one question to the next.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
@@ -62,17 +63,25 @@ impl DependencyProbe {
         read
     }
 
+    /// Asks a Redis once, before a run begins: an error where it answers and has no such number. One that does not answer
+    /// may do so later.
+    pub(super) async fn check(&mut self) -> Result<(), String> {
+        let (ProbeClient::Redis { client, connection }, DependencySource::Redis { field, .. }) =
+            (&mut self.client, self.dependency.source())
+        else {
+            return Ok(());
+        };
+        if let Ok(Ok(info)) = timeout(LIMIT, info(client, connection)).await {
+            return info_field(&info, field).map(drop);
+        }
+        *connection = None;
+        Ok(())
+    }
+
     async fn attempt(&mut self) -> Result<f64, String> {
         match (&mut self.client, self.dependency.source()) {
             (ProbeClient::Redis { client, connection }, DependencySource::Redis { field, .. }) => {
-                if connection.is_none() {
-                    *connection =
-                        Some(client.get_multiplexed_async_connection().await.map_err(|error| error.to_string())?);
-                }
-                let Some(connection) = connection else { return Err("it cannot be connected to".to_owned()) };
-                let info: Result<String, _> = redis::cmd("INFO").query_async(connection).await;
-                // Its words have their cause in them.
-                info_field(&info.map_err(|error| error.to_string())?, field)
+                info_field(&info(client, connection).await?, field)
             }
             (ProbeClient::Http(client), DependencySource::Prometheus { url, .. }) => {
                 let numbers = series(&get(client, url).await?)?;
@@ -95,6 +104,17 @@ impl DependencyProbe {
             _ => Err("it cannot be asked".to_owned()),
         }
     }
+}
+
+/// What a Redis says of itself.
+async fn info(client: &redis::Client, connection: &mut Option<MultiplexedConnection>) -> Result<String, String> {
+    // Its words have their cause in them.
+    let told = |error: redis::RedisError| error.to_string();
+    let connection = match connection {
+        Some(connection) => connection,
+        None => connection.insert(client.get_multiplexed_async_connection().await.map_err(told)?),
+    };
+    redis::cmd("INFO").query_async(connection).await.map_err(told)
 }
 
 /// The document at an address.
@@ -120,8 +140,11 @@ async fn get(client: &reqwest::Client, url: &Url) -> Result<Value, String> {
 
 /// The values of a field of `INFO`.
 fn info_field(info: &str, field: &str) -> Result<f64, String> {
-    let mut lines = info.lines().filter_map(|line| line.trim().split_once(':'));
-    let (_, value) = lines.find(|(key, _)| *key == field).ok_or_else(|| format!("INFO has no field {field}"))?;
+    let lines = || info.lines().filter_map(|line| line.trim().split_once(':'));
+    let Some((_, value)) = lines().find(|(key, _)| *key == field) else {
+        let near = nearest(field, lines().map(|(key, _)| key)).map(|near| format!("; near it: {near}"));
+        return Err(format!("INFO has no field {field}{}", near.unwrap_or_default()));
+    };
     number(value).ok_or_else(|| format!("{field} is no number: {value}"))
 }
 
@@ -179,7 +202,8 @@ mod tests {
     fn a_field_of_info_is_found_by_its_whole_name() {
         let info = "# Clients\r\nmaxclients:10000\r\nclients:7\r\nrole:master\r\nratio:1.5\r\n";
         assert_eq!((info_field(info, "clients"), info_field(info, "ratio")), (Ok(7.0), Ok(1.5)));
-        assert_eq!(info_field(info, "client").unwrap_err(), "INFO has no field client");
+        assert_eq!(info_field(info, "client").unwrap_err(), "INFO has no field client; near it: clients");
+        assert_eq!(info_field(info, "zzz").unwrap_err(), "INFO has no field zzz");
         assert_eq!(info_field(info, "role").unwrap_err(), "role is no number: master");
     }
 

@@ -34,6 +34,7 @@ fn main() {
         trial("the share goes down before a Redis takes no more clients", &["redis-server"], guarded),
         trial("without a guard the same traffic has Redis refuse clients", &["redis-server"], unguarded),
         trial("a Redis that is killed is unknown, and the ramp waits until it is back", &["redis-server"], killed),
+        trial("a field that INFO lacks is a mistake at the start", &["redis-server"], misspelled),
         trial("what is unknown may be ignored", &[], ignored),
         trial("a query of a Prometheus is a limit", &["prometheus"], prometheus),
         trial("a place in a JSON document is a limit", &[], json),
@@ -106,6 +107,22 @@ fn log(folder: &Path, seconds: u32, rate: u32) {
         }
     }
     fs::write(folder.join("access.log"), text).unwrap();
+}
+
+fn misspelled() {
+    let at = port();
+    let _redis = redis(at, 100);
+    let folder = tempfile::tempdir().unwrap();
+    log(folder.path(), 1, 1);
+    let dependency = format!("redis://127.0.0.1:{at}/conected_clients>20");
+    let arguments = ["replay", "access.log", "--format", "combined", "--to", "http://127.0.0.1:9"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
+    command.current_dir(folder.path()).args(arguments).args(["--dependency", &dependency]);
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("INFO has no field conected_clients; near it: connected_clients"), "{told}");
+    assert!(told.contains(&format!("guard: {dependency}; past it")), "{told}");
 }
 
 /// A replay of the log in the time that it took.

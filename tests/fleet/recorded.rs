@@ -261,7 +261,7 @@ pub(crate) fn spool_of_a_killed_node() {
     assert!(refused.code == Some(2) && refused.said.contains("holds what was recorded for `left`"), "{}", refused.said);
 
     let second = node(&production, &url, &flags);
-    until("what was left to be stored", || second.said().contains("that an earlier start left in"));
+    until("what was left to be stored", || second.said().contains("stored what an earlier start left in"));
     let left = number_before(&second.said(), " requests that an earlier start of this node left").unwrap();
     assert!((1..=500).contains(&left), "{}", second.said());
     ask(production.port, "after", 100, 20);

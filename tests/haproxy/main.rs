@@ -48,6 +48,7 @@ fn main() {
             cut_and_aborted,
         ),
         trial("shadowtap that is stopped costs no more than the time-out, and never an error", &["haproxy"], stopped),
+        trial("an HAProxy that does not connect is missed after ten seconds", &[], missed),
         trial("what HAProxy tells over a socket is recorded", &["haproxy"], recorded),
         trial(
             "the lines of an advice are taken by a real HAProxy and do what they say",
@@ -371,6 +372,15 @@ fn stopped() {
         rig.log("target").iter().any(|line| line.contains("/back"))
     });
     rig.end();
+}
+
+fn missed() {
+    let [spoe, target] = ports();
+    let arguments = ["--spoe", &format!("127.0.0.1:{spoe}"), "--to", &format!("http://127.0.0.1:{target}")];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
+    let output = command.arg("shadow").args(arguments).args(["--duration", "11s", "--quiet"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("warning: no request for 10 s: HAProxy did not connect: is its backend"), "{told}");
 }
 
 fn recorded() {

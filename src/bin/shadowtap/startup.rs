@@ -14,7 +14,9 @@ pub(crate) fn announce(first: &str, config: &mut RunConfig) {
     let run = &mut config.run;
     let guard = run.targets.first().and_then(|target| target.guard.as_ref());
     run.targets.first().and_then(precise_line).iter().for_each(|line| print_news(line));
-    for line in protection_lines(run.ramp.as_ref(), guard) {
+    let others = run.guard_command.iter().map(|guard| format!("`{}`", guard.command));
+    let others: Vec<String> = others.chain(run.dependencies.iter().map(ToString::to_string)).collect();
+    for line in protection_lines(run.ramp.as_ref(), guard, &others) {
         print_news(&line);
     }
     let warnings = startup_warnings(&mut run.targets, &mut run.reference);
@@ -73,8 +75,8 @@ fn precise_line(target: &replay::SendSettings) -> Option<String> {
         .then(|| "pace: precise; one processor is busy with it for as long as the run lasts".to_owned())
 }
 
-/// Says what spares the targets.
-fn protection_lines(ramp: Option<&RampPlan>, guard: Option<&GuardSettings>) -> Vec<String> {
+/// Says what spares the targets; `others` speak to the guard besides its own limits: a command, and dependencies.
+fn protection_lines(ramp: Option<&RampPlan>, guard: Option<&GuardSettings>, others: &[String]) -> Vec<String> {
     let ramp = ramp.map(|plan| format!("ramp: {plan}"));
     let guard = guard.map(|guard| {
         let then = match guard.action {
@@ -84,8 +86,9 @@ fn protection_lines(ramp: Option<&RampPlan>, guard: Option<&GuardSettings>) -> V
             GuardAction::Stop => "nothing any more",
         };
         let limits: Vec<String> = guard.conditions.iter().map(ToString::to_string).collect();
-        let limits = if limits.is_empty() { "as the command says".to_owned() } else { limits.join(",") };
-        format!("guard: {limits}; past it a target gets {then}")
+        let own = Some(limits.join(",")).filter(|limits| !limits.is_empty());
+        let all: Vec<String> = own.into_iter().chain(others.iter().cloned()).collect();
+        format!("guard: {}; past it a target gets {then}", all.join(", "))
     });
     ramp.into_iter().chain(guard).collect()
 }
@@ -149,9 +152,16 @@ mod tests {
     fn the_first_lines_say_what_spares_the_target() {
         let ramp = "1%:45s,100%".parse().unwrap();
         assert_eq!(
-            protection_lines(Some(&ramp), Some(&GuardSettings::of_shadow())),
+            protection_lines(Some(&ramp), Some(&GuardSettings::of_shadow()), &[]),
             ["ramp: 1%:45s,100%", "guard: errors>=100%/30s; past it a target gets a trickle, until all is well again"]
         );
-        assert_eq!(protection_lines(None, None), Vec::<String>::new());
+        assert_eq!(protection_lines(None, None, &[]), Vec::<String>::new());
+        let others = ["`./check`".to_owned(), "redis://cache/connected_clients>20000".to_owned()];
+        let said = |guard: GuardSettings, others| protection_lines(None, Some(&guard), others).remove(0);
+        let alone = said(GuardSettings::deaf(), &others[1..]);
+        assert!(alone.starts_with("guard: redis://cache/connected_clients>20000; past it a target gets "), "{alone}");
+        let all = said(GuardSettings::of_shadow(), &others);
+        let starts = "guard: errors>=100%/30s, `./check`, redis://cache/connected_clients>20000; past it";
+        assert!(all.starts_with(starts), "{all}");
     }
 }

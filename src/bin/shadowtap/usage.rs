@@ -28,6 +28,10 @@ All commands: shadowtap --help. Coming from GoReplay: shadowtap gor --help
 /// Commands that take flags from a file and from the environment.
 pub(crate) const CONFIGURED: [&str; 3] = ["shadow", "record", "replay"];
 
+/// Other commands that reach a recording in a store, and the flags for that: the environment sets these for them, too.
+const STORES: [&str; 4] = ["doctor", "inspect", "report", "control"];
+const STORE_FLAGS: [&str; 2] = ["nats_credentials", "nats_ca"];
+
 /// Name of the hidden flag that prints every flag.
 const HELP_ALL: &str = "help-all";
 
@@ -101,8 +105,8 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, UsageE
         }
     }
     let mut matches = command.try_get_matches_from_mut(words).map_err(told_first)?;
-    if let Some((name, of_command)) = configured.and_then(|name| Some((name, command.find_subcommand(name)?)))
-        && let Some(matches) = matches.subcommand_matches(name)
+    if let Some((name, matches)) = matches.subcommand()
+        && let Some(of_command) = command.find_subcommand(name)
     {
         environment::keep_taken(matches, of_command);
     }
@@ -157,7 +161,11 @@ fn with_help(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
 
 /// The command line, with short help for commands that have many flags.
 pub(crate) fn command() -> Command {
-    let program = Cli::command();
+    let program = STORES.into_iter().fold(Cli::command(), |program, name| {
+        program.mut_subcommand(name, |command| {
+            STORE_FLAGS.into_iter().fold(command, |command, flag| command.mut_arg(flag, environment::with_environment))
+        })
+    });
     let program = CONFIGURED.into_iter().fold(program, |program, name| {
         program.mut_subcommand(name, |command| command.mut_args(environment::with_environment))
     });
@@ -200,6 +208,22 @@ mod tests {
             Err(UsageError::Words(error)) => error.render().to_string(),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn every_command_that_reaches_a_store_takes_its_credentials_from_the_environment() {
+        let program = command();
+        let mut found = 0;
+        for command in program.get_subcommands() {
+            for (flag, variable) in
+                [("nats-credentials", "SHADOWTAP_NATS_CREDENTIALS"), ("nats-ca", "SHADOWTAP_NATS_CA")]
+            {
+                let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(flag)) else { continue };
+                assert_eq!(arg.get_env(), Some(std::ffi::OsStr::new(variable)), "{}", command.get_name());
+                found += 1;
+            }
+        }
+        assert_eq!(found, 2 * (CONFIGURED.len() + STORES.len()));
     }
 
     fn flags(help: &str) -> usize {

@@ -99,7 +99,7 @@ impl ProtectionController {
     }
 
     /// Begins to spare the targets, with `command` where there is one: it is run at once, so that a mistake in it is told
-    /// now. `dependencies` are asked from now on.
+    /// now. `dependencies` are asked from now on; a Redis that answers without the field is a mistake.
     pub(super) fn start(
         &self,
         runtime: &Runtime,
@@ -108,9 +108,12 @@ impl ProtectionController {
     ) -> Result<Vec<JoinHandle<()>>, RunError> {
         let mut tasks = vec![runtime.spawn(self.clone().run())];
         for (source, watch) in (COMMAND + 1..).zip(dependencies) {
-            let probe = DependencyProbe::new(watch.dependency().clone());
-            let probe =
-                probe.map_err(|why| RunError::Dependency { dependency: watch.dependency().to_string(), why })?;
+            let failed = |why| RunError::Dependency { dependency: watch.dependency().to_string(), why };
+            let mut probe = DependencyProbe::new(watch.dependency().clone()).map_err(failed)?;
+            // What may be ignored may lack its number, too.
+            if !watch.ignores_unknown() {
+                runtime.block_on(probe.check()).map_err(failed)?;
+            }
             tasks.push(runtime.spawn(self.clone().ask(source, probe, watch)));
         }
         if let Some(guard) = command {

@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::ReaderChannels;
 use super::live::{LATE, LiveOutbox};
 use crate::capture::Halt;
@@ -19,6 +21,9 @@ use crate::report::{CaptureStats, SpoeSummary, Streams, UnreportedSheds};
 const IDLE: Duration = Duration::from_millis(20);
 /// Notices between two looks at the clock.
 const LOOK_EVERY: u64 = 64;
+
+/// Time without any request after which is said what may be wrong.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Follows HAProxy until the halt; never waits for those behind.
 pub(in crate::pipeline) struct SpoeReader {
@@ -49,6 +54,7 @@ impl SpoeReader {
         let mut exchanges = SpoeExchanges::new(interests);
         let mut engine_reporter = EngineReporter::new(&channels.observer);
         let mut count = 0u64;
+        let mut listens_since = Some(Instant::now());
         loop {
             match from.next(IDLE) {
                 Ok(Some(notice)) => {
@@ -73,6 +79,9 @@ impl SpoeReader {
                 Err(_) => break,
             }
             channels.progress.frames.store(from.counts.acknowledged.load(Ordering::Relaxed), Ordering::Relaxed);
+            if listens_since.take_if(|since| since.elapsed() >= SILENCE).is_some() {
+                channels.progress.note_news(silence(&from, &exchanges).into_iter().collect());
+            }
             if engine_reporter.is_due() {
                 engine_reporter.report(stats(&from, &exchanges));
             }
@@ -91,6 +100,12 @@ impl SpoeReader {
         }
         (stats, unheard)
     }
+}
+
+/// Says what helps where HAProxy has told of no request.
+fn silence(from: &SpoeReceiver, exchanges: &SpoeExchanges) -> Option<String> {
+    let spoe = stats(from, exchanges).spoe.filter(|spoe| spoe.requests == 0)?;
+    Some(format!("no request for {} s: {}", SILENCE.as_secs(), spoe.silence()))
 }
 
 /// What is known of HAProxy so far.

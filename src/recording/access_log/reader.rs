@@ -169,17 +169,16 @@ impl LogReader {
                 continue;
             }
             self.lines += 1;
-            match exchange(&self.format, &self.layout, (&mut self.matcher, &mut self.scratch), line, self.interests) {
+            // What the first line does not have is not logged for it either.
+            let narrowed = narrowed(&self.format, line);
+            let (format, layout) =
+                narrowed.as_ref().map_or((&self.format, &self.layout), |(format, layout)| (format, layout));
+            match exchange(format, layout, (&mut self.matcher, &mut self.scratch), line, self.interests) {
                 Ok(logged) => {
                     self.requests += 1;
                     self.virtual_host.look(&self.format.name, line);
-                    if let LineFormat::Json(format) = &self.format.lines
-                        && let Some(narrowed) = Some(format)
-                            .filter(|format| format.is_guessed)
-                            .and_then(|format| format.narrowed(json_of(line)))
-                    {
-                        self.layout = Layout::of(&narrowed.fields);
-                        self.format.lines = LineFormat::Json(narrowed);
+                    if let Some(narrowed) = narrowed {
+                        (self.format, self.layout) = narrowed;
                     }
                     return Some(logged);
                 }
@@ -189,6 +188,14 @@ impl LogReader {
         }
         None
     }
+}
+
+/// The keys that a line has, where the usual ones are asked for so far.
+fn narrowed(format: &AccessLogFormat, line: &[u8]) -> Option<(AccessLogFormat, Layout)> {
+    let LineFormat::Json(guess) = &format.lines else { return None };
+    let narrowed = guess.is_guessed.then(|| guess.narrowed(json_of(line))).flatten()?;
+    let layout = Layout::of(&narrowed.fields);
+    Some((AccessLogFormat { name: format.name.clone(), lines: LineFormat::Json(narrowed) }, layout))
 }
 
 /// Why a line was passed over.

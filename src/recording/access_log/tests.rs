@@ -78,6 +78,15 @@ fn haproxys_http_log_is_read_with_syslog_before_it_and_without() {
 }
 
 #[test]
+fn the_first_line_of_json_lacks_what_all_of_them_lack() {
+    let line = r#"{"ts":1796077000.0,"verb":"GET","uri":"/img/j-1","code":200,"took":1.5}"#;
+    let (told, warnings, _) = read("json", &format!("{{}}\n{line}\n{line}\n"));
+    let ends: Vec<_> = told.iter().filter_map(|told| told.split_once(' ')).map(|(_, end)| end).collect();
+    let missing = Damage::NotLogged.to_string();
+    assert_eq!(ends.iter().filter(|end| **end == missing).count(), 2, "{told:?} {warnings:?}");
+}
+
+#[test]
 fn a_log_format_of_haproxy_says_what_it_has() {
     check(
         r"%ci:%cp\ [%tr] %Tr %Ta %ST %{+Q}[capture.req.hdr(0)] %[req.hdr(User-Agent)] %HM %[req.hdr(host),lower] %HU",

@@ -4,6 +4,7 @@ use super::assemble::WholeBatch;
 use super::names::CONNECTIONS_PER_NODE;
 use crate::exchange::{ConnectionId, Event, ExchangeId};
 use crate::http1::{BodyPolicies, MAX_HEAD_BYTES, MAX_KEPT_BODY};
+use crate::quantity::several;
 use crate::recording::event_codec::EventReader;
 use crate::recording::place::StoreUrl;
 
@@ -24,12 +25,13 @@ pub(super) struct BatchTrouble {
 impl BatchTrouble {
     /// Says it for people.
     pub(super) fn words(&self, url: &StoreUrl) -> Vec<String> {
-        let foreign =
-            (self.foreign > 0).then(|| format!("{} messages in {url} are no batches of a recording", self.foreign));
-        let damaged = self
-            .first
-            .as_ref()
-            .map(|first| format!("{} batches in {url} are damaged; the first is {first}", self.damaged));
+        let foreign = (self.foreign > 0).then(|| {
+            let messages = several(self.foreign, ("message", "messages"));
+            format!("{url} has {messages} that no node has recorded")
+        });
+        let damaged = self.first.as_ref().map(|first| {
+            format!("{url} has {}; the first is {first}", several(self.damaged, ("damaged batch", "damaged batches")))
+        });
         foreign.into_iter().chain(damaged).collect()
     }
 

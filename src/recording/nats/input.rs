@@ -15,6 +15,7 @@ use super::node::{self, FoundNode};
 use super::runtime;
 use crate::exchange::Event;
 use crate::http1::{BodyPolicies, BodyPolicy};
+use crate::quantity::several;
 use crate::recording::EventSource;
 use crate::recording::access::StoreAccess;
 use crate::recording::account::NodeAccount;
@@ -188,8 +189,11 @@ impl EventSource for NatsInput {
         let lost = self.assembler.expired;
         let expired = (lost > 0).then(|| {
             format!(
-                "{lost} requests of {} are not there any more: its retention or max-bytes has let them go",
-                self.url
+                "{} of {} {} not there any more: its retention or max-bytes has let {} go",
+                several(lost, ("request", "requests")),
+                self.url,
+                if lost == 1 { "is" } else { "are" },
+                if lost == 1 { "it" } else { "them" },
             )
         });
         let recording = if self.reading.follow { Vec::new() } else { not_ended(&self.recording, &self.url) };

@@ -8,7 +8,11 @@ use super::names;
 use super::node::NodeRecord;
 use super::spool::{self, Spool};
 use super::transit::Transit;
+use crate::quantity::several;
 use crate::recording::spool_settings::SpoolSettings;
+
+/// What is counted.
+const REQUESTS: (&str, &str) = ("request", "requests");
 
 /// Pieces that are read ahead of what is sent.
 const AHEAD: usize = 16;
@@ -53,8 +57,9 @@ impl Spooling {
             };
             if began.is_none_or(|began| *session != format!("{node}-{began}")) {
                 transit.notice(format!(
-                    "{file} holds {requests} requests of a recording of this name that is not there any more (node {node}, \
-                     {session}): they are not sent, and the file is not used; move it away"
+                    "{file} holds {} of a recording of this name that is not there any more (node {node}, \
+                     {session}): nothing of it is sent, and the file is not used; move it away",
+                    several(requests, REQUESTS)
                 ));
                 return None;
             }
@@ -63,13 +68,13 @@ impl Spooling {
             transit.notice(format!("the end of {file} was cut as its node was killed: what was cut is lost"));
         }
         if found.damaged > 0 {
-            let damaged = found.damaged;
-            transit.notice(format!("{damaged} batches in {file} are not what was written: what was in them is lost"));
+            let damaged = several(found.damaged, ("batch that is", "batches that are"));
+            transit.notice(format!("{file} has {damaged} not what was written: what was there is lost"));
         }
         if requests > 0 {
             transit.notice(format!(
-                "{file} holds {requests} requests that an earlier start of this node left: they are sent first. What that had \
-                 in memory is lost"
+                "{file} holds {} that an earlier start of this node left, to be sent first. What that had in memory is lost",
+                several(requests, REQUESTS)
             ));
         }
         let left = found.sessions.into_iter().filter(|(_, requests)| *requests > 0);
@@ -164,8 +169,8 @@ impl Spooling {
             return None;
         }
         let all = left.all;
-        transit
-            .notice(format!("{all} requests that an earlier start left in {} are stored", self.spool.path().display()));
+        let (requests, path) = (several(all, REQUESTS), self.spool.path().display());
+        transit.notice(format!("stored what an earlier start left in {path}: {requests}"));
         // Its further pieces, of responses alone, are of nobody's count.
         left.waiting = u64::MAX;
         Some((whose.0, all))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::batch::{Buffers, GatheredBatch, OutgoingPiece, RecordKind};
+use crate::quantity::several;
 use crate::recording::record::Recorded;
 use crate::recording::session::StoreSession;
 
@@ -38,6 +39,8 @@ struct TransitState {
     is_full: bool,
     /// The store does not take what is sent to it.
     is_failing: bool,
+    /// The recording is gone for good: what comes is lost.
+    is_gone: bool,
     stored: Recorded,
     /// Records that were taken, requests among them, and their bytes.
     taken: [u64; 3],
@@ -112,6 +115,7 @@ impl Transit {
             spooled: 0,
             is_full: false,
             is_failing: false,
+            is_gone: false,
             stored,
             taken: [0; 3],
             notices: Vec::new(),
@@ -140,11 +144,11 @@ impl Transit {
     pub(super) fn push(&self, partition: u16, kind: RecordKind, record: &[u8]) -> bool {
         let mut state = self.lock();
         let has_room = state.on_way() + record.len() <= self.most;
-        if !has_room || state.stage != Stage::Recording {
+        if !has_room || state.is_gone || state.stage != Stage::Recording {
             state.stored.lost_records += 1;
             state.stored.lost_requests += u64::from(kind == RecordKind::Request);
             state.stored.lost_bytes += record.len() as u64;
-            if !has_room && !std::mem::replace(&mut state.is_full, true) {
+            if !has_room && !state.is_gone && !std::mem::replace(&mut state.is_full, true) {
                 state.notice(format!(
                     "{} does not keep up: what finds no room {} is left out, and counted ({})",
                     self.name,
@@ -165,7 +169,10 @@ impl Transit {
 
     /// Takes a few bytes in place of a record that found no room.
     pub(super) fn push_anyway(&self, partition: u16, record: &[u8]) {
-        self.lock().take(partition, RecordKind::Mark, record);
+        let mut state = self.lock();
+        if !state.is_gone {
+            state.take(partition, RecordKind::Mark, record);
+        }
     }
 
     /// A response is left out as its request was.
@@ -194,10 +201,12 @@ impl Transit {
         }
     }
 
-    /// Nobody can read the recording any more.
+    /// Nobody can read the recording any more: what is not stored by now is lost, and so is what comes.
     pub(super) fn is_gone(&self, why: &str) {
         let mut state = self.lock();
         state.stored.unfinished = 1;
+        state.is_gone = true;
+        state.lose_the_rest();
         let words = format!("{}: {why} (was it thrown away?). Nothing is stored from here on", self.name);
         state.notice(words);
     }
@@ -250,7 +259,7 @@ impl Transit {
             state.outgoing = state.outgoing.saturating_sub(piece.payload.len());
             state.has_room_again(self.most, &self.name);
         }
-        if state.stage >= Stage::Drained {
+        if state.is_gone || state.stage >= Stage::Drained {
             // It counts as lost already.
             return;
         }
@@ -312,8 +321,8 @@ impl Transit {
         state.lose_the_rest();
         if let Some(file) = self.spool.as_ref().filter(|_| state.spooled > 0) {
             let words = format!(
-                "{} requests are left in {}: record to {} with it again, and they are sent",
-                state.spooled,
+                "{} left in {}: record to {} with it again, and what is there is sent",
+                several(state.spooled, ("request is", "requests are")),
                 file.display(),
                 self.name
             );
@@ -415,6 +424,30 @@ mod tests {
             }
             assert_eq!(transit.take_notices(), goes_on);
         }
+    }
+
+    #[test]
+    fn what_a_recording_that_is_gone_does_not_have_is_lost_at_once() {
+        let transit = Transit::new("nats://a/evening".to_owned(), 1, 1_000);
+        let push = |kind| transit.push(0, kind, &[1; 90]);
+        let lost = || (transit.stored().lost_records, transit.stored().lost_requests, transit.stored().lost_bytes);
+        assert!(push(RecordKind::Request) && push(RecordKind::Response));
+        store_all(&transit);
+        assert!(push(RecordKind::Request) && push(RecordKind::Response));
+        let on_way = transit.take(true);
+        assert_eq!(lost(), (0, 0, 0));
+        transit.is_gone("it is not there any more");
+        assert_eq!(lost(), (2, 1, 180));
+        assert!(!push(RecordKind::Request));
+        transit.lose_response();
+        assert_eq!(lost(), (4, 2, 270));
+        // What was on its way comes to nothing, and is not lost again.
+        for piece in on_way.into_iter().flat_map(|batch| batch.pieces().unwrap()) {
+            transit.is_stored(&piece);
+        }
+        transit.drain(Duration::ZERO);
+        assert_eq!((lost(), transit.stored().records), ((4, 2, 270), 2));
+        assert!(transit.take_notices().len() == 1);
     }
 
     #[test]

@@ -300,6 +300,11 @@ impl DependencyWatch {
         &self.dependency
     }
 
+    /// Whether a number that is not known counts as well.
+    pub(crate) fn ignores_unknown(&self) -> bool {
+        self.on_unknown == OnUnknown::Ignore
+    }
+
     /// Takes a reading, or why there is none. Returns the verdict, and what is new for people: that the number is not
     /// known any more, or is again.
     pub(crate) fn judge(&mut self, at: Instant, reading: Result<f64, String>) -> (GuardVerdict, Option<String>) {

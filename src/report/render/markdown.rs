@@ -89,7 +89,7 @@ fn groups(summary: &Summary, out: &mut String) {
         writeln!(out, "| {} | {} | {} |", cell(&row.route), cell(&place), units::number(row.count - row.noise)).ok();
     }
     if rows.len() > MAX_ROWS {
-        writeln!(out, "\n{} more kinds are in the whole report.", rows.len() - MAX_ROWS).ok();
+        writeln!(out, "\nThe whole report has {} more.", units::counted((rows.len() - MAX_ROWS) as u64, "kind")).ok();
     }
 }
 

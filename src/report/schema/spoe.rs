@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::units::counted;
+
 /// Counts of what HAProxy told: `acknowledged` = what was read + `shed`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -28,4 +30,18 @@ pub struct SpoeSummary {
     pub unread: u64,
     /// Connections that were ended because what came was not well formed.
     pub malformed: u64,
+}
+
+impl SpoeSummary {
+    /// Says why HAProxy told of no request, and what helps.
+    #[must_use]
+    pub fn silence(&self) -> String {
+        match self.connections {
+            0 => "HAProxy did not connect: is its backend for SPOE up, and the filter in its frontend?".to_owned(),
+            count => format!(
+                "HAProxy told of no request ({}): has its frontend any, and does the filter's condition hold?",
+                counted(count, "connection")
+            ),
+        }
+    }
 }

@@ -48,15 +48,7 @@ impl Summary {
     /// Says that there was no request, and what there was instead.
     fn no_request(&self) -> String {
         match (&self.access_log, &self.spoe) {
-            (_, Some(spoe)) if spoe.connections == 0 => {
-                "HAProxy did not connect: is its backend for SPOE up, and the filter in its frontend?".to_owned()
-            }
-            (_, Some(spoe)) => {
-                let connections = counted(spoe.connections, "connection");
-                format!(
-                    "HAProxy told of no request ({connections}): has its frontend any, and does the filter's condition hold?"
-                )
-            }
+            (_, Some(spoe)) => spoe.silence(),
             (Some(log), None) => {
                 format!("no line has a request ({}, read as {})", counted(log.lines, "line"), log.format)
             }

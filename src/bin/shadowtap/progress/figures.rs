@@ -35,6 +35,8 @@ pub(super) struct ProgressFigures {
     pub(super) recorded_bytes: u64,
     /// Frames dropped, gaps, sheds, and records that are not on the disk.
     pub(super) lost: u64,
+    /// Of what is lost, records: of an exchange there are two, its request and its response.
+    pub(super) lost_records: u64,
     /// 99th percentile of the send lag in microseconds, of the target where it is highest.
     pub(super) lag_us: Option<u64>,
     /// 99th percentile of the time from the wire to the targets in microseconds, of a live capture.
@@ -58,15 +60,9 @@ impl ProgressFigures {
     pub(super) fn new(about: ProgressKind, progress: &Progress, seen: Option<&Snapshot>) -> Self {
         let of = |counter: &AtomicU64| counter.load(Relaxed);
         let permille = of(&progress.read_permille);
-        let lost = [
-            &progress.frames_dropped,
-            &progress.gaps,
-            &progress.shed,
-            &progress.unconnected,
-            &progress.unrecorded,
-            &progress.lost_to_disk,
-            &progress.lost_to_store,
-        ];
+        let lost = [&progress.frames_dropped, &progress.gaps, &progress.shed, &progress.unconnected];
+        let records = [&progress.unrecorded, &progress.lost_to_disk, &progress.lost_to_store];
+        let lost_records = records.into_iter().map(of).sum::<u64>();
         // Captured connections are counted by the report alone where a file is read.
         let gaps = seen.map_or(0, |seen| seen.summary.tcp.gaps).saturating_sub(of(&progress.gaps));
         let targets = || seen.into_iter().flat_map(|seen| seen.summary.targets.values());
@@ -85,7 +81,8 @@ impl ProgressFigures {
             recorded: of(&progress.recorded),
             records_frames: progress.records_frames.load(Relaxed),
             recorded_bytes: of(&progress.recorded_bytes),
-            lost: lost.into_iter().map(of).sum::<u64>() + gaps,
+            lost: lost.into_iter().map(of).sum::<u64>() + gaps + lost_records,
+            lost_records,
             lag_us: targets().filter_map(|target| target.schedule_lag_us.as_ref()).map(|lag| lag.p99).max(),
             capture_delay_us: seen.and_then(|seen| seen.summary.capture_delay_us.as_ref()).map(|delay| delay.p99),
             production: seen.and_then(production),

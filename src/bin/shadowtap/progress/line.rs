@@ -89,8 +89,24 @@ fn how_far(figures: &ProgressFigures, number: fn(u64) -> String) -> Vec<LinePart
     if figures.failed > 0 {
         pieces.push(bad(3, format!("{} failed", number(figures.failed))));
     }
-    pieces.push(LinePart { bad: figures.lost > 0, ..piece(2, format!("{} lost", number(figures.lost))) });
+    pieces.push(LinePart { bad: figures.lost > 0, ..piece(2, lost(figures, number)) });
     pieces
+}
+
+/// What is lost; records, of which a request is one and its response another, by their name.
+fn lost(figures: &ProgressFigures, number: fn(u64) -> String) -> String {
+    let (all, records) = (figures.lost, figures.lost_records);
+    let what = match (figures.records_frames, records) {
+        (true, 1) => "frame",
+        (true, _) => "frames",
+        (false, 1) => "record",
+        (false, _) => "records",
+    };
+    match records {
+        0 => format!("{} lost", number(all)),
+        _ if records == all => format!("{} {what} lost", number(all)),
+        _ => format!("{} lost, {} {what} of them", number(all), number(records)),
+    }
 }
 
 /// Production, an arrow and the target; one of them alone where there is no other.
@@ -185,6 +201,7 @@ mod tests {
             records_frames: false,
             recorded_bytes: 0,
             lost: 0,
+            lost_records: 0,
             lag_us: Some(1_200),
             capture_delay_us: None,
             production: Some(side(1_210, 85_300, &[("2xx", 6_010), ("4xx", 33)])),
@@ -298,5 +315,19 @@ mod tests {
         );
         let frames = ProgressFigures { records_frames: true, ..figures };
         assert!(plain(&frames).starts_with("12,345 seen, 1,200 frames recorded (3.40MB), "));
+    }
+
+    #[test]
+    fn records_that_are_lost_are_called_so() {
+        let said = |all, lost_records, records_frames| {
+            lost(
+                &ProgressFigures { about: ProgressKind::Record, lost: all, lost_records, records_frames, ..figures() },
+                number,
+            )
+        };
+        assert_eq!(said(200, 200, false), "200 records lost");
+        assert_eq!(said(1, 1, false), "1 record lost");
+        assert_eq!(said(1_203, 200, false), "1,203 lost, 200 records of them");
+        assert_eq!((said(7, 0, false), said(7, 7, true)), ("7 lost".to_owned(), "7 frames lost".to_owned()));
     }
 }

@@ -14,6 +14,7 @@ use super::partitions::{Partitions, Place, ReadSoFar, Taking};
 use super::session::ReplaySession;
 use crate::exchange::{Event, ExchangeId, Timestamp};
 use crate::http1::{BodyPolicies, BodyPolicy};
+use crate::quantity::several;
 use crate::recording::EventSource;
 use crate::recording::access::StoreAccess;
 use crate::recording::input::RecordingInput;
@@ -349,8 +350,11 @@ impl EventSource for SharedInput {
         let lost = self.expired;
         let expired = (lost > 0).then(|| {
             format!(
-                "{lost} requests of {} are not there any more: its retention or max-bytes has let them go",
-                self.url
+                "{} of {} {} not there any more: its retention or max-bytes has let {} go",
+                several(lost, ("request", "requests")),
+                self.url,
+                if lost == 1 { "is" } else { "are" },
+                if lost == 1 { "it" } else { "them" },
             )
         });
         self.unread()

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::report::render::run_diff::{DiffRow, RunDiff, Trend};
+use crate::report::units::counted;
 
 use super::{ReportPage, escaped, page};
 
@@ -31,7 +32,12 @@ pub fn against(comparison: &RunDiff) -> String {
             table(&mut fixed, "Route", &target.routes);
         }
         if target.more_routes > 0 {
-            write!(fixed, "<p class=\"soft small\">And {} more changes by route.</p>", target.more_routes).ok();
+            write!(
+                fixed,
+                "<p class=\"soft small\">And {} more by route.</p>",
+                counted(target.more_routes as u64, "change")
+            )
+            .ok();
         }
         fixed.push_str("</section>");
     }

@@ -222,7 +222,7 @@ const shadowtap = (() => {
     return section("ledger", "What became of every request", "Each request that was seen has one end, and the sums add up. Parts that are lost are marked.", table(rows), failures(t), unasked(t.desynchronised), frames);
     function failures(t) {
       const all = t.failures || [];
-      return all.length ? h("div", {}, h("h3", {}, "Why deliveries failed"), h("ul", { class: "failures" }, all.slice(0, 16).map((one) => h("li", { class: "bad" }, `${words(one.kind)}: `, shown(one.reason), ` (${number(one.count)}; first ${one.first})`)), all.length > 16 ? h("li", {}, `and ${number(all.length - 16)} more reasons`) : null)) : null;
+      return all.length ? h("div", {}, h("h3", {}, "Why deliveries failed"), h("ul", { class: "failures" }, all.slice(0, 16).map((one) => h("li", { class: "bad" }, `${words(one.kind)}: `, shown(one.reason), ` (${number(one.count)}; first ${one.first})`)), all.length > 16 ? h("li", {}, `and ${counted(all.length - 16, "more reason")}`) : null)) : null;
     }
     function unasked(found) {
       if (!found) return null;

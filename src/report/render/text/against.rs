@@ -2,6 +2,7 @@
 
 use crate::report::render::listing::shortened;
 use crate::report::render::run_diff::{DiffRow, RunDiff, Trend};
+use crate::report::units::counted;
 use crate::sanitize;
 
 use super::{NARROWEST, Severity, TextReport, WIDEST};
@@ -30,7 +31,7 @@ pub fn against(comparison: &RunDiff, width: usize, color: bool) -> String {
             rows(&mut page, "route", &target.routes);
         }
         if target.more_routes > 0 {
-            page.line(&format!("  and {} more changes by route", target.more_routes));
+            page.line(&format!("  and {} more by route", counted(target.more_routes as u64, "change")));
         }
     }
     page.out

@@ -100,7 +100,7 @@ fn of_destination(page: &mut TextReport, tally: &DestinationTally, seen: u64) {
             page.line(&format!("    {}", sanitize::text(&wire_text(line), false)));
         }
         if let Some(more) = lines.len().checked_sub(MAX_HEAD_LINES).filter(|more| *more > 0) {
-            page.line(&format!("    ({more} more lines)"));
+            page.line(&format!("    ({} more)", counted(more as u64, "line")));
         }
     }
 }

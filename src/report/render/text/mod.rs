@@ -354,7 +354,11 @@ fn failures(page: &mut TextReport, target: &TargetSummary) {
     }
     if let Some(rest) = target.failures.get(MAX_REASONS..).filter(|rest| !rest.is_empty()) {
         let deliveries = rest.iter().map(|failure| failure.count).sum();
-        page.wrapped(&format!("  {} more reasons ({})", rest.len(), number(deliveries)), 4, Severity::Bad);
+        page.wrapped(
+            &format!("  {} more ({})", counted(rest.len() as u64, "reason"), number(deliveries)),
+            4,
+            Severity::Bad,
+        );
     }
     if let Some(found) = &target.desynchronised {
         page.out.push('\n');
