@@ -24,6 +24,7 @@ pub(crate) fn size(typed: &str) -> Option<u64> {
 }
 
 /// A count and what is counted: `1 batch`, `3 batches` of `batch` and `batches`.
+#[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "only stores tell of counts in words"))]
 pub(crate) fn several(count: u64, what: (&str, &str)) -> String {
     format!("{count} {}", if count == 1 { what.0 } else { what.1 })
 }
