@@ -70,19 +70,11 @@ pub(in crate::pipeline) fn stamp(event: &Event, part: PassTag, needs_bodies: boo
 mod tests {
     use super::super::chains::RunChains;
     use super::super::lookahead::Lookahead;
-    use super::super::testing::pacer_of;
+    use super::super::testing::{pacer_of, request};
     use super::super::{PacerMode, PacerStep, Timing};
-    use super::*;
     use crate::middleware::ChainSettings;
     use crate::pipeline::passes::KnownSpan;
     use crate::replay::Pace;
-    use crate::testing;
-
-    fn request(n: u32, ms: u64) -> QueuedEvent {
-        let mut request = testing::request(n, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-        request.last_byte = Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000);
-        QueuedEvent { event: Event::Request(request), part: PassTag::default(), held: None, permille: 0 }
-    }
 
     /// When requests that were captured at these times are due, in milliseconds.
     fn dues(mode: PacerMode, captured: &[u64]) -> Vec<u64> {

@@ -130,18 +130,11 @@ impl Opening {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::pacer_of;
+    use super::super::testing::{pacer_of, request};
     use super::super::{PacerMode, Timing};
     use super::*;
     use crate::exchange::ExchangeId;
     use crate::pipeline::passes::KnownSpan;
-    use crate::testing;
-
-    fn request(n: u32, ms: u64) -> QueuedEvent {
-        let mut request = testing::request(n, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-        request.last_byte = Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000);
-        QueuedEvent { event: Event::Request(request), part: PassTag::default(), held: None, permille: 0 }
-    }
 
     fn id(queued: &QueuedEvent) -> Option<ExchangeId> {
         if let Event::Request(request) = &queued.event { Some(request.id) } else { None }

@@ -6,12 +6,15 @@ use crossbeam_channel::Sender;
 use tokio::sync::{mpsc, watch};
 
 use super::{Pacer, PacerChannels, PacerMode, PacerSettings, RunChains, Timing};
+use crate::exchange::{Event, Timestamp};
 use crate::middleware::secret_names::SecretNames;
 use crate::middleware::{ChainSettings, LoopHeader};
+use crate::pipeline::passes::PassTag;
 use crate::pipeline::queues::QueuedEvent;
 use crate::pipeline::{Control, Progress, reference_traffic};
 use crate::replay::Punctuality;
 use crate::report::ReportEvent;
+use crate::testing;
 
 /// Facts for which there is room.
 const FACTS: usize = 8192;
@@ -59,4 +62,11 @@ pub(super) fn pacer_of(
         progress: Arc::new(Progress::default()),
     };
     (Pacer::new(settings, channels), sender, stop, reported)
+}
+
+/// A request that was captured so many milliseconds after a second.
+pub(super) fn request(n: u32, ms: u64) -> QueuedEvent {
+    let mut request = testing::request(n, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    request.last_byte = Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000);
+    QueuedEvent { event: Event::Request(request), part: PassTag::default(), held: None, permille: 0 }
 }
