@@ -29,7 +29,7 @@ bench-open: needed ## what an exchange costs with 10, 1,000 and 100,000 connecti
 soak: needed ## ten minutes of shadowing at a fixed rate, as root: memory has to be flat (SOAK_SECONDS, SOAK_RATE)
 	cargo test --release --locked --test load -- --ignored --nocapture soak
 
-bench-live: needed ## what recording and shadowing cost beside a busy nginx, as root (BENCH_RUNS, BENCH_SECONDS, BENCH_RATE)
+bench-live: needed ## what recording, shadowing and a tenth of it cost beside a busy nginx, as root (BENCH_RUNS, BENCH_SECONDS, BENCH_RATE)
 	cargo test --release --locked --test load -- --ignored --nocapture costs
 
 bench-replay: needed ## how late a replay sends by its own word and by tcpdump's, and what it reaches beside wrk, at nginx, as root (BENCH_RUNS, BENCH_SECONDS)
