@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::protection::{self, ProtectionController};
 use super::retention::RetentionRules;
 use super::run::{Feed, MemoryShares, Run, RunError, interests};
-use super::threads::{self, Niceness, SendingRuntimes};
+use super::threads::{self, Niceness};
 use crate::capture::Halt;
 use crate::http1::BodyPolicies;
 use crate::middleware::DynamicShare;
@@ -53,8 +53,6 @@ pub(super) struct RunContext {
     pub(super) production_ends: Arc<ProductionEnds>,
     /// What sends, and carries bytes to external processes.
     pub(super) runtime: Runtime,
-    /// What sends beside it, each with requests and connections of its own.
-    pub(super) others: Vec<Runtime>,
     pub(super) progress: Arc<Progress>,
     /// Memory for events on their way to the pacing thread.
     pub(super) event_budget: Budget,
@@ -101,7 +99,7 @@ impl RunContext {
         run.middleware.limit_share = run.reading_session().map(|_| limit_share.clone());
         let (switches, stops) = stop_switches();
         let sends = !run.targets.is_empty();
-        let SendingRuntimes { first: runtime, others } = threads::sending(run, is_pulled)?;
+        let runtime = threads::sending(run, is_pulled)?;
         let carry = Carry::new(run.middleware.carry_rules(), carry_names(run), runtime.handle().clone());
         let context = Self {
             started,
@@ -118,7 +116,6 @@ impl RunContext {
             session: run.reading_session(),
             production_ends: Arc::default(),
             runtime,
-            others,
             progress: Arc::clone(progress),
             event_budget: Budget::new(memory.events),
             span: KnownSpan::default(),

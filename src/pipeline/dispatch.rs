@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::budget::{Budget, BudgetRefused, BudgetShare, bytes_of_request};
 use super::early::EarlySender;
-use super::queues::{FULL_PAUSE, TARGET_QUEUE};
+use super::queues::FULL_PAUSE;
 use crate::exchange::{HeldBy, Outcome, Request, Shed};
 use crate::middleware::Share;
 use crate::replay::guard::AdmissionControl;
 use crate::replay::wire::spin_until;
-use crate::replay::{AnyClient, Client as _, ConnKey, Job, ResponseOptions, Ticket, sender};
+use crate::replay::{AnyClient, Client as _, ConnKey, Job, ResponseOptions, Ticket};
 
 /// Requests that wait for a target where there is no schedule, and so no burst that needs more room: it is as many as are
 /// sent while whoever brings them naps, and no more than fit the caches of the processors. Past it that one waits.
@@ -25,41 +25,9 @@ const UNSCHEDULED: usize = 256;
 /// Bytes of a request that is made when it can be sent, up to which it has no share of the memory: few wait at once.
 const UNWEIGHED: usize = 4 << 10;
 
-/// The queues of one target: of each thread that sends, where each makes its own requests, or one for all.
-pub(super) struct JobQueues {
-    first: mpsc::Sender<Job>,
-    others: Vec<mpsc::Sender<Job>>,
-}
-
-impl JobQueues {
-    /// One for all threads, and what comes out of it.
-    pub(super) fn one() -> (Self, mpsc::Receiver<Job>) {
-        let (first, jobs) = mpsc::channel(TARGET_QUEUE);
-        (Self { first, others: Vec::new() }, jobs)
-    }
-
-    /// So many of them, one at least, and what comes out of each.
-    pub(super) fn new(queues: usize) -> (Self, Vec<mpsc::Receiver<Job>>) {
-        let (one, first) = Self::one();
-        let (others, ends): (_, Vec<_>) = (1..queues).map(|_| mpsc::channel(TARGET_QUEUE)).unzip();
-        (Self { others, ..one }, std::iter::once(first).chain(ends).collect())
-    }
-
-    /// Their entries, for whoever looks at how full they are.
-    pub(super) fn watched(&self) -> Vec<mpsc::WeakSender<Job>> {
-        std::iter::once(&self.first).chain(&self.others).map(mpsc::Sender::downgrade).collect()
-    }
-
-    /// The queue of this thread.
-    fn own(&self) -> &mpsc::Sender<Job> {
-        let number = sender(self.others.len() + 1);
-        number.checked_sub(1).and_then(|other| self.others.get(other)).unwrap_or(&self.first)
-    }
-}
-
 /// The way to one target.
 pub(super) struct TargetDispatcher {
-    jobs: JobQueues,
+    jobs: mpsc::Sender<Job>,
     /// Memory that requests may take there.
     bytes: Budget,
     /// Client of the target. It is notified of the connections that it may have to mirror.
@@ -74,7 +42,12 @@ pub(super) struct TargetDispatcher {
 }
 
 impl TargetDispatcher {
-    pub(super) fn new(jobs: JobQueues, bytes: Budget, client: Arc<AnyClient>, gate: Option<AdmissionControl>) -> Self {
+    pub(super) fn new(
+        jobs: mpsc::Sender<Job>,
+        bytes: Budget,
+        client: Arc<AnyClient>,
+        gate: Option<AdmissionControl>,
+    ) -> Self {
         Self { jobs, bytes, client, opened: HashMap::default(), gate, early: None }
     }
 
@@ -133,7 +106,7 @@ impl TargetDispatcher {
         };
         let mut ticket = self.ticket(&request);
         // The room first: what was written is not to be shed.
-        match self.jobs.own().try_reserve() {
+        match self.jobs.try_reserve() {
             Ok(room) => {
                 if let Some(early) =
                     self.early.as_ref().and_then(|early| early.send(&self.client, &request, due, wanted))
@@ -156,8 +129,7 @@ impl TargetDispatcher {
     }
 
     fn has_place(&self) -> bool {
-        let jobs = self.jobs.own();
-        jobs.max_capacity() - jobs.capacity() < UNSCHEDULED || jobs.is_closed()
+        self.jobs.max_capacity() - self.jobs.capacity() < UNSCHEDULED || self.jobs.is_closed()
     }
 
     /// Without a schedule: waits for room, on a thread that is not of `runtime`. Returns where the request was shed, if it
@@ -184,7 +156,7 @@ impl TargetDispatcher {
 
     fn queue(&mut self, request: Box<Request>, wanted: ResponseOptions, held: BudgetShare) -> Option<Shed> {
         let turn = self.ticket(&request);
-        let queued = self.jobs.own().try_send(Job { held, turn, request, due: None, wanted });
+        let queued = self.jobs.try_send(Job { held, turn, request, due: None, wanted });
         queued.err().map(|error| shed(&error))
     }
 

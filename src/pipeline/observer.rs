@@ -85,7 +85,7 @@ pub(super) struct TargetProbe {
     pub(super) url: String,
     /// Its name, where the user gave it one.
     pub(super) name: Option<String>,
-    pub(super) jobs: Vec<WeakSender<Job>>,
+    pub(super) jobs: WeakSender<Job>,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) client: Weak<AnyClient>,
     /// Values that are carried there, where any are.
@@ -232,18 +232,10 @@ impl TargetProbe {
         self.client.upgrade().map(|client| client.open_now()).unwrap_or_default()
     }
 
-    /// How full its queues are together.
-    fn queue(&self) -> QueueDepth {
-        let queues = self.jobs.iter().filter_map(WeakSender::upgrade);
-        let (room, free) =
-            queues.fold((0, 0), |(room, free), jobs| (room + jobs.max_capacity(), free + jobs.capacity()));
-        depth(room, free)
-    }
-
     fn live(&self) -> LiveTarget {
         let now = self.open_now();
         LiveTarget {
-            queue: self.queue(),
+            queue: self.jobs.upgrade().map(|jobs| depth(jobs.max_capacity(), jobs.capacity())).unwrap_or_default(),
             in_flight: self.in_flight.now(),
             connections: now.open,
             connections_opened: now.opened,

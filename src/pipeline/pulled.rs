@@ -15,12 +15,12 @@ use super::reader::{EventTaker, FileReader};
 use super::run::{Feed, Run};
 use crate::exchange::Event;
 use crate::recording::Origin;
-use crate::replay::{MAX_SENDERS, Pace, Pulled, RequestSource};
+use crate::replay::{Pace, Pulled, RequestSource};
 use crate::report::CaptureStats;
 
 /// Processors up to which a request costs less where it is sent by who made it. With more, reading, pacing and the chain have
 /// one each, and none has to wait for the others' turn.
-const FEW_PROCESSORS: usize = MAX_SENDERS;
+const FEW_PROCESSORS: usize = 3;
 /// Requests that are made at once: code and data of each stage then stay in the caches of a processor for a while.
 const BATCH: u64 = 16;
 /// Steps of reading after which others of the runtime have their turn, though there is no request yet.
@@ -99,34 +99,23 @@ impl PulledStages {
 
 impl RequestSource for PulledStages {
     fn pull(&self) -> Pulled {
-        self.lock().pull()
-    }
-
-    fn pull_ahead(&self) {
-        if let Ok(mut state) = self.0.try_lock() {
-            state.pull();
-        }
-    }
-}
-
-impl State {
-    fn pull(&mut self) -> Pulled {
-        let stages = match self {
-            Self::Begins => return Pulled::Later,
-            Self::Over(_) => return Pulled::Over,
-            Self::At(stages) => stages,
+        let mut state = self.lock();
+        let stages = match &mut *state {
+            State::Begins => return Pulled::Later,
+            State::Over(_) => return Pulled::Over,
+            State::At(stages) => stages,
         };
         let pulled = catch_unwind(AssertUnwindSafe(|| stages.pull()));
         match pulled {
             Ok(Pulled::Over) => {
-                if let Self::At(stages) = std::mem::replace(self, Self::Over(None)) {
-                    *self = Self::Over(Some(Box::new(stages.end())));
+                if let State::At(stages) = std::mem::replace(&mut *state, State::Over(None)) {
+                    *state = State::Over(Some(Box::new(stages.end())));
                 }
                 Pulled::Over
             }
             Ok(pulled) => pulled,
             Err(_) => {
-                *self = Self::Over(None);
+                *state = State::Over(None);
                 Pulled::Over
             }
         }

@@ -60,7 +60,7 @@ impl RunningRun {
     /// Waits for all of it, in the order in which requests go.
     pub(super) fn end(self) -> Result<Summary, RunError> {
         let Self { context, server, observer, threads, targets, watcher, guards, workers, counts, telemetry } = self;
-        let RunContext { runtime, others, protection, .. } = context;
+        let RunContext { runtime, protection, .. } = context;
         let mut warnings = Vec::new();
         // They end once nothing more comes.
         let targets = targets.into_iter().map(|target| target.end(&runtime)).enumerate();
@@ -74,7 +74,7 @@ impl RunningRun {
         let reporter = joined(threads.report, "report", &mut warnings);
         joined(threads.comparison, "comparison", &mut warnings);
         let telemetry = telemetry.finish();
-        others.into_iter().chain([runtime]).for_each(|runtime| runtime.shutdown_timeout(SHUTDOWN));
+        runtime.shutdown_timeout(SHUTDOWN);
         if !context.live && context.halt.is_set() {
             warnings.push(stopped_early(context.started.clock.elapsed(), context.session.is_some()));
         }

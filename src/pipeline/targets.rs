@@ -10,10 +10,11 @@ use tokio::task::JoinHandle;
 use super::budget::Budget;
 use super::carry::Carry;
 use super::context::RunContext;
-use super::dispatch::{JobQueues, TargetDispatcher};
+use super::dispatch::TargetDispatcher;
 use super::early::EarlySender;
 use super::external::{NotifyingClient, ResponseSender};
 use super::observer::TargetProbe;
+use super::queues::TARGET_QUEUE;
 use super::reference_traffic::{self, ReferenceSender};
 use super::retention::RetainingClient;
 use super::run::{Run, RunError};
@@ -42,8 +43,7 @@ pub(super) struct TargetStage {
 
 /// A target at work, and its client.
 pub(super) struct RunningTarget {
-    /// Its queues.
-    sending: Vec<JoinHandle<replay::QueueStats>>,
+    sending: JoinHandle<replay::QueueStats>,
     client: Arc<AnyClient>,
     carry: Option<(Arc<Carry>, Destination)>,
 }
@@ -119,50 +119,38 @@ impl TargetStarter<'_> {
             let _context = self.context.runtime.enter();
             Arc::new(AnyClient::new(&settings)?)
         };
-        let limits = TargetLimits::from(&settings);
-        let (jobs, ends) = JobQueues::new(self.queues(destination));
+        let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
         let source = self.source.clone().filter(|_| destination.target().is_some());
-        let mut links = TargetLinks { source, ..self.links() };
+        let (limits, mut links) = (TargetLimits::from(&settings), TargetLinks { source, ..self.links() });
         if responses.is_none() && self.writes_early() {
             links.places = Some(Arc::new(Semaphore::new(limits.places())));
         }
         let probe = TargetProbe {
             url: settings.target.to_string(),
             name: settings.name.clone(),
-            jobs: jobs.watched(),
+            jobs: job_sender.downgrade(),
             in_flight: Arc::clone(&links.in_flight),
             client: Arc::downgrade(&client),
             carry: self.context.carry.clone().map(|carry| (carry, destination)),
         };
         let gate = destination.target().and_then(|target| self.context.protection.gate(target));
-        let dispatcher = TargetDispatcher::new(jobs, Budget::new(bytes), Arc::clone(&client), gate)
+        let dispatcher = TargetDispatcher::new(job_sender, Budget::new(bytes), Arc::clone(&client), gate)
             .sending_early(links.places.clone().map(|places| EarlySender { places }));
         let spans = self.spans.filter(|_| destination.target().is_some()).map(|to| TargetSpans {
             target: settings.target.to_string().into(),
             secrets: self.secrets.clone(),
             to: to.clone(),
         });
-        let parts = limits.divided(ends.len());
-        let queues = ends.into_iter().zip(parts).map(|(jobs, limits)| {
-            let (links, spans) = (links.clone(), spans.clone());
-            TargetQueue { destination, jobs, limits, links, spans }
-        });
-        let runtimes = std::iter::once(&self.context.runtime).chain(&self.context.others);
-        let sending = queues.zip(runtimes).map(|(queue, runtime)| match responses {
+        let queue = TargetQueue { destination, jobs, limits, links, spans };
+        let sending = match responses {
             Some(responses) => {
                 let client = NotifyingClient { client: Arc::clone(&client), responses: responses.clone() };
-                self.spawn(queue, Arc::new(client), runtime)
+                self.spawn(queue, Arc::new(client))
             }
-            None => self.spawn(queue, Arc::clone(&client), runtime),
-        });
-        let sending = sending.collect();
+            None => self.spawn(queue, Arc::clone(&client)),
+        };
         let carry = self.context.carry.clone().map(|carry| (carry, destination));
         Ok((dispatcher, probe, RunningTarget { sending, client, carry }))
-    }
-
-    /// Returns how many queues a target has: each runtime that sends has one.
-    fn queues(&self, destination: Destination) -> usize {
-        if destination.target().is_some() { self.context.others.len() + 1 } else { 1 }
     }
 
     /// Returns whether nothing is done to requests, or asked about them, once they are due.
@@ -178,12 +166,7 @@ impl TargetStarter<'_> {
     }
 
     /// Sends what comes out of `queue`, and has the guards see how each delivery ended.
-    fn spawn<C: Client + 'static>(
-        &self,
-        queue: TargetQueue,
-        client: Arc<C>,
-        runtime: &Runtime,
-    ) -> JoinHandle<replay::QueueStats> {
+    fn spawn<C: Client + 'static>(&self, queue: TargetQueue, client: Arc<C>) -> JoinHandle<replay::QueueStats> {
         let TargetQueue { destination, jobs, limits, links, spans } = queue;
         let carry = self.context.carry.clone();
         let client = Arc::new(RetainingClient {
@@ -201,7 +184,7 @@ impl TargetStarter<'_> {
                 carry.ended(delivery);
             }
         });
-        runtime.spawn(run_target(destination, client, jobs, limits, stopped, deliveries, links))
+        self.context.runtime.spawn(run_target(destination, client, jobs, limits, stopped, deliveries, links))
     }
 
     /// Starts the baseline, and for each target the queue over which it is asked a second time. The baseline's end comes
@@ -227,7 +210,7 @@ impl TargetStarter<'_> {
 
     /// Starts the queue over which a target is asked a second time. Its guard sees nothing of that.
     fn self_check(&self, id: TargetId, target: &RunningTarget, limits: TargetLimits) -> TargetDispatcher {
-        let (queue, jobs) = JobQueues::one();
+        let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
         let budget = Budget::new(reference_traffic::CHECK_BYTES);
         let (client, retention) = (Arc::clone(&target.client), self.context.retention.clone());
         let client = RetainingClient { client, retention, carry: None, spans: None };
@@ -235,7 +218,7 @@ impl TargetStarter<'_> {
         let sending =
             run_target(Destination::SelfCheck(id), Arc::new(client), jobs, limits, stopped, facts, self.links());
         self.context.runtime.spawn(sending);
-        TargetDispatcher::new(queue, budget, Arc::clone(&target.client), None)
+        TargetDispatcher::new(job_sender, budget, Arc::clone(&target.client), None)
     }
 }
 
@@ -251,8 +234,7 @@ struct TargetQueue {
 impl RunningTarget {
     /// Waits until nothing is sent any more; returns what the client counted.
     pub(super) fn end(self, runtime: &Runtime) -> TargetTotals {
-        let ended = self.sending.into_iter().filter_map(|sending| runtime.block_on(sending).ok());
-        let peak_in_flight = ended.map(|stats| stats.peak_in_flight).max().unwrap_or_default();
+        let peak_in_flight = runtime.block_on(self.sending).map_or(0, |stats| stats.peak_in_flight);
         // A response that was not the true one is known by the next, also behind the last request.
         if self.client.open_now().open > 0 {
             runtime.block_on(async { tokio::time::sleep(LAST_LOOK).await });

@@ -6,14 +6,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::RunError;
 use super::run::{Feed, Run};
-use crate::replay::become_sender;
 
 /// Niceness of threads whose work has time. In scheduling it is about a tenth of what others get.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
-
-/// Places that each thread has at least, where they are divided: for about as many requests as are made at once.
-const PLACES_EACH: usize = 16;
 
 /// Whether a run's threads let others go first.
 #[derive(Clone, Copy, Debug)]
@@ -38,55 +34,26 @@ impl Niceness {
     }
 }
 
-/// The runtimes that send. The first exchanges messages with external processes, too.
-#[derive(Debug)]
-pub(super) struct SendingRuntimes {
-    pub(super) first: Runtime,
-    /// More of them, of one thread each as the first: what a thread has sent is answered to nobody else.
-    pub(super) others: Vec<Runtime>,
-}
-
-/// Starts the runtimes that send.
+/// Starts the runtime that sends, and that exchanges messages with external processes.
 ///
-/// One has half of the processors: reading, pacing and counting have as much to do as sending, and a few threads that
+/// It has half of the processors: reading, pacing and counting have as much to do as sending, and a few threads that
 /// find several responses at each wakeup send more, for less, than many that wake each other. Where requests are made by
-/// those who send them, there is one for each processor, of one thread, if what they share can be divided. Else it has all
-/// of them there, as where a target speaks TLS: handshakes take the time.
-pub(super) fn sending(run: &Run, is_pulled: bool) -> Result<SendingRuntimes, RunError> {
-    let niceness = Niceness::of(&run.feed);
-    if is_pulled && divides(run) {
-        let mut runtimes = (0..run.processors.max(1)).map(|number| {
-            runtime("sending", 1, move || {
-                niceness.apply();
-                become_sender(number);
-            })
-        });
-        let first = runtimes.next().unwrap_or_else(|| runtime("sending", 1, || {}))?;
-        return Ok(SendingRuntimes { first, others: runtimes.collect::<Result<_, _>>()? });
-    }
+/// those who send them, or a target speaks TLS, it has all of them: reading is done there, or handshakes take the time.
+pub(super) fn sending(run: &Run, is_pulled: bool) -> Result<Runtime, RunError> {
     let mut targets = run.targets.iter().chain(&run.reference.baseline);
     let all = is_pulled || targets.any(|settings| settings.target.is_tls());
     let threads = if all { run.processors } else { run.processors.div_ceil(2) };
-    let first = runtime("sending", threads, move || niceness.apply())?;
-    Ok(SendingRuntimes { first, others: Vec::new() })
-}
-
-/// Returns whether each thread that sends can have a part of every target's places and connections: none is bound to
-/// connections that all share, and what is made at once has a place in each part, so that it waits for no slow response
-/// while another thread has nothing to send.
-fn divides(run: &Run) -> bool {
-    let least = PLACES_EACH.saturating_mul(run.processors);
-    run.targets.iter().all(|target| target.has_connection_each() && target.places() >= least)
+    runtime("sending", threads, Niceness::of(&run.feed))
 }
 
 /// Starts the runtime that serves the run's state: a separate one, so that no observer delays the sending.
 pub(super) fn showing() -> Result<Runtime, RunError> {
-    runtime("showing", 1, || {})
+    runtime("showing", 1, Niceness(false))
 }
 
-fn runtime(name: &str, threads: usize, starts: impl Fn() + Send + Sync + 'static) -> Result<Runtime, RunError> {
+fn runtime(name: &str, threads: usize, niceness: Niceness) -> Result<Runtime, RunError> {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(threads).thread_name(name).on_thread_start(starts);
+    builder.worker_threads(threads).thread_name(name).on_thread_start(move || niceness.apply());
     builder.enable_all().build().map_err(RunError::Start)
 }
 

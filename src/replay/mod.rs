@@ -39,7 +39,6 @@ mod request_source;
 mod response_progress;
 mod response_watch;
 mod send_error;
-mod sender;
 mod settings;
 mod spec;
 mod stamp_leap;
@@ -70,7 +69,6 @@ pub use range::{Amplify, CaptureWindow, ReplayRange};
 pub(crate) use request_source::{Pulled, RequestSource};
 pub use response_progress::{BegunResponse, ClosedEarly, ResponseProgress};
 pub use send_error::{Reason, SendError};
-pub(crate) use sender::{MAX_SENDERS, become_sender, sender};
 pub use settings::{
     ChoiceError, ClientChoice, ConnectionMode, ReferenceSettings, SendSettings, TargetLimits, TlsIdentity,
 };

@@ -4,9 +4,6 @@
 pub(crate) trait RequestSource: Send + Sync {
     /// Makes the next few, and never waits.
     fn pull(&self) -> Pulled;
-
-    /// The same, unless another thread is just making some.
-    fn pull_ahead(&self);
 }
 
 /// What pulling brought.

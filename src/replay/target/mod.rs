@@ -32,9 +32,6 @@ const MAX_ASIDE: u32 = 1 << 14;
 /// Pause before requests are asked for again that cannot be made now: far shorter than the queue takes to empty.
 const PULL_PAUSE: Duration = Duration::from_millis(1);
 
-/// Requests that wait from which on no more are made.
-const FEW_WAITING: usize = 8;
-
 /// Statistics of a target's queue at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueStats {
@@ -60,17 +57,6 @@ pub struct TargetLinks {
 }
 
 impl TargetLimits {
-    /// The limits of each of so many queues of one target: what may be in flight is divided among them.
-    pub(crate) fn divided(self, queues: usize) -> impl Iterator<Item = Self> {
-        let (places, streams) = (self.places(), self.max_streams.min(MAX_IN_FLIGHT));
-        let part = move |all: usize, queue: usize| all / queues + usize::from(queue < all % queues);
-        (0..queues).map(move |queue| Self {
-            max_in_flight: part(places, queue),
-            max_streams: part(streams, queue),
-            ..self
-        })
-    }
-
     /// Returns how many requests may be in flight, streams apart.
     pub(crate) fn places(&self) -> usize {
         self.max_in_flight.clamp(1, MAX_IN_FLIGHT)
@@ -230,17 +216,11 @@ impl TargetQueue {
 
     /// A job that waits already, or that can be made at once.
     fn at_hand(&self) -> Option<Job> {
-        if let Some(source) = &self.source {
-            match self.len() {
-                0 => {
-                    source.pull();
-                }
-                // Whoever is making some is not waited for as long as there are others.
-                1..FEW_WAITING => source.pull_ahead(),
-                _ => {}
-            }
-        }
-        let mut job = self.waiting()?;
+        let waiting = self.waiting();
+        let mut job = match &self.source {
+            Some(source) if waiting.is_none() && source.pull() != Pulled::Later => self.waiting(),
+            _ => waiting,
+        }?;
         // It is sent in the place of whoever asks.
         drop(job.turn.take_place());
         Some(job)
@@ -251,11 +231,7 @@ impl TargetQueue {
     }
 
     fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn len(&self) -> usize {
-        self.jobs().as_ref().map_or(0, mpsc::Receiver::len)
+        self.jobs().as_ref().is_none_or(mpsc::Receiver::is_empty)
     }
 
     /// Nobody gets a job any more.
@@ -402,15 +378,6 @@ mod tests {
 
     const FAILED_LATE: Outcome = Outcome::Failed(FailureKind::Timeout);
     const STOPPED: Outcome = Outcome::Shed(Shed::Stopped);
-
-    #[test]
-    fn places_are_divided_among_queues_and_none_is_lost() {
-        let limits = TargetLimits { max_in_flight: 50, max_streams: 4, ..LIMITS };
-        let parts: Vec<_> = limits.divided(3).map(|part| (part.max_in_flight, part.max_streams)).collect();
-        assert_eq!(parts, [(17, 2), (17, 1), (16, 1)]);
-        let whole: Vec<_> = limits.divided(1).map(|part| (part.max_in_flight, part.max_streams)).collect();
-        assert_eq!(whole, [(50, 4)]);
-    }
 
     #[tokio::test(start_paused = true)]
     async fn every_job_ends_in_one_delivery_with_its_answer() {
