@@ -208,7 +208,7 @@ impl Handle {
     /// Takes note that its interface is gone.
     pub(super) fn detach(&mut self) {
         self.count();
-        self.attached = false;
+        (self.attached, self.last) = (false, LastFrames::default());
         self.failures += 1;
     }
 

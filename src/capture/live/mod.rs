@@ -53,6 +53,7 @@ const IDLE: Duration = Duration::from_millis(20);
 const SETTLED: Duration = Duration::from_millis(20);
 /// Pause after a device that said it had something and did not, so that asking it is no busy loop.
 const SPURIOUS: Duration = Duration::from_millis(2);
+
 /// Settings of a live capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveSettings {
