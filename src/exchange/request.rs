@@ -28,6 +28,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// Returns whether the method asks for no change (RFC 9110, 9.2.1), of those that are replayed without further words.
+    pub(crate) fn changes_nothing(&self) -> bool {
+        matches!(self.method(), b"GET" | b"HEAD" | b"OPTIONS")
+    }
+
     /// The method token, verbatim.
     #[must_use]
     pub fn method(&self) -> &[u8] {

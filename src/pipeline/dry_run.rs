@@ -16,7 +16,6 @@ use super::passes::{KnownSpan, PassMapper, PassTag};
 use super::protection;
 use super::queues::EVENT_QUEUE;
 use super::reader::spoe_stats;
-use super::reference_traffic::changes_nothing;
 use super::run::{Feed, Run, RunError, interests};
 use super::tap::Tap;
 use crate::capture::spoe::{self, SpoeListener};
@@ -313,7 +312,7 @@ impl Preview {
         }
         if let (Some(settings), Some(destination)) = (&self.baseline, destinations.next()) {
             match outgoing_head(&request, settings, keep_host) {
-                _ if !self.writes && !changes_nothing(request.method()) => {
+                _ if !self.writes && !request.changes_nothing() => {
                     destination.keep_back(&Outcome::filtered(WRITES), None);
                 }
                 Ok(head) => destination.send(&request, route, || head),

@@ -77,7 +77,7 @@ impl ReferenceChoice {
 impl ReferenceSender {
     /// Chooses the reference destinations of a request that was offered to `targets`.
     pub(super) fn choose(&self, request: &Request, targets: TargetSet) -> ReferenceChoice {
-        let reads = changes_nothing(request.method());
+        let reads = request.changes_nothing();
         let twice = reads && !self.checks.is_empty() && rand::random::<f64>() < self.share;
         ReferenceChoice {
             baseline: self.choose_baseline(request),
@@ -92,7 +92,7 @@ impl ReferenceSender {
 
     /// Returns whether a request goes to a baseline as it does to targets.
     fn asks_baseline(&self, request: &Request) -> bool {
-        self.writes || changes_nothing(request.method())
+        self.writes || request.changes_nothing()
     }
 
     /// The baseline, where it will be asked.
@@ -124,11 +124,6 @@ impl ReferenceSender {
         }
         refused
     }
-}
-
-/// RFC 9110, 9.2.1, of the methods that are replayed without further words.
-pub(super) fn changes_nothing(method: &[u8]) -> bool {
-    matches!(method, b"GET" | b"HEAD" | b"OPTIONS")
 }
 
 #[cfg(test)]

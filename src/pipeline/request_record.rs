@@ -2,7 +2,6 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::reference_traffic::changes_nothing;
 use crate::exchange::{Framing, Request};
 use crate::head::KnownHeader;
 use crate::middleware::secret_names::SecretNames;
@@ -33,7 +32,7 @@ const fn answer_depends_on(name: KnownHeader) -> bool {
 pub(super) fn request_record(request: &Request, evidence: bool, secrets: &SecretNames) -> RequestRecord {
     let head = request.head.as_bytes();
     let (method, target, _) = request.head.request_line();
-    let repeats = evidence && may_repeat(request, method);
+    let repeats = evidence && may_repeat(request);
     let (mut host, mut key) = (None, KeyBuilder::of(method, target));
     for (name, line) in request.head.known_lines() {
         if name == KnownHeader::Host && host.is_none() {
@@ -62,9 +61,9 @@ pub(super) fn request_record(request: &Request, evidence: bool, secrets: &Secret
 
 /// Returns whether the same request may come again. It may not where it may change something, has a body, or is a copy
 /// rather than captured itself.
-fn may_repeat(request: &Request, method: &[u8]) -> bool {
+fn may_repeat(request: &Request) -> bool {
     let captured = request.id.pass == 1 && request.id.copy == 0 && !request.id.is_made_up();
-    captured && request.body.framing == Framing::None && changes_nothing(method)
+    captured && request.body.framing == Framing::None && request.changes_nothing()
 }
 
 /// A hash of every part of a request that a response depends on, as far as it was captured.

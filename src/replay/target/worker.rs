@@ -211,7 +211,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
     /// Asks the store that the run shares with others, where there is one: how the request ended, where it may not go out.
     async fn refused(&self, job: &PreparedJob, mut stop: watch::Receiver<bool>) -> Option<Outcome> {
         let session = self.links.session.as_ref()?;
-        let (id, is_write) = (job.job.request.id, !is_safe(job.job.request.method()));
+        let (id, is_write) = (job.job.request.id, !job.job.request.changes_nothing());
         match unless_stopped(&mut stop, session.admit(id, is_write)).await {
             Some(Admission::Send) => None,
             Some(Admission::Uncertain) => Some(Outcome::Shed(Shed::Uncertain)),
@@ -291,11 +291,6 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         progress.step_aside();
         true
     }
-}
-
-/// Returns whether a method asks for no change.
-fn is_safe(method: &[u8]) -> bool {
-    matches!(method, b"GET" | b"HEAD" | b"OPTIONS")
 }
 
 /// Waits for what a request is to carry; false where the run is stopped first.

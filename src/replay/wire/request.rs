@@ -87,7 +87,7 @@ pub(super) fn encode(request: &Request, terms: &RewriteRules) -> Option<EncodedR
         Bytes::new()
     };
     let asked = RequestContext { head_only: request.method() == b"HEAD", old };
-    let changes_nothing = matches!(request.method(), b"GET" | b"HEAD" | b"OPTIONS");
+    let changes_nothing = request.changes_nothing();
     Some(EncodedRequest { head, body, expects, closes, changes_nothing, asked })
 }
 
