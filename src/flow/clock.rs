@@ -2,7 +2,8 @@
 //!
 //! Stamps are data. A recorder's clock is set back and forth, single frames are stamped years ahead, files are joined in
 //! the wrong order. None of that may expire a connection or give up a hole, so time passes here by the differences
-//! between stamps, where these can be right.
+//! between stamps, where these can be right. A pause may be a clock that was set forward by as much: no timeout of a hole
+//! ends by one alone.
 
 use std::time::Duration;
 
@@ -18,6 +19,11 @@ const LAGGING_FRAMES: u32 = 64;
 /// Most time that passes between two frames. A longer silence cannot be distinguished from a clock that was set
 /// forward.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Least time without a frame that is a pause. What is shorter counts in full: clocks are hardly set by so little.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(600);
+/// Pauses that are doubted: the last ones, of which a frame that is stamped wrongly makes one. Those before count in full, so
+/// where frames are rare, the third one after a hole gives it up.
+const DOUBTED: usize = 2;
 /// A silence from which on nobody is believed to have waited for a response: the clock may have been set forward as well.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 /// A stamp this far ahead is not believed before the next frame confirms it.
@@ -32,10 +38,20 @@ const fn nanos(duration: Duration) -> u64 {
     duration.as_secs() * 1_000_000_000 + duration.subsec_nanos() as u64
 }
 
+/// Time that passed between two frames, or a step of the clock.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pause {
+    /// The engine's time at its end.
+    end: Timestamp,
+    length: Duration,
+}
+
 /// The engine's clock.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     now: Timestamp,
+    /// The last few pauses, the latest one last.
+    pauses: [Pause; DOUBTED],
     /// The latest stamp that is believed.
     latest: Timestamp,
     /// The one before the last long silence, to which the clock may return.
@@ -54,6 +70,16 @@ impl Clock {
     /// The time of the engine.
     pub(super) const fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// Returns whether a timeout that began at `since` is over, even if the last pauses were none.
+    pub(super) fn is_over(&self, since: Timestamp, timeout: Duration) -> bool {
+        let passed = self.now.since(since);
+        if passed <= timeout {
+            return false;
+        }
+        let pauses = self.pauses.iter().filter(|pause| pause.end > since);
+        passed.saturating_sub(pauses.map(|pause| pause.length).sum()) > timeout
     }
 
     /// The latest stamp that is believed: what is shown of the time.
@@ -79,6 +105,9 @@ impl Clock {
         let behind = self.latest.nanos().saturating_sub(at.nanos());
         if self.suspect.is_none() && ahead <= nanos(LONGEST_PAUSE) && behind <= nanos(JITTER) {
             self.now = Timestamp::from_nanos(self.now.nanos().saturating_add(ahead));
+            if ahead >= nanos(SHORTEST_PAUSE) {
+                self.note_pause(Duration::from_nanos(ahead));
+            }
             self.latest = self.latest.max(at);
             self.lagging = 0;
             return self.stretch;
@@ -91,6 +120,9 @@ impl Clock {
         let ahead = at.since(self.latest);
         if self.begun && ahead <= LONGEST_PAUSE {
             self.now = self.now.plus(ahead);
+            if ahead >= SHORTEST_PAUSE {
+                self.note_pause(ahead);
+            }
             self.latest = self.latest.max(at);
         }
     }
@@ -124,6 +156,7 @@ impl Clock {
         if ahead > LONGEST_PAUSE {
             self.before = Some(self.latest);
             self.now = self.now.plus(LONGEST_PAUSE);
+            self.note_pause(LONGEST_PAUSE);
             self.latest = at;
             self.stretch += u32::from(ahead > LONGEST_WAIT);
             return self.stretch;
@@ -136,6 +169,15 @@ impl Clock {
         self.now = self.now.plus(ahead);
         self.latest = self.latest.max(at);
         self.stretch
+    }
+
+    /// Notes a pause that ends now.
+    #[cold]
+    fn note_pause(&mut self, length: Duration) {
+        self.pauses.rotate_left(1);
+        if let Some(last) = self.pauses.last_mut() {
+            *last = Pause { end: self.now, length };
+        }
     }
 
     fn note_step(&mut self, at: Timestamp) {
@@ -196,5 +238,29 @@ mod tests {
         assert_eq!(run(&differ).2, 0);
         let back: Vec<i64> = (0..2000).map(|n| n / 100 - if n < 1000 { 0 } else { 8 }).collect();
         assert_eq!(run(&back).2, 1);
+    }
+
+    #[test]
+    fn no_timeout_ends_by_a_pause_alone_but_by_a_few_of_them() {
+        let over = |seconds: &[u64], timeout| {
+            let mut clock = Clock::default();
+            let stamp = |at: u64| Timestamp::from_nanos((BEGIN + at) * 1_000_000_000);
+            for at in seconds {
+                clock.tick(stamp(*at));
+            }
+            clock.is_over(stamp(seconds[0]), Duration::from_millis(timeout))
+        };
+        for timeout in [200, 3000] {
+            assert!(!over(&[0, 50], timeout));
+            assert!(!over(&[0, 3600], timeout));
+            assert!(!over(&[0, 50, 100], timeout));
+            assert!(over(&[0, 50, 100, 150], timeout));
+        }
+        assert!(!over(&[0, 1, 2, 3, 63], 4000));
+        assert!(over(&[0, 1, 2, 3, 63, 64, 65], 4000));
+        assert!(!over(&[0, 1, 2, 3, 4, 5], 3000));
+        assert!(over(&[0, 1, 2, 3, 4, 5, 6], 3000));
+        assert!(!over(&[0, 60, 120, 180, 240, 300, 360], 300_000));
+        assert!(over(&[0, 60, 120, 180, 240, 300, 360, 420, 480], 300_000));
     }
 }

@@ -94,6 +94,11 @@ impl FlowRecord {
         true
     }
 
+    /// Returns whether bytes of the connection in this slot were given up.
+    pub(super) fn has_holes(&self, slot: Slot) -> bool {
+        !self.holes.is_empty() && Side::BOTH.iter().any(|side| self.holes.contains_key(&(slot, *side)))
+    }
+
     /// The connection in this slot is forgotten.
     pub(super) fn forget(&mut self, slot: Slot) {
         if !self.holes.is_empty() {

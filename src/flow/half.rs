@@ -23,9 +23,7 @@ const BEFORE_JOINED: i64 = 64 * 1024;
 const BEFORE_JOINING: i64 = 1 << 20;
 /// Largest distance ahead, in bytes, of a segment that is a copy from another network. The numbers of another connection
 /// are as near once in thousands of times, and those of both directions once in millions.
-const MAX_NEAR: i64 = 1 << 20;
-/// Largest continuation after a reset, in bytes, for segments that were in flight.
-const AFTER_RESET: i64 = 64 * 1024;
+pub(super) const MAX_NEAR: i64 = 1 << 20;
 
 /// One direction of a connection.
 ///
@@ -37,7 +35,7 @@ pub(super) struct StreamHalf {
     /// Sequence number of the byte at `next`.
     seq: Seq,
     /// Sequence number of the stream's first byte.
-    origin: Seq,
+    pub(super) origin: Seq,
     /// Offset of the next byte to be emitted.
     next: u64,
     /// Offset up to which the other side has acknowledged this stream.
@@ -264,14 +262,11 @@ impl StreamHalf {
         (0..=told).contains(&behind) && len <= behind.unsigned_abs()
     }
 
-    /// Returns whether this number can be of the stream: a retransmission, or one of those that come next.
-    pub(super) fn can_have(&self, seq: Seq, closed: bool, reset: bool) -> bool {
+    /// Returns whether this number can be of the stream: a retransmission, or one of those that come next. None do once the
+    /// connection is closed: the same ends may begin another one a little ahead.
+    pub(super) fn can_have(&self, seq: Seq, closed: bool) -> bool {
         let known = self.acked.max(self.next).saturating_sub(self.next).cast_signed();
-        let ahead = match (closed, reset) {
-            (false, _) => PLAUSIBLE_AHEAD.max(self.pending_cost() as u64).cast_signed(),
-            (true, true) => known.max(AFTER_RESET),
-            (true, false) => known + 1,
-        };
+        let ahead = if closed { known + 1 } else { PLAUSIBLE_AHEAD.max(self.pending_cost() as u64).cast_signed() };
         (-self.repeatable()..=ahead).contains(&seq.ahead_of(self.seq))
     }
 

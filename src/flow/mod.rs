@@ -19,9 +19,11 @@ mod sightings;
 mod slab;
 mod stats;
 mod table;
+mod time_wait;
 
 pub(crate) use clock::{FALSE_STAMP, Stretch};
 pub(crate) use half::ORIGIN as FIRST_OFFSET;
+pub(crate) use message_start::past_blank_lines;
 pub(crate) use seq::Seq;
 pub(crate) use sightings::{SightingStats, Sightings, Verdict};
 pub(crate) use slab::Slab;

@@ -1,5 +1,10 @@
 //! Sequence numbers that wrap.
 
+/// Numbers below this are too small to be chosen at random: both of a connection are once in 65,536 times.
+const SMALL: u32 = 1 << 24;
+/// Both numbers of a connection are divisible by this once in a million times.
+const ROUND: u32 = 1000;
+
 /// A TCP sequence number (RFC 9293, 3.4): arithmetic is modulo 2^32, and only differences of less than half of
 /// that have a sign.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +23,12 @@ impl Seq {
         #[expect(clippy::cast_possible_truncation, reason = "arithmetic modulo 2^32 is what is wanted")]
         Self(self.0.wrapping_add(bytes as u32))
     }
+}
+
+/// Returns whether the numbers of both sides look like those of a generator, or of a test, rather than random ones: it may
+/// begin every connection with the same.
+pub(super) fn look_made_up(numbers: [u32; 2]) -> bool {
+    numbers.iter().all(|number| *number < SMALL) || numbers.iter().all(|number| number % ROUND == 0)
 }
 
 #[cfg(test)]

@@ -154,12 +154,14 @@ impl Head {
         self.insert(self.end_of_lines(), name, value);
     }
 
-    /// Adds a header line at `at`, where one ends.
+    /// Adds a header line at `at`, where one ends. It ends as that one does: in a bare LF, too (RFC 9112, 2.2).
     pub(crate) fn insert(&mut self, at: usize, name: &str, value: &[u8]) {
         self.contents = HeadContents::UNREAD;
         let len = self.raw.len();
+        let before = self.raw.get(..at).unwrap_or_default();
+        let end: &[u8] = if before.ends_with(b"\n") && !before.ends_with(b"\r\n") { b"\n" } else { b"\r\n" };
         self.raw.reserve(name.len() + value.len() + 4);
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        for part in [name.as_bytes(), b": ", value, end] {
             self.raw.extend_from_slice(part);
         }
         if let Some(tail) = self.raw.get_mut(at..) {
@@ -423,5 +425,21 @@ mod tests {
         let mut head = Head::new(b"GET / HTTP/1.0\r\n\r\n".to_vec());
         head.append("Host", b"h");
         assert_eq!(text(&head), "GET / HTTP/1.0\r\nHost: h\r\n\r\n");
+    }
+
+    #[test]
+    fn a_line_that_is_added_ends_as_the_others_do() {
+        for (raw, added) in [
+            (
+                "POST / HTTP/1.1\nHost: h\nContent-Length: 2\n\n",
+                "POST / HTTP/1.1\nHost: h\nContent-Length: 2\nX: 1\n\n",
+            ),
+            ("GET / HTTP/1.0\n\n", "GET / HTTP/1.0\nX: 1\n\n"),
+            ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nX: 1\r\n\r\n"),
+        ] {
+            let mut head = Head::new(raw.as_bytes().to_vec());
+            head.set("X", b"1");
+            assert_eq!(text(&head), added);
+        }
     }
 }

@@ -156,6 +156,11 @@ impl Pairing {
         self.request_gap = true;
     }
 
+    /// Returns whether bytes are missing between requests, and none came since.
+    pub(super) const fn has_request_gap(&self) -> bool {
+        self.request_gap
+    }
+
     /// Notes that the server's stream was processed up to `end`, and that the server had then received the client's up
     /// to `received`.
     pub(super) fn note_told(&mut self, end: u64, received: u64) {

@@ -71,6 +71,19 @@ fn again(talk: Talk, who: Who, bytes: impl AsRef<[u8]>, after: u64) -> Talk {
 }
 
 #[test]
+fn what_is_acknowledged_before_a_long_silence_is_a_request_whatever_its_checksum() {
+    let syn_alone = |talk: Talk| talk.syn().lost(|talk| talk.control(Server, SYN | ACK).control(Client, ACK));
+    for talk in [Talk::open(), syn_alone(Talk::joined())] {
+        for wait in [1, 500, 5500] {
+            let talk = talk.clone().client(post("/a", "x")).server(ok("a")).control(Client, ACK).wait(wait);
+            let capture =
+                capture(&talk.close(), |packet| if packet.payload.starts_with(b"POST") { Wrong } else { Right });
+            check(&capture, &["POST /a \"x\" -> 200 \"a\""]);
+        }
+    }
+}
+
+#[test]
 fn a_damaged_segment_yields_to_its_copy() {
     for after in [0, 200, 2900, 7000, 60_000] {
         let talk = again(Talk::open(), Client, get("/right"), after);
@@ -221,6 +234,54 @@ fn checksums_that_say_nothing_cost_nothing() {
             assert!(flow.bad_checksums <= most, "{name}: {}", flow.bad_checksums);
         }
     }
+}
+
+/// Where a connection ends.
+type End = fn(Talk) -> Talk;
+
+#[test]
+fn where_only_the_handshake_is_right_what_both_sides_acknowledge_counts() {
+    let sums: [(&str, Sums); 3] = [
+        ("all else is wrong", |packet, _| if packet.flags & SYN > 0 { Right } else { Wrong }),
+        ("all data are wrong", |packet, _| if packet.payload.is_empty() { Right } else { Wrong }),
+        ("all is wrong after a while", |_, nth| if nth < 5 { Right } else { Wrong }),
+    ];
+    let ends: [End; 3] = [Talk::close, |talk| talk.control(Client, RST | ACK), |talk| talk];
+    for exchanges in [1, 2, 5, 16] {
+        for (name, sum) in sums {
+            for end in ends {
+                for acks in [true, false] {
+                    let exchange = |talk: Talk, n| {
+                        let talk = talk.client(get(&format!("/{n}"))).server(ok(format!("{n}"))).wait(5);
+                        if acks { talk.control(Client, ACK) } else { talk }
+                    };
+                    // Nothing speaks for the last response where it alone is wrong.
+                    let talk = (0..exchanges).fold(Talk::open(), exchange);
+                    let talk = if exchanges == 1 { talk.control(Client, ACK) } else { talk };
+                    let expected: Vec<String> = (0..exchanges).map(|n| format!("GET /{n} -> 200 \"{n}\"")).collect();
+                    let flow = check(&capture_nth(&end(talk), sum), &expected).flow;
+                    assert_eq!((flow.gaps, flow.unplaced_bytes), (0, 0), "{name}, {exchanges}, {acks}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_segment_yields_to_its_copy_whatever_a_damaged_one_of_the_other_side_acknowledges() {
+    let expected = ["GET /1 -> 200 \"one\"", "GET /2 -> 200 \"two\""];
+    let first = |talk: Talk| talk.client(get("/1")).server(ok("one"));
+    let last = |talk: Talk| talk.wait(900).server(ok("two")).control(Client, ACK).close();
+    let stray = damaged(&ok("two")[..20]);
+    // It acknowledges nothing of what was damaged.
+    let talk = first(Talk::open()).stray(Client, 0, ACK | PSH, damaged(get("/2"))).stray(Server, 0, ACK, &stray);
+    let seen = check(&capture(&last(talk.wait(900).client(get("/2"))), by_damage), &expected);
+    assert_eq!((seen.flow.bad_checksums, seen.flow.gaps, seen.flow.unplaced_bytes), (2, 0, 0));
+    // It acknowledges the copy, which is captured after it.
+    let talk = first(Talk::open()).stray(Client, 0, ACK | PSH, damaged(get("/2"))).wait(900);
+    let talk = talk.reversed(|talk| talk.client(get("/2")).stray(Server, 0, ACK, &stray));
+    let seen = check(&capture(&last(talk), by_damage), &expected);
+    assert_eq!((seen.flow.bad_checksums, seen.flow.gaps, seen.flow.unplaced_bytes), (2, 0, 0));
 }
 
 #[test]

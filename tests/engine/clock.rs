@@ -3,8 +3,8 @@
 use shadowtap::exchange::RequestState;
 use shadowtap::http1::BodyPolicies;
 
-use crate::packets::{Capture, Client, Talk};
-use crate::{check, get, ok, post, tap};
+use crate::packets::{ACK, Capture, Client, Server, Talk};
+use crate::{check, get, large, ok, post, tap};
 
 /// A POST in two halves, its response after a while, from one of many clients.
 fn shopper(n: u64, at: u64) -> Capture {
@@ -93,6 +93,58 @@ fn a_connection_that_spans_a_step_goes_on() {
         }
         let seen = check(&capture, &["GET /a -> 200 \"a\"", "GET /b -> 200 \"b\""]);
         assert_eq!(seen.closed.len(), 1, "{off}");
+    }
+}
+
+/// A POST whose first segment is captured after the two that follow it, and where those begin in the capture.
+fn swapped() -> (Capture, usize, String) {
+    let body = "0123456789".repeat(150);
+    let talk = Talk::open().client(get("/a")).server(ok("a"));
+    let begin = talk.senders().len();
+    let talk = talk.reordered(|talk| talk.segments(Client, post("/p", &body), 400), |four| four[..3].rotate_left(1));
+    let talk = talk.server(ok("p")).client(get("/b")).server(ok("b")).close();
+    (talk.capture(), begin, format!("POST /p{} -> 200 \"p\"", large(body.as_bytes())))
+}
+
+#[test]
+fn a_clock_that_is_set_forward_while_a_hole_is_open_costs_nothing() {
+    for ahead in [1, 4, 20, 60, 61, 1200, 3600, 86_400, 63_000_000] {
+        for place in 0..4 {
+            for frames in [1, 2, usize::MAX] {
+                let (mut capture, begin, found) = swapped();
+                for shot in capture.shots.iter_mut().skip(begin + place).take(frames) {
+                    shot.at = shot.at.checked_add_signed(ahead * SECOND).unwrap();
+                }
+                let seen = check(&capture, &["GET /a -> 200 \"a\"", &found, "GET /b -> 200 \"b\""]);
+                assert_eq!(seen.flow.gaps, 0, "{ahead} {place} {frames}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hole_that_stays_is_given_up_where_frames_are_rare() {
+    for seconds in [4, 30, 300] {
+        for acked in [true, false] {
+            for pauses in 0..6 {
+                let request = post("/p", "0123456789");
+                // The first piece comes after the second one, and after so many that may be none.
+                let hole = |talk: Talk| {
+                    let talk = talk.cut(Client, &request, &[20]);
+                    let talk = if acked { talk.control(Server, ACK) } else { talk };
+                    (0..pauses).fold(talk, |talk, _| talk.wait(seconds * 1000).control(Client, ACK))
+                };
+                let talk = Talk::open().reordered(hole, |all| all.rotate_left(1)).server(ok("p")).close();
+                let seen = tap::run(&mut talk.capture().source(), BodyPolicies::default(), &[80]);
+                let states: Vec<_> = seen.exchanges.values().map(|one| one.request.state).collect();
+                if pauses < 3 {
+                    assert_eq!((states.as_slice(), seen.flow.gaps), ([RequestState::Whole].as_slice(), 0), "{pauses}");
+                } else {
+                    assert_eq!((states.len(), seen.flow.gaps), (0, 1), "{pauses}");
+                    assert_eq!(seen.flow.unplaced_requests, 1, "{seconds} s, {acked}, {pauses}");
+                }
+            }
+        }
     }
 }
 

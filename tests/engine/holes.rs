@@ -3,7 +3,7 @@
 use shadowtap::exchange::{Incomplete, RequestState};
 use shadowtap::http1::BodyPolicies;
 
-use crate::packets::{ACK, Capture, Client, FIN, Server, Talk};
+use crate::packets::{ACK, Capture, Client, FIN, SYN, Server, Talk};
 use crate::{check, get, noise, ok, post, tap};
 
 const A: &str = "GET /a -> 200 \"a\"";
@@ -97,6 +97,55 @@ fn a_request_after_a_hole_is_one_where_all_before_it_has_its_response() {
         let whole = seen.exchanges.values().all(|one| one.request.state == RequestState::Whole);
         assert!(whole && seen.exchanges.len() == 3 && seen.orphans.len() == 1, "{:?}", seen.exchanges);
     }
+}
+
+#[test]
+fn blank_lines_before_a_request_hide_it_neither_after_a_hole_nor_where_the_capture_begins() {
+    for blank in ["\r\n", "\n", "\r\n\r\n", "\r\n\r\n\r\n"] {
+        let line = |request: Vec<u8>| [blank.as_bytes(), &request].concat();
+        let next = || [line(get("/n").into()), line(post("/m", "x"))];
+        let both = |talk: Talk| {
+            let [n, m] = next();
+            last(talk.client(n).server(ok("n")).client(m).server(ok("m")))
+        };
+        let found = ["GET /n -> 200 \"n\"", "POST /m \"x\" -> 200 \"m\"", C];
+        check(&both(Talk::joined()), &found);
+        check(&both(first().lost(|talk| talk.client(get("/b")).server(ok("b")))), &[&[A], &found[..]].concat());
+        let orphan = ["orphan -> 200 \"b\""];
+        let talk = first().lost(|talk| talk.client(post("/b", "y"))).server(ok("b"));
+        check(&both(talk), &[&[A], &found[..], &orphan].concat());
+        // In pieces.
+        let [n, _] = next();
+        let talk = first().lost(|talk| talk.client(get("/b")).server(ok("b"))).cut(Client, &n, &[blank.len() + 5]);
+        check(&last(talk.server(ok("n"))), &[A, "GET /n -> 200 \"n\"", C]);
+    }
+}
+
+#[test]
+fn a_request_after_a_hole_is_one_where_of_the_handshake_the_syn_alone_was_captured() {
+    for lost in [get("/b").into_bytes(), post("/b", noise(3000))] {
+        for [syn, syn_ack, ack] in [[true, false, false], [true, true, false], [true, false, true], [false; 3]] {
+            let some = |talk: Talk, who, flags, is_seen: bool| {
+                if is_seen { talk.control(who, flags) } else { talk.lost(|talk| talk.control(who, flags)) }
+            };
+            let talk = some(Talk::joined(), Client, SYN, syn);
+            let talk = some(some(talk, Server, SYN | ACK, syn_ack), Client, ACK, ack);
+            let talk = talk.lost(|talk| talk.client(&lost)).server(ok("b")).control(Client, ACK).wait(100);
+            let talk = talk.client(post("/n", "x")).server(ok("n"));
+            check(&last(talk), &["POST /n \"x\" -> 200 \"n\"", C, "orphan -> 200 \"b\""]);
+        }
+    }
+}
+
+#[test]
+fn blank_lines_in_a_body_whose_head_is_lost_prove_no_request() {
+    let evil = format!("\r\n{EVIL}");
+    check(&last(headless(first(), &evil).server(ok("b"))), &[A, UNPROVEN, C, "orphan -> 200 \"b\""]);
+    // What such a request says of its length does not hide the next one.
+    let evil = "POST /evil HTTP/1.1\r\nContent-Length: 100000\r\n\r\n";
+    let talk = headless(first(), evil).server(ok("b")).client(format!("\r\n{}", get("/n"))).server(ok("n"));
+    let found = "POST /evil [unproven] -> pairing lost";
+    check(&last(talk), &[A, found, "GET /n -> 200 \"n\"", C, "orphan -> 200 \"b\""]);
 }
 
 #[test]

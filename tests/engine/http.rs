@@ -5,7 +5,7 @@ use shadowtap::exchange::{Malformed, RequestState};
 use shadowtap::http1::{BodyPolicies, MAX_HEAD_BYTES, StreamStats};
 use shadowtap::pipeline::Tap;
 
-use crate::packets::{ACK, Client, FIN, Server, Talk};
+use crate::packets::{ACK, Client, FIN, SYN, Server, Talk};
 use crate::tap::Seen;
 use crate::{check, chunked, get, large, noise, ok, post, status};
 
@@ -906,6 +906,28 @@ fn a_protocol_where_the_server_speaks_first_is_another_one() {
         .client("MAIL FROM:<a@example>\r\n")
         .close();
     assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { unknown: 1, ..StreamStats::default() });
+}
+
+#[test]
+fn what_looks_like_a_request_in_another_protocol_is_none() {
+    let unknown = StreamStats { unknown: 1, ..StreamStats::default() };
+    let mail = Talk::open().server("220 mail.example ESMTP\r\n").client("HELO a\r\nMAIL FROM:<a>\r\nDATA\r\n");
+    let mail = mail.server("354 go\r\n").client(get("/mail")).server("250 ok\r\n").close();
+    assert_eq!(check::<&str>(&mail.capture(), &[]).http1, unknown);
+    let chat = Talk::open().client("NICK a\r\nUSER a\r\n").server(":s 001 a\r\n").client(get("/chat")).close();
+    assert_eq!(check::<&str>(&chat.capture(), &[]).http1, unknown);
+}
+
+#[test]
+fn a_request_behind_bytes_that_may_be_those_of_a_tunnel_is_one() {
+    let socks = Talk::open().client([5, 1, 0]).server([5, 0]).client([5, 1, 0, 1, 127, 0, 0, 1, 0, 80]);
+    let socks = socks.server([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).client(get("/a")).server(ok("a"));
+    check(&socks.client(get("/b")).server(ok("b")).close().capture(), &["GET /a -> 200 \"a\"", "GET /b -> 200 \"b\""]);
+    // Where the request of a response is lost, and its head, the rest of it is text.
+    let lost = Talk::joined().syn().lost(|talk| talk.control(Server, SYN | ACK).control(Client, ACK));
+    let lost = lost.lost(|talk| talk.client(get("/a")).server(&ok("some text")[..40])).control(Client, ACK);
+    let lost = lost.server(&ok("some text")[40..]).control(Client, ACK).client(get("/b")).server(ok("b"));
+    check(&lost.client(get("/c")).server(ok("c")).close().capture(), &["GET /b -> 200 \"b\"", "GET /c -> 200 \"c\""]);
 }
 
 #[test]

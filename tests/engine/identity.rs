@@ -109,6 +109,64 @@ fn a_trunk_and_its_vlan_that_show_the_same_frames_are_one_network() {
 }
 
 #[test]
+fn a_copy_that_comes_long_after_both_ends_is_no_other_connection() {
+    for wait in [1, 4000, 6000, 20_000, 50_000] {
+        let first = Talk::joined().numbered(900_000_007, 1_800_000_007).handshake();
+        let first = first.client(post("/0", "x")).server(ok("/0")).close();
+        let others = |talk: Talk| {
+            // Time goes on with what others say.
+            (0..u32::try_from(wait / 500).unwrap()).fold(talk, |talk, n| {
+                let other =
+                    Talk::joined().between(&format!("10.0.0.9:{}", 2000 + n), "10.0.0.1:80").numbered(n * 77_777, 5);
+                talk.then(other.client(get("/other")).server(ok("o")).wait(499))
+            })
+        };
+        let again = Talk::joined().numbered(900_000_008, 1_800_000_008).client(post("/0", "x")).server(ok("/0"));
+        let seen = tap::run(&mut others(first).then(again).capture().source(), BodyPolicies::default(), &[80]);
+        let posts = seen.exchanges.values().filter(|one| one.request.target() == b"/0").count();
+        assert_eq!((posts, seen.flow.unplaced_bytes), (1, 0), "after {wait} ms");
+        assert!(seen.flow.retransmitted_bytes > 0);
+    }
+}
+
+#[test]
+fn a_copy_that_comes_long_after_a_reset_is_no_other_connection() {
+    for wait in [1, 900, 2000, 50_000] {
+        let first = Talk::joined().numbered(900_000_007, 1_800_000_007).handshake().client(post("/0", "x"));
+        let first = first.server(ok("/0")).control(Client, RST | ACK).wait(wait);
+        let again = Talk::joined().numbered(900_000_008, 1_800_000_008).client(post("/0", "x")).server(ok("/0"));
+        check(&first.then(again).capture(), &["POST /0 \"x\" -> 200 \"/0\""]);
+    }
+}
+
+#[test]
+fn the_same_ports_a_little_ahead_after_a_reset_are_another_connection() {
+    for wait in [1500, 3000, 30_000] {
+        for ahead in [50, 2000, 20_000, 64_000] {
+            let first = Talk::open().client(get("/0/a")).server(ok("/0/a")).client(get("/0/b")).server(ok("/0/b"));
+            let first = first.control(Client, RST | ACK).wait(wait);
+            let second = Talk::joined().numbered(1_000_100 + ahead, 2_000_200 + ahead);
+            let second = second.client(get("/1/a")).server(ok("/1/a")).client(get("/1/b")).server(ok("/1/b")).close();
+            check(&first.then(second).capture(), &lines(2, true));
+        }
+    }
+}
+
+#[test]
+fn the_same_ports_within_a_minute_are_another_connection_by_a_syn_or_by_other_numbers() {
+    let first = || {
+        let talk = Talk::joined().numbered(900_000_007, 1_800_000_007).handshake();
+        talk.client(get("/0/a")).server(ok("/0/a")).client(get("/0/b")).server(ok("/0/b")).close().wait(10_000)
+    };
+    for ([client, server], handshake) in [([900_000_007, 1_800_000_007], true), ([900_000_300, 1_800_000_300], false)] {
+        let second = Talk::joined().numbered(client, server);
+        let second = if handshake { second.handshake() } else { second };
+        let second = second.client(get("/1/a")).server(ok("/1/a")).client(get("/1/b")).server(ok("/1/b")).close();
+        check(&first().then(second).capture(), &lines(2, true));
+    }
+}
+
+#[test]
 fn bytes_that_no_host_would_take_are_counted_with_their_requests() {
     let talk = Talk::open().client(get("/0/a")).server(ok("/0/a"));
     let stray = talk.stray(Client, -40_000_000, ACK, get("/never"));

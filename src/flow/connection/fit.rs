@@ -41,18 +41,18 @@ impl Connection {
     #[inline]
     pub(in crate::flow) fn fit(&self, side: Side, segment: &Segment<'_>) -> Fit {
         let (half, other) = (side.of(&self.halves), side.other().of(&self.halves));
-        let (closed, reset) = (self.is_closed(), self.is_reset());
+        let closed = self.is_closed();
         let seq = Seq(segment.seq);
         if half.started && seq == half.next_seq() {
             return Fit::Old;
         }
         let acks = segment.flags.has(Flags::ACK);
-        let ack = (acks && other.started).then(|| other.can_have(Seq(segment.ack), closed, reset));
+        let ack = (acks && other.started).then(|| other.can_have(Seq(segment.ack), closed));
         if !half.started {
             return if ack == Some(false) { Fit::New } else { Fit::Old };
         }
         let len = segment.payload.len() as u64 + u64::from(segment.missing);
-        match (half.can_have(seq, closed, reset), ack) {
+        match (half.can_have(seq, closed), ack) {
             (true, Some(true) | None) => Fit::Old,
             (false, Some(true)) => Fit::Odd,
             (false, None) if !acks => Fit::Odd,
@@ -87,7 +87,7 @@ impl Connection {
             return Some(fit);
         }
         let known = half.started && other.started && segment.flags.has(Flags::ACK);
-        let exact = known && half.is_near(Seq(segment.seq)) && other.can_have(Seq(segment.ack), false, false);
+        let exact = known && half.is_near(Seq(segment.seq)) && other.can_have(Seq(segment.ack), false);
         (fit == Fit::Old && exact).then_some(fit)
     }
 

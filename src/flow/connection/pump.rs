@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Connection, PATIENCE_ACKED};
 use crate::exchange::Timestamp;
-use crate::flow::clock::Stretch;
+use crate::flow::clock::{Clock, Stretch};
 use crate::flow::given_up::FlowRecord;
 use crate::flow::half::{MAX_PENDING_BYTES, NEVER, StreamHalf};
 use crate::flow::{Chunk, GapReason, Side, Slot};
@@ -27,7 +27,7 @@ impl Connection {
     pub(in crate::flow) fn pump(
         &mut self,
         slot: Slot,
-        now: Timestamp,
+        clock: &Clock,
         all: bool,
         stats: &mut FlowRecord,
         sink: &mut impl FnMut(Chunk<'_>),
@@ -36,13 +36,13 @@ impl Connection {
             let mut went_on = true;
             while std::mem::take(&mut went_on) {
                 for side in Side::BOTH {
-                    while self.step(slot, side, now, stats, sink) {
+                    while self.step(slot, side, clock.now(), stats, sink) {
                         went_on = true;
                     }
                 }
             }
             // Only what holds up both sides is given up: a hole before an order that cannot be kept.
-            let tired = Side::BOTH.map(|side| all || self.is_out_of_patience(side, now, stats.order_patience));
+            let tired = Side::BOTH.map(|side| all || self.is_out_of_patience(side, clock, stats.order_patience));
             let mut tired_sides = Side::BOTH.into_iter().filter(|side| *side.of(&tired));
             let given_up = tired_sides.clone().any(|side| self.give_up_hole(slot, side, all, stats, sink))
                 || tired_sides.any(|side| self.give_up_order(slot, side, stats, sink));
@@ -155,7 +155,7 @@ impl Connection {
         emit_first(slot, side, side.of_mut(&mut self.halves), stats, sink)
     }
 
-    fn is_out_of_patience(&self, side: Side, now: Timestamp, order_patience: Duration) -> bool {
+    fn is_out_of_patience(&self, side: Side, clock: &Clock, order_patience: Duration) -> bool {
         let half = side.of(&self.halves);
         let in_order = half.first_waiting().is_some_and(|(offset, _)| offset <= half.next());
         let patience = if half.joining || (half.acked_beyond() && !in_order) {
@@ -168,7 +168,7 @@ impl Connection {
             PATIENCE_UNACKED
         };
         half.pending_cost() > MAX_PENDING_BYTES
-            || (!side.of(&self.holds_suspects) && now.since(half.stuck_since) > patience)
+            || (!side.of(&self.holds_suspects) && clock.is_over(half.stuck_since, patience))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use super::ends::{Ends, Way, is_together};
 use crate::decode::Segment;
 use crate::exchange::Timestamp;
+use crate::flow::seq::look_made_up;
 
 /// Handshakes that are remembered for a second; past it the oldest is forgotten.
 const MAX_RECENT: usize = 1 << 16;
@@ -14,17 +15,6 @@ const MAX_PENDING: usize = 1024;
 const MAX_HELD: usize = 64;
 /// Bytes that are held of all of them; past it the numbers alone decide.
 const MAX_HELD_BYTES: usize = 4 << 20;
-
-/// Numbers below this are too small to be chosen at random: both of a connection are once in 65,536 times.
-const SMALL: u32 = 1 << 24;
-/// Both numbers of a connection are divisible by this once in a million times.
-const ROUND: u32 = 1000;
-
-/// Returns whether the numbers of both sides look like those of a generator, or of a test, rather than random ones: it may
-/// begin every connection with the same.
-pub(super) fn look_made_up(numbers: [u32; 2]) -> bool {
-    numbers.iter().all(|number| *number < SMALL) || numbers.iter().all(|number| number % ROUND == 0)
-}
 
 /// The first sighting of a handshake.
 #[derive(Clone, Copy, Debug)]

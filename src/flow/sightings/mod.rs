@@ -20,9 +20,10 @@ mod verdict;
 
 use crate::decode::{Flags, Segment};
 use crate::exchange::Timestamp;
+use crate::flow::seq::look_made_up;
 use ends::{Ends, Way, ends, is_together};
 use further::{Further, FurtherSightings};
-use handshakes::{First, Numbers, Pending, PendingSightings, RecentHandshakes, later, look_made_up};
+use handshakes::{First, Numbers, Pending, PendingSightings, RecentHandshakes, later};
 use requests::{Known, RecentRequests, begins_request};
 pub(crate) use verdict::{Released, SightingStats, Verdict};
 

@@ -5,6 +5,7 @@ use prefetch_index::prefetch_index;
 use super::ends::{Way, is_together};
 use crate::decode::Segment;
 use crate::exchange::Timestamp;
+use crate::flow::message_start::past_blank_lines;
 
 /// Requests that are remembered; past it the oldest is forgotten.
 const MAX_REQUESTS: usize = 1 << 14;
@@ -143,6 +144,10 @@ impl Entry {
 /// Returns whether a payload looks like the beginning of a request, long enough to be compared.
 #[inline]
 pub(super) fn begins_request(bytes: &[u8]) -> bool {
+    if matches!(bytes, [b'\r' | b'\n', ..]) {
+        let line = past_blank_lines(bytes);
+        return !line.is_empty() && begins_request(line);
+    }
     let is_response = matches!(bytes, [b'H', b'T', b'T', b'P', b'/', ..]);
     matches!(bytes, [b'A'..=b'Z', b'A'..=b'Z', ..]) && bytes.len() >= MIN_COMPARED && !is_response
 }

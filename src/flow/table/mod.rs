@@ -15,6 +15,7 @@ use super::connection::{Connection, Fit, PATIENCE_ACKED, SynIs};
 use super::given_up::FlowRecord;
 use super::index::Index;
 use super::key::FlowKey;
+use super::time_wait::{LateCopy, TimeWait};
 use super::{Chunk, FlowStats, Seq, Side, Slab, Slot};
 use crate::decode::{Flags, Segment};
 use crate::exchange::{Close, ConnectionId, Timestamp};
@@ -51,6 +52,7 @@ pub struct FlowTable {
     sweep_cursor: usize,
     challenges: PendingSyns,
     suspects: SuspectSegments,
+    time_wait: TimeWait,
     stats: FlowRecord,
     clock: Clock,
     /// Bytes of a connection that a copy brought first: they come again, and are no retransmission then.
@@ -109,6 +111,7 @@ impl FlowTable {
             sweep_cursor: 0,
             challenges: PendingSyns::default(),
             suspects: SuspectSegments::default(),
+            time_wait: TimeWait::default(),
             stats: FlowRecord::default(),
             clock: Clock::default(),
             brought: HashMap::default(),
@@ -186,7 +189,7 @@ impl FlowTable {
     fn place(&mut self, place: &FlowLookup, segment: &Segment<'_>, stretch: Stretch, sink: &mut impl FnMut(Chunk<'_>)) {
         let Some((slot, fit)) = self.slot_of(place, segment) else {
             // An acknowledgement or end of something that was never seen tells nothing.
-            if segment.flags.has(Flags::SYN) || has_bytes(segment) {
+            if (segment.flags.has(Flags::SYN) || has_bytes(segment)) && !self.takes_late_copy(place, segment) {
                 let slot = self.open(place, segment, sink);
                 self.hand_on(slot, place.side, segment, stretch, sink);
             }
@@ -211,6 +214,7 @@ impl FlowTable {
         }
         match self.belongs(slot, fit, place.side, segment) {
             Belongs::Here => {
+                self.settle_suspects(slot, false, sink);
                 let before = self.stats.retransmitted_bytes;
                 self.hand_on(slot, place.side, segment, stretch, sink);
                 if !self.brought.is_empty() {
@@ -218,6 +222,7 @@ impl FlowTable {
                 }
                 self.settle_suspects(slot, false, sink);
             }
+            Belongs::Anew if self.takes_late_copy(place, segment) => {}
             Belongs::Anew => {
                 if self.is_over(slot) || self.alike(place) >= ALIKE {
                     self.close(slot, Close::Reused, sink);
@@ -229,6 +234,18 @@ impl FlowTable {
             Belongs::Pending => self.challenges.record(slot, segment),
             Belongs::Nowhere => self.stats.note_unplaced(segment.payload, segment.missing),
         }
+    }
+
+    /// Counts a segment that was seen in a connection between the same ends, which is over and forgotten; false where it was
+    /// not.
+    fn takes_late_copy(&mut self, place: &FlowLookup, segment: &Segment<'_>) -> bool {
+        let copy = self.time_wait.late_copy(place.hash, place.side, segment, self.clock.now());
+        match copy {
+            Some(LateCopy { may_fill_hole: true }) => self.stats.note_unplaced(segment.payload, segment.missing),
+            Some(_) => self.stats.retransmitted_bytes += segment.payload.len() as u64 + u64::from(segment.missing),
+            None => {}
+        }
+        copy.is_some()
     }
 
     /// Returns whether an accepted SYN-ACK continues the existing connection: the one before it was not accepted, or it
@@ -290,10 +307,10 @@ impl FlowTable {
         }
         *side.of_mut(&mut connection.tags) = segment.tag;
         let before = connection.waiting();
-        connection.take(slot, side, segment, (now, stretch), &mut self.stats, sink);
+        connection.take(slot, side, segment, (&self.clock, stretch), &mut self.stats, sink);
         if connection.waiting() > before && self.waiting - before + connection.waiting() > self.limits.waiting_bytes {
             self.stats.evicted_waiting += 1;
-            connection.pump(slot, now, true, &mut self.stats, sink);
+            connection.pump(slot, &self.clock, true, &mut self.stats, sink);
         }
         self.waiting = self.waiting - before + connection.waiting();
         let is_over = connection.halves.iter().all(|half| half.ended);

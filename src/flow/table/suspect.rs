@@ -4,6 +4,10 @@
 //! hardware computes them, or merges segments. So one is judged only in a direction whose checksums have been right,
 //! and it waits for what the receiver says: when it acknowledges those bytes and no copy of them came, the segment was
 //! right and the checksum says nothing, here and in what that side sends from then on.
+//!
+//! What acknowledges it may have a wrong checksum, too: payloads were changed in both directions after the capture, say.
+//! The number of its last byte stands there by no accident, so it is heeded where it is just that, and then the checksums
+//! of neither side say anything.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -40,6 +44,8 @@ struct Suspect {
     since: Timestamp,
     /// When its receiver was seen to acknowledge it, or [`NEVER`].
     acked_at: Timestamp,
+    /// True when only segments whose checksum is wrong have acknowledged it.
+    acked_in_doubt: bool,
 }
 
 impl Suspect {
@@ -49,6 +55,22 @@ impl Suspect {
 
     fn cost(&self) -> usize {
         self.data.len() + SUSPECT_COST
+    }
+
+    /// The number that acknowledges all of it.
+    fn end(&self) -> Seq {
+        Seq(self.segment.seq).plus(self.data.len() as u64 + u64::from(self.segment.flags.has(Flags::FIN)))
+    }
+
+    /// Whether it acknowledges just what the other one ends with.
+    fn acks(&self, other: &Self) -> bool {
+        self.side != other.side && self.segment.flags.has(Flags::ACK) && Seq(self.segment.ack) == other.end()
+    }
+
+    fn note_suspect_ack(&mut self, now: Timestamp) {
+        if self.acked_at == NEVER {
+            (self.acked_at, self.acked_in_doubt) = (now, true);
+        }
     }
 }
 
@@ -72,9 +94,26 @@ impl SuspectSegments {
         !self.by_slot.is_empty() && self.by_slot.contains_key(&slot)
     }
 
-    fn hold(&mut self, slot: Slot, suspect: Suspect) {
+    fn hold(&mut self, slot: Slot, mut suspect: Suspect) {
         self.held_bytes += suspect.cost();
-        self.by_slot.entry(slot).or_default().push(suspect);
+        let all = self.by_slot.entry(slot).or_default();
+        // The acknowledgement may have been captured first.
+        if all.iter().any(|held| held.acks(&suspect)) {
+            suspect.note_suspect_ack(suspect.since);
+        }
+        all.push(suspect);
+    }
+
+    /// Notes what a segment of `side` acknowledges whose checksum is wrong. It counts where a held segment ends just there;
+    /// those of the same side before it were received, too.
+    fn note_ack(&mut self, slot: Slot, side: Side, ack: Seq, now: Timestamp) {
+        let Some(all) = self.by_slot.get_mut(&slot) else { return };
+        if !all.iter().any(|held| held.side != side && held.end() == ack) {
+            return;
+        }
+        for held in all.iter_mut().filter(|held| held.side != side && ack.ahead_of(held.end()) >= 0) {
+            held.note_suspect_ack(now);
+        }
     }
 
     /// Holds on to some that were taken out.
@@ -137,7 +176,7 @@ impl FlowTable {
         let now = self.clock.now();
         let Some(connection) = self.slots.get_mut(slot) else { return false };
         let half = side.of(&connection.halves);
-        let has_place = half.started && (!half.implied || half.can_have(Seq(segment.seq), false, false));
+        let has_place = half.started && (!half.implied || half.can_have(Seq(segment.seq), false));
         if !has_place && !segment.payload.is_empty() {
             // It says where its side begins; until then no acknowledgement can be held against it.
             return false;
@@ -149,6 +188,9 @@ impl FlowTable {
             return false;
         }
         self.stats.bad_checksums += 1;
+        if segment.flags.has(Flags::ACK) {
+            self.suspects.note_ack(slot, side, Seq(segment.ack), now);
+        }
         let says_more = !segment.payload.is_empty() || segment.flags.has(Flags::FIN);
         if !says_more || segment.flags.has(Flags::SYN) || segment.flags.has(Flags::RST) {
             return true;
@@ -159,7 +201,8 @@ impl FlowTable {
         }
         *side.of_mut(&mut connection.holds_suspects) = true;
         let (data, segment) = (segment.payload.to_vec(), Segment { payload: &[], header: &[], ..*segment });
-        self.suspects.hold(slot, Suspect { side, segment, data, stretch, since: now, acked_at: NEVER });
+        let suspect = Suspect { side, segment, data, stretch, since: now, acked_at: NEVER, acked_in_doubt: false };
+        self.suspects.hold(slot, suspect);
         self.wake_by(slot, now.plus(PATIENCE_ACKED));
         true
     }
@@ -179,6 +222,9 @@ impl FlowTable {
                 Fate::Believed => {
                     if let Some(connection) = self.slots.get_mut(slot) {
                         *suspect.side.of_mut(&mut connection.checksums) = ChecksumTrust::MEANINGLESS;
+                        if suspect.acked_in_doubt {
+                            connection.checksums = [ChecksumTrust::MEANINGLESS; 2];
+                        }
                     }
                     self.hand_on(slot, suspect.side, &suspect.segment(), suspect.stretch, sink);
                 }
@@ -208,10 +254,12 @@ impl FlowTable {
         if half.has_all(begin, len, fin) {
             return Fate::Replaced;
         }
-        if suspect.acked_at != NEVER || half.is_acked_to(begin.plus(len + u64::from(fin))) {
+        let is_acked = half.is_acked_to(suspect.end());
+        if suspect.acked_at != NEVER || is_acked {
             if suspect.acked_at == NEVER {
                 suspect.acked_at = now;
             }
+            suspect.acked_in_doubt &= !is_acked;
             // A copy may have been captured late.
             let is_late = now.since(suspect.acked_at) > PATIENCE_ACKED;
             return if over || is_late { Fate::Believed } else { Fate::Waits };

@@ -53,10 +53,10 @@ impl FlowTable {
             return;
         }
         let slot = Slot(u32::try_from(self.sweep_cursor).unwrap_or(u32::MAX));
+        // First, for what is held may fill a hole that is given up else.
+        self.settle_suspects(slot, false, sink);
         self.check(slot, now, sink);
-        if self.suspects.concern(slot) {
-            self.settle_suspects(slot, false, sink);
-        }
+        self.settle_suspects(slot, false, sink);
     }
 
     /// Does what there is to do for a connection in which nothing happened.
@@ -80,7 +80,7 @@ impl FlowTable {
             self.forget(slot);
         } else if connection.is_stuck() {
             let before = connection.waiting();
-            connection.pump(slot, now, false, &mut self.stats, sink);
+            connection.pump(slot, &self.clock, false, &mut self.stats, sink);
             self.waiting = self.waiting - before + connection.waiting();
             self.wake_at(slot, now.plus(PATIENCE_ACKED));
         } else {
@@ -133,7 +133,7 @@ impl FlowTable {
             return;
         }
         let before = connection.waiting();
-        connection.pump(slot, now, true, &mut self.stats, sink);
+        connection.pump(slot, &self.clock, true, &mut self.stats, sink);
         self.waiting = self.waiting - before + connection.waiting();
         connection.life = ConnState::Closed { at: now, reset: connection.is_reset() };
         self.wake_at(slot, now.plus(LINGER));
@@ -144,7 +144,9 @@ impl FlowTable {
     pub(super) fn forget(&mut self, slot: Slot) {
         let Some(connection) = self.slots.get_mut(slot).filter(|connection| connection.is_there()) else { return };
         self.waiting -= connection.waiting();
-        self.by_key.remove(self.hasher.hash_one(connection.key), slot);
+        let hash = self.hasher.hash_one(connection.key);
+        self.by_key.remove(hash, slot);
+        self.time_wait.remember(hash, connection, self.stats.has_holes(slot), self.clock.now());
         *connection = Connection::default();
         self.challenges.forget(slot);
         self.brought.remove(&slot);

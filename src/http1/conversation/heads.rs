@@ -2,7 +2,7 @@
 
 use super::{Conversation, Sink};
 use crate::exchange::{Damage, ExchangeId, Incomplete, Malformed, RequestState, Timestamp};
-use crate::flow::Stretch;
+use crate::flow::{Stretch, past_blank_lines};
 use crate::head::HeadContents;
 use crate::http1::body::BodyReader;
 use crate::http1::head::{self, HeadFacts, Method, RequestFacts, ResponseFacts};
@@ -34,6 +34,7 @@ impl Conversation {
     ) -> StreamState {
         let lost = position.is_lost();
         let unproven = is_request && position == Position::Guessed && !self.is_proven(piece);
+        let start = MessageStart { unproven, ..MessageStart::from(&*piece) };
         if is_request && self.prefaces > 0 {
             match Preface::of(piece.bytes) {
                 // Another one may follow, of the next balancer.
@@ -42,14 +43,14 @@ impl Conversation {
                     piece.pass(len);
                     return if unproven { StreamState::Resync } else { StreamState::Idle };
                 }
-                Preface::Maybe => return hold(piece, unproven, false),
+                Preface::Maybe => return hold(piece, start, false),
                 Preface::Tls => return self.becomes(Protocol::Tls),
                 Preface::Http2 => return self.becomes(Protocol::Http2),
                 Preface::None => self.prefaces = 0,
             }
         }
         // Line ends before a request are passed over (RFC 9112, 2.2); after a response they are as harmless.
-        let blank = piece.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let blank = piece.bytes.len() - past_blank_lines(piece.bytes).len();
         if blank > 0 && !lost {
             piece.pass(blank);
             return StreamState::Idle;
@@ -59,19 +60,42 @@ impl Conversation {
             let seen = head_at(piece, len);
             return self.head(seen, Some(facts), piece, sink);
         }
+        // After a hole those before a request begin it: what has to be proven ends before them.
+        if is_request {
+            piece.pass(blank);
+        }
         match find(piece.bytes, is_request, lost, matches!(self.speaks, Protocol::Http1)) {
             Boundary::Head(len) => {
-                let mut seen = head_at(piece, len);
-                seen.start.unproven = unproven;
+                let seen = HeadSeen { start, ..head_at(piece, len) };
                 let facts = head::any(&seen.raw, is_request);
                 self.head(seen, facts, piece, sink)
             }
-            Boundary::Partial { recognized } => hold(piece, unproven, recognized),
+            Boundary::Partial { recognized } => hold(piece, start, recognized),
             Boundary::Nothing => {
+                let foreign = !lost && !is_request && self.is_foreign(piece.bytes);
                 piece.pass(piece.bytes.len());
-                if lost { StreamState::Resync } else { self.lost(Some(is_request), Damage::Malformed) }
+                match (lost, foreign) {
+                    (_, true) => self.becomes(Protocol::Unknown),
+                    (true, _) => StreamState::Resync,
+                    (false, _) => self.lost(Some(is_request), Damage::Malformed),
+                }
             }
         }
+    }
+
+    /// Returns whether a server's first bytes are the text of another protocol: a greeting, or the answer to something that is
+    /// no request. What looks like a request later is part of a mail, say. Nothing of the client is missing before.
+    ///
+    /// Bytes that are no text tell nothing: HTTP may follow where a SOCKS proxy has answered (RFC 1928).
+    fn is_foreign(&self, bytes: &[u8]) -> bool {
+        const TELLING: usize = 16;
+        let is_text = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n');
+        let client = self.server.map(|(server, _)| server.other().of(&self.streams));
+        matches!(client, Some(StreamState::Idle | StreamState::Resync))
+            && self.pairing.is_unused()
+            && !self.pairing.has_request_gap()
+            && head::request_begins(bytes) == head::StartCheck::No
+            && bytes.iter().take(TELLING).all(is_text)
     }
 
     /// Returns whether a request can only begin here, where a piece looks like one after bytes that are missing or unread. Else
@@ -87,7 +111,8 @@ impl Conversation {
             Some(StreamState::Body(message)) => message.body.has_begun(),
             _ => false,
         };
-        let suffices = methods::is_safe(piece.bytes) && self.pairing.has_received_more(piece.received);
+        let suffices =
+            methods::is_safe(past_blank_lines(piece.bytes)) && self.pairing.has_received_more(piece.received);
         !goes_on && (suffices || self.pairing.is_answered(piece.offset, piece.received))
     }
 
@@ -229,8 +254,7 @@ fn head_at(piece: &mut StreamPiece<'_>, len: usize) -> HeadSeen {
 }
 
 /// Keeps the rest of the piece until more of the head comes.
-fn hold(piece: &mut StreamPiece<'_>, unproven: bool, recognized: bool) -> StreamState {
-    let start = MessageStart { unproven, ..MessageStart::from(&*piece) };
+fn hold(piece: &mut StreamPiece<'_>, start: MessageStart, recognized: bool) -> StreamState {
     let partial = PartialHead { start, raw: piece.bytes.to_vec(), recognized };
     piece.pass(partial.raw.len());
     StreamState::Head(Box::new(partial))

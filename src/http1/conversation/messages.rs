@@ -4,7 +4,7 @@ use super::heads::HeadSeen;
 use super::{Conversation, Sink};
 use crate::decode::Endpoint;
 use crate::exchange::{Body, Damage, Framing, Head, Incomplete, Request, RequestState, Response, Timestamp};
-use crate::flow::{Side, Stretch};
+use crate::flow::{Side, Stretch, past_blank_lines};
 use crate::head::HeadContents;
 use crate::http1::Protocol;
 use crate::http1::body::{BodyProgress, BodyReader};
@@ -60,7 +60,7 @@ impl Conversation {
         if let MessageKind::Request { id, expects: true, .. } = message.about
             && !message.body.has_begun()
             && self.pairing.was_answered_early(id)
-            && head::request_begins(piece.bytes) == head::StartCheck::Yes
+            && request_follows(piece.bytes)
         {
             // Told no, the client kept its body and asks the next question (RFC 9110, 10.1.1).
             message.about.damage(Incomplete::Gap, Damage::Gap);
@@ -109,9 +109,7 @@ impl Conversation {
         match message.about {
             // What an unproven request said of its length may not be true.
             MessageKind::Request { .. } => {
-                message.about.is_unproven()
-                    && head::request_begins(piece.bytes) == head::StartCheck::Yes
-                    && self.is_proven(piece)
+                message.about.is_unproven() && request_follows(piece.bytes) && self.is_proven(piece)
             }
             // Some servers end the last chunk with one line end, and clients read that.
             MessageKind::Response { .. } => {
@@ -227,4 +225,9 @@ impl Conversation {
         [server.other(), server]
             .map(|side| Endpoint::of_halves(*side.of(&self.addresses), *side.of(&self.ports)).socket_addr())
     }
+}
+
+/// Returns whether a request begins here, or behind blank lines (RFC 9112, 2.2).
+fn request_follows(bytes: &[u8]) -> bool {
+    head::request_begins(past_blank_lines(bytes)) == head::StartCheck::Yes
 }

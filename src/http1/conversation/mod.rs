@@ -12,7 +12,7 @@ use super::{BodyPolicies, ConnectionStart, Protocol};
 use super::{head, methods};
 use crate::decode::Endpoint;
 use crate::exchange::{Close, ConnectionId, Damage, Event, Incomplete, RequestState, Timestamp};
-use crate::flow::{GapReason, Side};
+use crate::flow::{GapReason, Side, past_blank_lines};
 
 /// A connection. Three cache lines: with many connections open none of them is near.
 #[derive(Debug)]
@@ -280,10 +280,11 @@ impl Conversation {
         if !fresh {
             return self.server.map(|(server, _)| server != side);
         }
+        let line = past_blank_lines(bytes);
         if head::response_begins(bytes) == head::StartCheck::Yes {
             self.server = Some((side, false));
-        } else if head::request_begins(bytes) == head::StartCheck::Yes
-            || (self.server.is_none() && (methods::has_known_method(bytes) || Preface::identifies_client(bytes)))
+        } else if head::request_begins(line) == head::StartCheck::Yes
+            || (self.server.is_none() && (methods::has_known_method(line) || Preface::identifies_client(bytes)))
         {
             self.server = Some((side.other(), false));
         }
