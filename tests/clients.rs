@@ -140,6 +140,28 @@ async fn http_2_is_spoken_at_once_without_tls_and_many_requests_share_a_connecti
     assert_eq!((reset, server.seen().len()), (Err(FailureKind::Reset), 22));
     let counted = client.connections();
     assert_eq!((*server.connections.lock().unwrap(), counted.opened), (1, 1));
+    assert_eq!(counted.retried, 1, "the stream that it refused");
+}
+
+/// Responds to the first two requests of a connection, and ends it then: what came later was not processed.
+fn two_a_connection(stream: u32) -> Vec<u8> {
+    let last = 3u32;
+    if stream <= last {
+        return h2_server::head(stream, "203", true);
+    }
+    let no_error = [0; 4];
+    h2_server::frame(7, 0, 0, &[last.to_be_bytes(), no_error].concat())
+}
+
+#[tokio::test]
+async fn what_a_target_of_http_2_did_not_process_since_it_ends_the_connection_goes_out_once_more() {
+    let addr = h2_server::raw(Vec::new(), false, two_a_connection).await;
+    let client = AnyClient::new(&SendSettings { http2: true, ..reqwest(&format!("http://{addr}")) }).unwrap();
+    for n in 0..6 {
+        assert_eq!(ask(&client, bare(&format!("POST /{n} HTTP/1.1\r\nHost: old\r\n\r\n"))).await, Ok(203), "{n}");
+    }
+    let counted = client.connections();
+    assert_eq!((counted.opened, counted.retried), (3, 2));
 }
 
 #[tokio::test]

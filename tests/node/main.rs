@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
     let nft = lacks.or_else(|| trials::missing(&["nft"]).into_iter().next());
     let unshare = lacks.or_else(|| trials::missing(&["unshare"]).into_iter().next());
-    let trials: [Row<'_>; 44] = [
+    let trials: [Row<'_>; 45] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -61,6 +61,7 @@ fn main() -> ExitCode {
         ("a mirror that wraps frames in VXLAN costs nothing", lacks, wire::wrapped),
         ("a target that stalls costs what is shed, and comes back; the recording is whole", lacks, target::stalled),
         ("a target that is gone costs what fails, and comes back", lacks, target::gone),
+        ("a target of HTTP/2 that ends its connections costs no request", lacks, target::http2),
         ("a target behind the captured port is told apart by the mark", lacks, own::marked),
         ("two shadows of one server leave out each other's requests", lacks, own::two),
         ("without a mark a loop is refused at start", lacks, own::refused),

@@ -91,3 +91,29 @@ pub(crate) fn gone() {
     let lines = lines(&fs::read(&file).unwrap());
     each_once("the recording", &logged, targets(&lines), LOAD.open());
 }
+
+pub(crate) fn http2() {
+    const REQUESTS: u64 = 3_000;
+    let (folder, target) = (folder(), Nginx::start_http2(TARGET));
+    let file = folder.path().join("many.gor");
+    let requests = (0..REQUESTS).map(|n| {
+        format!(
+            "1 {n:024x} {} 0\nGET /h2/{n} HTTP/1.1\r\nHost: h\r\n\r\n\n🐵🙈🙉\n",
+            1_700_000_000_000_000_000 + n * 1_000
+        )
+    });
+    fs::write(&file, requests.collect::<String>()).unwrap();
+    let file = file.to_str().unwrap();
+    let arguments =
+        ["replay", file, "--to", URL, "--client", "reqwest", "--http2", "--speed", "max", "--max-in-flight", "200"];
+    let ended = Tap::launch(&mut Tap::program(), &arguments).ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert_eq!(ended.of_target("/ended/sent"), REQUESTS, "{}", ended.summary["targets"]);
+    // Each connection that nginx ended had requests behind the last one that it took.
+    assert!(ended.of_target("/retried") > 0 && ended.of_target("/connections_opened") >= REQUESTS / 100);
+    let mut reached: Vec<_> = target.end().into_iter().map(|reached| reached.target).collect();
+    assert_eq!(reached.len() as u64, REQUESTS);
+    reached.sort_unstable();
+    reached.dedup();
+    assert_eq!(reached.len() as u64, REQUESTS, "each once");
+}

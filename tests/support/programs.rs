@@ -123,7 +123,7 @@ http {
     scgi_temp_path @ROOT@/scgi;
     log_format each '$request_uri $status $msec $http_x_shadowtap';
     access_log @ROOT@/access.log each@LOG@;
-    keepalive_requests 100000000;
+    keepalive_requests @MOST@;
     keepalive_timeout 600s;
     client_max_body_size 16m;
     default_type text/plain;
@@ -149,21 +149,30 @@ pub(crate) struct Logged {
 impl Nginx {
     #[track_caller]
     pub(crate) fn start(listen: &str) -> Self {
-        Self::start_as(listen, "")
+        Self::start_as(listen, "", "")
     }
 
     /// One that writes its log in blocks, and so can do more.
     #[track_caller]
     pub(crate) fn start_busy(listen: &str) -> Self {
-        Self::start_as(listen, " buffer=1m flush=1s")
+        Self::start_as(listen, "", " buffer=1m flush=1s")
+    }
+
+    /// One that speaks HTTP/2 without TLS, and ends each connection after 100 requests.
+    #[track_caller]
+    pub(crate) fn start_http2(listen: &str) -> Self {
+        Self::start_as(listen, " http2", "")
     }
 
     #[track_caller]
-    fn start_as(listen: &str, log: &str) -> Self {
+    fn start_as(listen: &str, protocol: &str, log: &str) -> Self {
         let folder = folder();
         let root = folder.path().to_str().unwrap();
-        let config = CONFIG.replace("@ROOT@", root).replace("@LISTEN@", listen).replace("@LOG@", log);
+        let config =
+            CONFIG.replace("@ROOT@", root).replace("@LISTEN@", &format!("{listen}{protocol}")).replace("@LOG@", log);
         let config = config.replace("@LONG@", &"long ".repeat(400));
+        let most = if protocol.is_empty() { "100000000" } else { "100" };
+        let config = config.replace("@MOST@", most);
         let file = folder.path().join("nginx.conf");
         fs::write(&file, config).unwrap();
         let child = Command::new("nginx")

@@ -26,6 +26,7 @@ struct ConnCounts {
     open: i64,
     peak: i64,
     set_up: Vec<Duration>,
+    retried: u64,
 }
 
 impl HttpConnStats {
@@ -37,6 +38,7 @@ impl HttpConnStats {
             opened: state.opened,
             peak: u64::try_from(state.peak).unwrap_or(0),
             set_up,
+            retried: state.retried,
             ..ConnCounters::default()
         }
     }
@@ -56,6 +58,11 @@ impl HttpConnStats {
     /// Returns the layer around a connector. With `settles`, TLS settles the protocol.
     pub(super) fn layer(&self, settles: bool) -> ConnectorLayer {
         ConnectorLayer { ledger: self.clone(), settles }
+    }
+
+    /// A request goes out once more.
+    pub(super) fn retried(&self) {
+        self.state().retried += 1;
     }
 
     fn opened(&self, took: Duration) {

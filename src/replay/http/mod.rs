@@ -15,8 +15,9 @@
 //! [`WireClient`]. For in HTTP/1 a response belongs to a request by its place alone; hyper shows nobody what comes in
 //! between, and reads interim responses without end before it yields. HTTP/2 numbers both.
 //!
-//! *Never twice.* reqwest's own retries are off. hyper sends a request again only where it had chosen a pooled
-//! connection that turned out closed before the first byte of the request was handed to it.
+//! *Never twice, but for one case.* reqwest's own retries are off. hyper sends a request again only where it had chosen a
+//! pooled connection that turned out closed before the first byte of the request was handed to it. What the target says
+//! it did not process, since it ends the connection or refuses a stream, goes out once more (RFC 9113, 8.7), and is counted.
 //!
 //! *Times.* reqwest does not show when the last byte was written: [`TargetResponse::written`] is the moment of the
 //! call, so service time here includes waiting for a new connection, where one is needed.
@@ -119,10 +120,18 @@ impl HttpClient {
         if wanted.keep_host {
             return Err(unsayable().into());
         }
-        let request = encode::encode(request, &self.target).ok_or_else(unsayable)?;
+        let encoded = || encode::encode(request, &self.target).ok_or_else(unsayable);
         let mut connection = self.ledger.in_use();
-        let written = Instant::now();
-        let response = match self.http.execute(request).await {
+        let mut written = Instant::now();
+        let mut sent = self.http.execute(encoded()?).await;
+        let mut repeated = 0;
+        while sent.as_ref().is_err_and(|error| failure::may_be_repeated(error, request, repeated)) {
+            repeated += 1;
+            self.ledger.retried();
+            written = Instant::now();
+            sent = self.http.execute(encoded()?).await;
+        }
+        let response = match sent {
             Ok(response) => response,
             Err(error) => {
                 if error.is_connect() || error.is_builder() {
@@ -255,7 +264,8 @@ impl Client for HttpClient {
     fn connections(&self) -> ConnCounters {
         let (http2, mut http1) = (self.ledger.take(), self.http1.connections());
         http1.set_up.extend(http2.set_up);
-        ConnCounters { opened: http2.opened + http1.opened, peak: http2.peak.max(http1.peak), ..http1 }
+        let (opened, retried) = (http2.opened + http1.opened, http2.retried + http1.retried);
+        ConnCounters { opened, retried, peak: http2.peak.max(http1.peak), ..http1 }
     }
 
     fn desynchronised(&self) -> Vec<ConnNumber> {
