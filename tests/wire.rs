@@ -407,6 +407,16 @@ async fn a_connection_that_the_target_closed_is_noticed_before_a_request_is_risk
 }
 
 #[tokio::test]
+async fn a_target_that_closes_after_each_response_costs_no_request_however_soon_the_next_one_follows() {
+    let server = Server::start(|_| vec![answer("200 OK", "hello"), Step::Close]).await;
+    let client = WireClient::new(&pooled(&server.url("http"))).unwrap();
+    for number in 1..=50 {
+        assert_eq!(status(&client, get(number, "/")).await, Ok(200));
+    }
+    assert_eq!((server.requests().len(), client.connections().opened), (50, 50));
+}
+
+#[tokio::test]
 async fn a_connection_on_which_the_target_spoke_unasked_is_not_used_again() {
     let server = Server::start(|_| vec![answer("200 OK", "hello"), send("HTTP/1.1 408 Timeout\r\n\r\n")]).await;
     let client = WireClient::new(&pooled(&server.url("http"))).unwrap();

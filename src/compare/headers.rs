@@ -1,11 +1,11 @@
 //! Header lines that count, by their names. Several lines of one name are one list (RFC 9110, 5.3).
 
-use arrayvec::ArrayVec;
 use serde_json::Value;
+use smallvec::SmallVec;
 
 use super::common::common_len;
 use super::cookies;
-use super::indexed_head::{IndexedHead, MAX_LINES, NamedLine, NamedLines, is_same_name};
+use super::indexed_head::{IndexedHead, NamedLine, NamedLines, is_same_name};
 use super::shown;
 use super::{
     CompareRules, ComparedResponse, Difference, DifferenceKind, DifferencePart, IndexedResponse, MAX_COMPARED_HEAD,
@@ -17,8 +17,8 @@ use crate::middleware::secret_names::SecretNames;
 /// Headers whose values are nobody's business, besides those whose name says so.
 const HIDDEN: [&str; 5] = ["cookie", "proxy-authorization", "set-cookie2", "x-api-key", "x-auth-token"];
 
-/// Keys of names.
-type Keys = ArrayVec<u32, { 2 * MAX_LINES }>;
+/// Keys of names, and how many there is room for at once: few differ.
+type Keys = SmallVec<[u32; 16]>;
 
 /// The first line of each name with one of these keys.
 fn firsts<'l, 'a>(lines: &'l [NamedLine<'a>], keys: &'l Keys) -> impl Iterator<Item = &'l NamedLine<'a>> {
@@ -319,7 +319,7 @@ fn difference<'a>(
     (b, shadow): (&[NamedLine<'a>], &ComparedResponse<'_>),
     secrets: &SecretNames,
 ) -> Difference {
-    let name = wire_text(line.name).to_ascii_lowercase();
+    let mut name = wire_text(line.name).to_ascii_lowercase();
     let shown = |lines, head| header_difference(&name, values(lines, line), head, secrets);
     let (production, shadow, kind) = match (shown(a, production.head), shown(b, shadow.head)) {
         (Some(one), Some(other)) => {
@@ -329,8 +329,8 @@ fn difference<'a>(
         (Some(one), None) => (shown::one(&one), Value::Null, DifferenceKind::Missing),
         (None, other) => (Value::Null, other.map_or(Value::Null, |other| shown::one(&other)), DifferenceKind::Extra),
     };
-    let path = super::path::cut_at(&name, shown::MAX_SHOWN).to_owned();
-    Difference { place: DifferencePart::Header, path, kind, production, shadow }
+    name.truncate(super::path::cut_at(&name, shown::MAX_SHOWN).len());
+    Difference { place: DifferencePart::Header, path: name, kind, production, shadow }
 }
 
 /// The lines of a name in a head as they may be shown; `None` where there is none.
@@ -346,14 +346,11 @@ fn header_difference<'a>(
         return Some(cookies::shown(values, head));
     }
     let hidden = HIDDEN.contains(&name) || secrets.has_header(name);
-    let mut shown = String::new();
-    for (at, value) in values.enumerate() {
-        shown.push_str(if at == 0 { "" } else { ", " });
-        if hidden {
-            shown.push_str(MASK);
-        } else {
-            shown.push_str(&wire_text(&secrets.target(value)));
-        }
+    let text = |value| if hidden { MASK.to_owned() } else { wire_text(&secrets.target(value)).into_owned() };
+    let mut shown = text(values.next()?);
+    for value in values {
+        shown.push_str(", ");
+        shown.push_str(&text(value));
     }
     Some(shown)
 }

@@ -299,7 +299,7 @@ fn offset(raw: &[u8], part: &[u8]) -> Option<u32> {
 /// The length of the head that `bytes` begin with; `None` as above.
 fn strict_response(bytes: &[u8], fields: &mut FramingFields) -> Option<usize> {
     let mut plain = FramingFields::default();
-    if let Some(found) = plain_head::response(bytes, &mut plain) {
+    if let Some(found) = plain_head::response(bytes, |name, value| plain.note(name, value)) {
         *fields = plain;
         return Some(found);
     }

@@ -42,8 +42,9 @@ pub(super) fn request(bytes: &[u8], fields: &mut FramingFields) -> Option<(usize
     plain.then(|| (len, HeadContents::of_request(names, locations)))
 }
 
-/// The length of the response head that `bytes` begin with; `None` where that is not plain.
-pub(super) fn response(bytes: &[u8], fields: &mut FramingFields) -> Option<usize> {
+/// The length of the response head that `bytes` begin with, whose lines `note` is given; `None` where that is not plain:
+/// what was noted does not count then.
+pub(super) fn response<'a>(bytes: &'a [u8], mut note: impl FnMut(&'a [u8], &'a [u8])) -> Option<usize> {
     let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', status @ ..] = bytes else { return None };
     let [b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', reason @ ..] = status else { return None };
     let end = first(bytes, 12, |byte| byte.is_ascii_control(), controls)?;
@@ -52,7 +53,7 @@ pub(super) fn response(bytes: &[u8], fields: &mut FramingFields) -> Option<usize
         return None;
     }
     lines(bytes, end + 2, |line| {
-        fields.note(line.name, line.value);
+        note(line.name, line.value);
         is_name(line.name).then_some(())
     })
 }
@@ -206,7 +207,7 @@ mod tests {
     fn is_plain(bytes: &[u8]) -> bool {
         let (mut plain, mut parsed) = (FramingFields::default(), FramingFields::default());
         if bytes.starts_with(b"HTTP") {
-            let found = response(bytes, &mut plain);
+            let found = response(bytes, |name, value| plain.note(name, value));
             if found.is_some() {
                 let expected = parsed_response(bytes, &mut parsed);
                 assert_eq!(

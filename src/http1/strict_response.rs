@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::MAX_HEADER_LINES;
 use super::framing_fields::{ContentLength, FramingFields, TransferCoding};
 use super::head::{StartCheck, response_begins};
+use super::plain_head;
 use crate::exchange::Framing;
 use crate::head::KnownHeader;
 
@@ -57,6 +58,9 @@ pub(crate) fn read(
     if response_begins(bytes) == StartCheck::No {
         return Err(ResponseHeadError::NotHttp);
     }
+    if let Some(read) = plain(bytes, asked) {
+        return read.map(Some);
+    }
     let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
     match parse(bytes, &mut lines, asked) {
         Err(httparse::Error::TooManyHeaders) => {
@@ -65,6 +69,15 @@ pub(crate) fn read(
         }
         read => read.unwrap_or(Err(ResponseHeadError::NotHttp)),
     }
+}
+
+/// The same for a head that is just as RFC 9112 asks for, as nearly all are; `None` for any other.
+fn plain(bytes: &[u8], asked: RequestContext) -> Option<Result<(usize, StrictResponseHead), ResponseHeadError>> {
+    let mut fields = ResponseFields::default();
+    let len = plain_head::response(bytes, |name, value| fields.note(name, value))?;
+    let [b'H', b'T', b'T', b'P', b'/', _, b'.', minor, b' ', digits @ ..] = bytes else { return None };
+    let status = digits.first_chunk::<3>()?.iter().fold(0, |status, digit| 10 * status + u16::from(digit - b'0'));
+    Some(fields.of(status, minor - b'0', asked).map(|head| (len, head)))
 }
 
 fn parse<'a>(
@@ -83,21 +96,36 @@ fn parse<'a>(
     let (Some(status), Some(minor)) = (response.code, response.version) else {
         return Ok(Err(ResponseHeadError::NotHttp));
     };
-    let mut fields = FramingFields::default();
-    let mut connection = ConnectionOptions::default();
-    let mut idle_timeout = None;
-    for line in response.headers.iter() {
-        match KnownHeader::of(line.name.as_bytes()) {
-            Some(KnownHeader::Connection) => connection.note(line.value),
-            Some(KnownHeader::KeepAlive) => idle_timeout = idle_timeout.or_else(|| timeout(line.value)),
-            Some(known) => fields.note_known(known, line.value),
+    let mut fields = ResponseFields::default();
+    response.headers.iter().for_each(|line| fields.note(line.name.as_bytes(), line.value));
+    Ok(fields.of(status, minor, asked).map(|head| Some((len, head))))
+}
+
+/// What the lines of a response head say.
+#[derive(Default)]
+struct ResponseFields {
+    framing: FramingFields,
+    connection: ConnectionOptions,
+    idle_timeout: Option<Duration>,
+}
+
+impl ResponseFields {
+    fn note(&mut self, name: &[u8], value: &[u8]) {
+        match KnownHeader::of(name) {
+            Some(KnownHeader::Connection) => self.connection.note(value),
+            Some(KnownHeader::KeepAlive) => self.idle_timeout = self.idle_timeout.or_else(|| timeout(value)),
+            Some(known) => self.framing.note_known(known, value),
             None => {}
         }
     }
-    let persists = !connection.close && ((minor > 0 && !asked.old) || connection.keep_alive);
-    Ok(framing(status, fields, asked).map(|(framing, clear)| {
-        Some((len, StrictResponseHead { status, framing, persists: persists && clear, idle_timeout }))
-    }))
+
+    /// The head with these lines, of HTTP/1 and this minor version.
+    fn of(self, status: u16, minor: u8, asked: RequestContext) -> Result<StrictResponseHead, ResponseHeadError> {
+        let Self { framing: fields, connection, idle_timeout } = self;
+        let persists = !connection.close && ((minor > 0 && !asked.old) || connection.keep_alive);
+        let (framing, clear) = framing(status, fields, asked)?;
+        Ok(StrictResponseHead { status, framing, persists: persists && clear, idle_timeout })
+    }
 }
 
 /// The `timeout` of a Keep-Alive line, in seconds.

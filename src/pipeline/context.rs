@@ -105,7 +105,7 @@ impl RunContext {
             started,
             live: matches!(run.feed, Feed::Live(_) | Feed::Spoe(_)),
             processor,
-            niceness: Niceness::of(&run.feed),
+            niceness: Niceness::of(run),
             bodies: interests(run),
             retention: sends.then(|| RetentionRules::new(&run.compare, memory.compared)).flatten(),
             carry: carry.map(Arc::new),

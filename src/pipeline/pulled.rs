@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::pacer::{ChainEnd, Pacer};
 use super::passes::PassTag;
@@ -99,25 +99,43 @@ impl PulledStages {
 
 impl RequestSource for PulledStages {
     fn pull(&self) -> Pulled {
-        let mut state = self.lock();
-        let stages = match &mut *state {
-            State::Begins => return Pulled::Later,
-            State::Over(_) => return Pulled::Over,
-            State::At(stages) => stages,
-        };
-        let pulled = catch_unwind(AssertUnwindSafe(|| stages.pull()));
-        match pulled {
-            Ok(Pulled::Over) => {
-                if let State::At(stages) = std::mem::replace(&mut *state, State::Over(None)) {
-                    *state = State::Over(Some(Box::new(stages.end())));
-                }
-                Pulled::Over
+        match self.0.try_lock() {
+            Ok(state) => pull(state),
+            // Whoever waits for another one finds what that one made.
+            Err(TryLockError::WouldBlock) => {
+                drop(self.lock());
+                Pulled::Queued
             }
-            Ok(pulled) => pulled,
-            Err(_) => {
-                *state = State::Over(None);
-                Pulled::Over
+            Err(TryLockError::Poisoned(state)) => pull(state.into_inner()),
+        }
+    }
+
+    fn pull_ahead(&self) {
+        if let Ok(state) = self.0.try_lock() {
+            pull(state);
+        }
+    }
+}
+
+/// Makes the next few requests.
+fn pull(mut state: MutexGuard<'_, State>) -> Pulled {
+    let stages = match &mut *state {
+        State::Begins => return Pulled::Later,
+        State::Over(_) => return Pulled::Over,
+        State::At(stages) => stages,
+    };
+    let pulled = catch_unwind(AssertUnwindSafe(|| stages.pull()));
+    match pulled {
+        Ok(Pulled::Over) => {
+            if let State::At(stages) = std::mem::replace(&mut *state, State::Over(None)) {
+                *state = State::Over(Some(Box::new(stages.end())));
             }
+            Pulled::Over
+        }
+        Ok(pulled) => pulled,
+        Err(_) => {
+            *state = State::Over(None);
+            Pulled::Over
         }
     }
 }

@@ -6,6 +6,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::RunError;
 use super::run::{Feed, Run};
+use crate::replay::Pace;
 
 /// Niceness of threads whose work has time. In scheduling it is about a tenth of what others get.
 #[cfg(target_os = "linux")]
@@ -17,9 +18,14 @@ pub(super) struct Niceness(bool);
 
 impl Niceness {
     /// HAProxy waits for acknowledgements, and most often runs on the same machine: all but the thread that acknowledges
-    /// has time.
-    pub(super) const fn of(feed: &Feed) -> Self {
-        Self(matches!(feed, Feed::Spoe(_)))
+    /// has time. Without a schedule nothing is due, and there is always more to send: a target on the same machine goes
+    /// first, or it is kept from responding by what waits for its responses.
+    pub(super) fn of(run: &Run) -> Self {
+        Self(match &run.feed {
+            Feed::Spoe(_) => true,
+            Feed::Files(_) => run.pace().0 == Pace::Max,
+            Feed::Live(_) => false,
+        })
     }
 
     /// Makes it so for the current thread, for good.
@@ -43,7 +49,7 @@ pub(super) fn sending(run: &Run, is_pulled: bool) -> Result<Runtime, RunError> {
     let mut targets = run.targets.iter().chain(&run.reference.baseline);
     let all = is_pulled || targets.any(|settings| settings.target.is_tls());
     let threads = if all { run.processors } else { run.processors.div_ceil(2) };
-    runtime("sending", threads, Niceness::of(&run.feed))
+    runtime("sending", threads, Niceness::of(run))
 }
 
 /// Starts the runtime that serves the run's state: a separate one, so that no observer delays the sending.

@@ -2,8 +2,11 @@
 
 /// Makes requests on the threads that send; they come in the queues of their targets.
 pub(crate) trait RequestSource: Send + Sync {
-    /// Makes the next few, and never waits.
+    /// Makes the next few. Waits for nothing but a thread that makes some just now.
     fn pull(&self) -> Pulled;
+
+    /// Makes the next few, unless another thread does just now.
+    fn pull_ahead(&self);
 }
 
 /// What pulling brought.

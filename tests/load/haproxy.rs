@@ -64,7 +64,7 @@ fn beside_haproxy(connections: u64) {
         .spawn();
     let mut packets = Running(packets.unwrap());
     until("tcpdump to begin", || capture.exists());
-    let rate = wrk(folder.path(), "http://127.0.0.1:8180", connections);
+    let rate = wrk(folder.path(), "http://127.0.0.1:8180", connections).rate;
     thread::sleep(Duration::from_millis(500));
     packets.signal("INT");
     packets.wait();

@@ -29,6 +29,9 @@ pub(crate) const MAX_IN_FLIGHT: usize = 1 << 20;
 /// Most requests of a target that wait for values beside those in flight; past it they wait among them.
 const MAX_ASIDE: u32 = 1 << 14;
 
+/// Requests that wait, below which some more are made where they do not come by themselves.
+const FEW_WAITING: usize = 8;
+
 /// Pause before requests are asked for again that cannot be made now: far shorter than the queue takes to empty.
 const PULL_PAUSE: Duration = Duration::from_millis(1);
 
@@ -216,10 +219,16 @@ impl TargetQueue {
 
     /// A job that waits already, or that can be made at once.
     fn at_hand(&self) -> Option<Job> {
-        let waiting = self.waiting();
-        let mut job = match &self.source {
-            Some(source) if waiting.is_none() && source.pull() != Pulled::Later => self.waiting(),
-            _ => waiting,
+        let mut job = match (self.waiting_of(), &self.source) {
+            ((None, _), Some(source)) if source.pull() != Pulled::Later => self.waiting(),
+            ((Some(job), left), Some(source)) => {
+                if left < FEW_WAITING {
+                    // Before there are none: two threads that need some at once would wait for each other.
+                    source.pull_ahead();
+                }
+                Some(job)
+            }
+            ((waiting, _), _) => waiting,
         }?;
         // It is sent in the place of whoever asks.
         drop(job.turn.take_place());
@@ -227,7 +236,13 @@ impl TargetQueue {
     }
 
     fn waiting(&self) -> Option<Job> {
-        self.jobs().as_mut()?.try_recv().ok()
+        self.waiting_of().0
+    }
+
+    /// A job that waits, and how many do besides.
+    fn waiting_of(&self) -> (Option<Job>, usize) {
+        let mut jobs = self.jobs();
+        jobs.as_mut().map_or((None, 0), |jobs| (jobs.try_recv().ok(), jobs.len()))
     }
 
     fn is_empty(&self) -> bool {
@@ -297,6 +312,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
     use bytes::Bytes;
@@ -378,6 +394,36 @@ mod tests {
 
     const FAILED_LATE: Outcome = Outcome::Failed(FailureKind::Timeout);
     const STOPPED: Outcome = Outcome::Shed(Shed::Stopped);
+
+    /// Makes three jobs at a time, ten times.
+    struct Threes {
+        jobs: mpsc::Sender<Job>,
+        made: AtomicU64,
+    }
+
+    impl RequestSource for Threes {
+        fn pull(&self) -> Pulled {
+            let made = self.made.fetch_add(1, Ordering::Relaxed);
+            (0..3).for_each(|n| self.jobs.try_send(job(3 * made + n, None)).unwrap());
+            if made < 10 { Pulled::Queued } else { Pulled::Over }
+        }
+
+        fn pull_ahead(&self) {
+            self.pull();
+        }
+    }
+
+    #[test]
+    fn more_requests_are_made_before_there_are_none() {
+        let (sender, jobs) = mpsc::channel(1000);
+        let source = Arc::new(Threes { jobs: sender, made: AtomicU64::new(0) });
+        let shared = Arc::clone(&source) as Arc<dyn RequestSource>;
+        let queue = TargetQueue { jobs: Mutex::new(Some(jobs)), source: Some(shared) };
+        let taken: Vec<_> = (0..6).map(|_| queue.at_hand().unwrap().request.id.connection.0).collect();
+        assert_eq!(taken, [0, 1, 2, 3, 4, 5]);
+        let waiting = queue.jobs().as_ref().unwrap().len();
+        assert!((FEW_WAITING..FEW_WAITING + 3).contains(&waiting), "{waiting}");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn every_job_ends_in_one_delivery_with_its_answer() {

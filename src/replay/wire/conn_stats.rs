@@ -44,6 +44,8 @@ pub(super) struct ConnStats {
     newly: Mutex<Vec<ConnNumber>>,
     /// True once bytes came on a connection that belong to no request.
     is_suspect: AtomicBool,
+    /// True once a request failed over a connection that had carried others.
+    has_failed_reused: AtomicBool,
 }
 
 /// One connection; it counts as open until this is dropped.
@@ -82,6 +84,16 @@ impl ConnStats {
     /// A request goes out once more.
     pub(super) fn retried(&self) {
         self.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request failed over a connection that had carried others.
+    pub(super) fn failed_reused(&self) {
+        self.has_failed_reused.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether one ever did.
+    pub(super) fn has_failed_reused(&self) -> bool {
+        self.has_failed_reused.load(Ordering::Relaxed)
     }
 
     /// On this connection, of this history, something came that answers no request; `failed` of its requests are told so

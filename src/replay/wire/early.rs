@@ -16,7 +16,7 @@ use crate::replay::{ResponseOptions, hop};
 /// A request that was written, wholly or in part, and whose response is to be read.
 #[derive(Debug)]
 pub(crate) struct WrittenRequest {
-    pub(super) link: UpstreamConn,
+    pub(super) link: Box<UpstreamConn>,
     pub(super) outgoing: EncodedRequest,
     /// When that began.
     pub(crate) at: Instant,
@@ -49,7 +49,7 @@ impl WireClient {
         };
         if link.settle(Instant::now() + QUIET).await == Readiness::Ready {
             link.history.is_settled = true;
-            pool.give(link, Instant::now(), None);
+            pool.give(Box::new(link), Instant::now(), None);
         }
     }
 
@@ -63,7 +63,7 @@ impl WireClient {
 }
 
 fn write(pool: &ConnPool, outgoing: EncodedRequest, due: Instant) -> Option<WrittenRequest> {
-    let mut link = pool.take(Instant::now())?;
+    let mut link = pool.take(Instant::now(), outgoing.changes_nothing)?;
     // A proxy that speaks TLS is one that takes no plain bytes.
     if link.is_tls() {
         return None;

@@ -7,7 +7,8 @@
 //! *What differs from the capture.* `request.rs` says it: Host, the lines of a shared connection, and the line that
 //! frames a changed body. Requests of HTTP/1.0 stay so, and end their connection unless the target says otherwise.
 //!
-//! *Never twice, but for one case.* A connection is looked at before it is used; if its target closes it just then, and
+//! *Never twice, but for one case.* A connection is looked at before it is used, unless its last response came within some
+//! microseconds and the request may be sent again; if its target closes it just then, and
 //! the system takes not a single byte, the request goes over another one. A GET, HEAD or OPTIONS on a connection that was
 //! used before, and that ends without a byte of a response, goes out once more over a new one (RFC 9110, 9.2.2), and is
 //! counted. Anything else goes out once.

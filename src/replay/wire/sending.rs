@@ -26,15 +26,19 @@ impl WireClient {
         &self,
         pool: &ConnPool,
         sending: &Sending<'_>,
-        mut first: Option<UpstreamConn>,
+        mut first: Option<Box<UpstreamConn>>,
     ) -> Result<TargetResponse, SendError> {
         let mut tries = Tries::default();
         loop {
-            let pooled = if tries.retried { None } else { first.take().or_else(|| pool.take(sending.begun)) };
+            let pooled = if tries.retried {
+                None
+            } else {
+                first.take().or_else(|| pool.take(sending.begun, sending.outgoing.changes_nothing))
+            };
             let (mut link, used) = match pooled {
                 Some(link) => (link, true),
                 None => match Box::pin(self.fresh(sending, &mut tries)).await? {
-                    Some(link) => (link, false),
+                    Some(link) => (Box::new(link), false),
                     None => continue,
                 },
             };
@@ -159,6 +163,9 @@ impl WireClient {
         used: bool,
         failed: ExchangeError,
     ) -> Result<(), SendError> {
+        if used {
+            self.connector.ledger.failed_reused();
+        }
         if failed.nothing_sent && used {
             return Ok(());
         }

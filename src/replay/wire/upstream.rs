@@ -112,6 +112,13 @@ impl UpstreamConn {
         readiness == Readiness::Ready && !self.address.is_gone()
     }
 
+    /// Returns whether what was seen of it last may be relied upon: no request over a used connection has failed so far, and
+    /// its target has said nothing unasked.
+    pub(super) fn is_trusted(&self) -> bool {
+        let ledger = self.open.ledger();
+        !ledger.has_failed_reused() && !ledger.is_suspect() && !self.address.is_gone()
+    }
+
     fn readiness(&mut self) -> Readiness {
         let mut bytes = [0; LOOK];
         let mut buffer = ReadBuf::new(&mut bytes);

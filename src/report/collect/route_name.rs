@@ -63,17 +63,15 @@ pub(crate) fn template(path: &str) -> String {
 fn push_template(path: &str, template: &mut String) {
     let part = |from, to| path.get(from..to).unwrap_or_default();
     // Only what has a digit in it is replaced; all else is copied as far as it goes.
-    let (mut copied, mut start, mut has_digit) = (0, 0, false);
-    for (at, byte) in path.bytes().chain([b'/']).enumerate() {
-        has_digit |= byte.is_ascii_digit();
-        if byte == b'/' {
-            if has_digit {
-                template.push_str(part(copied, start));
-                push_segment(part(start, at), template);
-                copied = at;
-            }
-            (start, has_digit) = (at + 1, false);
+    let (mut copied, mut start) = (0, 0);
+    for end in memchr::memchr_iter(b'/', path.as_bytes()).chain([path.len()]) {
+        let segment = part(start, end);
+        if segment.bytes().any(|byte| byte.is_ascii_digit()) {
+            template.push_str(part(copied, start));
+            push_segment(segment, template);
+            copied = end;
         }
+        start = end + 1;
     }
     template.push_str(part(copied, path.len()));
 }
