@@ -19,6 +19,8 @@ use crate::recording::store_error::StoreError;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Times that a stream is asked for: a cluster that has lost a server may need 10 s to choose who answers for it.
 const ATTEMPTS: u32 = 3;
+/// The same for a stream that a cluster is to make, whose servers do not know each other yet: with the pauses some 5 s.
+const PEER_ATTEMPTS: u32 = 10;
 /// Pause before a server that answered, and could not say, is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause between two attempts to connect anew.
@@ -212,6 +214,10 @@ pub(super) async fn create(
             Err(error) if is_there(&error.kind()) => return Ok(()),
             // A cluster that has lost a server takes its time, and may have made it by now.
             Err(error) if error.kind() == CreateStreamErrorKind::TimedOut && asked < ATTEMPTS => asked += 1,
+            Err(error) if lacks_peers(&error.kind()) && asked < PEER_ATTEMPTS => {
+                asked += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
             Err(error) => return Err(refused(url, "make", &error)),
         }
     }
@@ -220,6 +226,11 @@ pub(super) async fn create(
 /// Returns whether a stream could not be made since it is there, with these settings or others.
 fn is_there(kind: &CreateStreamErrorKind) -> bool {
     matches!(kind, CreateStreamErrorKind::JetStream(why) if why.error_code() == jetstream::ErrorCode::STREAM_NAME_EXIST)
+}
+
+/// Returns whether a cluster has too few servers that it knows to be there, which is so for a moment after its start.
+fn lacks_peers(kind: &CreateStreamErrorKind) -> bool {
+    matches!(kind, CreateStreamErrorKind::JetStream(why) if why.error_code() == jetstream::ErrorCode::CLUSTER_NO_PEERS)
 }
 
 /// Connects to the servers of a recording.
