@@ -75,10 +75,20 @@ pub fn bytes(n: u64) -> String {
     format!("{}{unit}", three_digits(value))
 }
 
-/// A share from 0 to 1 in per cent, without zeros at its end: `50%`, `0.5%`, `49.98%`.
+/// A share from 0 to 1 in per cent, without zeros at its end: `50%`, `0.5%`, `49.98%`. A small one has as many digits as it
+/// takes to tell it from none: `0.0001%`.
 #[must_use]
 pub fn percent(share: f64) -> String {
-    let text = format!("{:.2}", share * 100.0);
+    /// Past it a share is none.
+    const MAX_DIGITS: usize = 12;
+    let percent = share * 100.0;
+    let (mut digits, mut least) = (2_usize, 0.01);
+    while percent > 0.0 && percent < least && digits < MAX_DIGITS {
+        (digits, least) = (digits + 1, least / 10.0);
+    }
+    // One more, for what is rounded.
+    digits += usize::from(digits > 2);
+    let text = format!("{percent:.digits$}");
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
@@ -132,5 +142,14 @@ mod tests {
     #[test]
     fn shares_lose_the_zeros_at_their_end() {
         check(percent, &[(0.5, "50%"), (0.005, "0.5%"), (0.4998, "49.98%"), (1.0, "100%"), (0.0, "0%")]);
+    }
+
+    #[test]
+    fn a_small_share_is_not_none() {
+        check(
+            percent,
+            &[(0.000_001, "0.0001%"), (0.000_000_123, "0.000012%"), (0.000_049, "0.0049%"), (0.0001, "0.01%")],
+        );
+        check(percent, &[(0.000_099_99, "0.01%"), (1e-16, "0%")]);
     }
 }

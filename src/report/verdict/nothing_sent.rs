@@ -183,6 +183,9 @@ fn instead(frames: &Frames, streams: &Streams) -> String {
         .collect();
     match (frames.received, found.is_empty()) {
         (0, _) => ": it has no frames".to_owned(),
+        (_, true) if frames.decoded == 0 && frames.skipped.get("port").is_some_and(|count| *count > 0) => {
+            format!(": {}, none of them on a port of -p", counted(frames.received, "frame"))
+        }
         (_, true) => {
             format!(": {}, {} with TCP", counted(frames.received, "frame"), number(frames.decoded))
         }
@@ -209,6 +212,15 @@ mod tests {
         let reason = summary.nothing_sent().unwrap();
         assert!(reason.contains(words), "{reason}");
         assert!(reason.starts_with("nothing was sent"), "{reason}");
+    }
+
+    #[test]
+    fn frames_on_other_ports_are_told_from_those_without_tcp() {
+        let mut frames = Frames { received: 3, ..Frames::default() };
+        let words = |frames: &Frames| no_request(frames, &Streams::default());
+        assert!(words(&frames).ends_with(": 3 frames, 0 with TCP"));
+        frames.skipped.insert("port".to_owned(), 3);
+        assert!(words(&frames).ends_with(": 3 frames, none of them on a port of -p"));
     }
 
     #[test]
