@@ -69,7 +69,7 @@ struct Backoff {
 }
 
 impl AddressEntry {
-    fn new(peer: PeerAddress) -> Self {
+    pub(super) fn new(peer: PeerAddress) -> Self {
         Self {
             peer,
             opened: AtomicU64::new(0),

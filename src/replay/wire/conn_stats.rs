@@ -44,7 +44,7 @@ pub(super) struct ConnStats {
     newly: Mutex<Vec<ConnNumber>>,
     /// True once bytes came on a connection that belong to no request.
     is_suspect: AtomicBool,
-    /// True once a request failed over a connection that had carried others.
+    /// True once a request failed over a connection that had carried others, or one was closed soon after a response.
     has_failed_reused: AtomicBool,
 }
 
@@ -86,7 +86,7 @@ impl ConnStats {
         self.retried.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request failed over a connection that had carried others.
+    /// A request failed over a connection that had carried others, or would have: it was closed already.
     pub(super) fn failed_reused(&self) {
         self.has_failed_reused.store(true, Ordering::Relaxed);
     }

@@ -9,7 +9,8 @@
 //!
 //! *Never twice, but for one case.* A connection is looked at before it is used, unless its last response came within some
 //! microseconds and the request may be sent again; if its target closes it just then, and
-//! the system takes not a single byte, the request goes over another one. A GET, HEAD or OPTIONS on a connection that was
+//! the system takes not a single byte, the request goes over another one. A target that was seen to close used connections
+//! gets what may not be sent again over those that have rested for a moment: it has mostly closed them by then. A GET, HEAD or OPTIONS on a connection that was
 //! used before, and that ends without a byte of a response, goes out once more over a new one (RFC 9110, 9.2.2), and is
 //! counted. Anything else goes out once.
 //!

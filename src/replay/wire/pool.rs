@@ -16,6 +16,14 @@ const POOL_IDLE: Duration = Duration::from_secs(30);
 /// a request. What a target does in that time may as well happen while a request is on its way.
 const FRESH: Duration = Duration::from_micros(20);
 
+/// Time that a connection waits before it carries a request that may not go twice, where the target was seen to close
+/// used ones: those that close at all mostly do so a moment after a response.
+const REST: Duration = Duration::from_millis(1);
+
+/// A connection that was closed within this time is of such a target; what waited longer may have met a limit that any
+/// server has.
+const SOON: Duration = Duration::from_millis(10);
+
 /// Idle connections. Their number is bounded by that of the requests in flight at once: each brought one back.
 #[derive(Debug, Default)]
 pub(super) struct ConnPool(Mutex<Idle>);
@@ -36,20 +44,46 @@ struct IdleConn {
     until: Instant,
 }
 
+impl Idle {
+    /// Removes the connection that was used last; of a target that closes used ones, for a request that may not go twice,
+    /// the last one that has rested.
+    fn pop(&mut self, may_be_repeated: bool) -> Option<IdleConn> {
+        if may_be_repeated || !self.conns.back()?.link.needs_rest() {
+            return self.conns.pop_back();
+        }
+        let now = Instant::now();
+        let rested = self.conns.iter().rposition(|idle| now >= idle.since + REST)?;
+        self.conns.remove(rested)
+    }
+}
+
 impl ConnPool {
     /// The connection that was used last and is still alive; dead ones go on the way. Where the request `may_be_repeated`, one
-    /// whose target ended it just now is no loss.
+    /// whose target ended it just now is no loss. Otherwise none that needs rest is taken.
     pub(super) fn take(&self, now: Instant, may_be_repeated: bool) -> Option<Box<UpstreamConn>> {
         loop {
             // The lock is not held while the system is asked.
-            let IdleConn { mut link, since, until } = self.idle().conns.pop_back()?;
+            let IdleConn { mut link, since, until } = self.idle().pop(may_be_repeated)?;
             // One that came back after `now` may have done so at any time since.
             let age = now.checked_duration_since(since);
             let is_fresh = may_be_repeated && age.is_some_and(|age| age < FRESH);
-            if now < until && (is_fresh && link.is_trusted() || link.is_ready()) {
+            if now >= until {
+                continue;
+            }
+            if is_fresh && link.is_trusted() || link.is_ready() {
                 return Some(link);
             }
+            if age.is_none_or(|age| age < SOON) {
+                link.closed_soon();
+            }
         }
+    }
+
+    /// The connection that has waited for longest, to be looked at when it has rested: at the time beside it.
+    pub(super) fn take_resting(&self) -> Option<(Box<UpstreamConn>, Instant)> {
+        let IdleConn { link, since, .. } = self.idle().conns.pop_front()?;
+        let rest = if link.needs_rest() { REST } else { Duration::ZERO };
+        Some((link, since + rest))
     }
 
     /// Returns whether there is none.
@@ -101,7 +135,78 @@ fn usable(time: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::super::addresses::AddressEntry;
+    use super::super::conn_stats::ConnStats;
+    use super::super::transport::Transport;
+    use super::super::upstream::UpstreamStream;
     use super::*;
+    use crate::replay::ConnNumber;
+
+    /// A pool's connections, and the target's ends of them.
+    struct Opened {
+        ledger: Arc<ConnStats>,
+        listener: TcpListener,
+        theirs: Vec<TcpStream>,
+    }
+
+    impl Opened {
+        async fn new() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            Self { ledger: Arc::default(), listener, theirs: Vec::new() }
+        }
+
+        /// One more, as it is after a response.
+        async fn link(&mut self) -> Box<UpstreamConn> {
+            let address = self.listener.local_addr().unwrap();
+            let ours = TcpStream::connect(address).await.unwrap();
+            self.theirs.push(self.listener.accept().await.unwrap().0);
+            let entry = Arc::new(AddressEntry::new(address.into()));
+            Box::new(UpstreamConn::new(UpstreamStream::Plain(Transport::Tcp(ours)), entry, self.ledger.open()))
+        }
+    }
+
+    fn number(link: Option<Box<UpstreamConn>>) -> Option<ConnNumber> {
+        link.map(|link| link.number)
+    }
+
+    #[tokio::test]
+    async fn of_a_target_that_closes_used_connections_one_that_rested_is_taken_for_what_may_not_go_twice() {
+        let (mut opened, pool) = (Opened::new().await, ConnPool::default());
+        // The last one has not rested, however slow this machine is.
+        let now = Instant::now();
+        let gave = [now - REST * 9, now - REST * 2, now + POOL_IDLE / 2];
+        let mut numbers = Vec::new();
+        for since in gave.iter().chain(&gave[2..]) {
+            let link = opened.link().await;
+            numbers.push(Some(link.number));
+            pool.give(link, *since, None);
+        }
+        assert_eq!(number(pool.take(now, false)), numbers[3], "nothing is known against the target");
+        opened.ledger.failed_reused();
+        assert_eq!(number(pool.take(now, false)), numbers[1]);
+        assert_eq!(number(pool.take(now, false)), numbers[0]);
+        assert_eq!(number(pool.take(now, false)), None);
+        let (link, rested) = pool.take_resting().unwrap();
+        assert_eq!((Some(link.number), rested), (numbers[2], gave[2] + REST));
+        pool.give(link, gave[2], None);
+        assert_eq!(number(pool.take(now, true)), numbers[2], "what may be repeated waits for nothing");
+    }
+
+    #[tokio::test]
+    async fn what_was_closed_soon_after_a_response_is_held_against_the_target_and_what_waited_long_is_not() {
+        for (age, expected) in [(SOON * 2, false), (SOON / 2, true)] {
+            let (mut opened, pool) = (Opened::new().await, ConnPool::default());
+            let now = Instant::now();
+            pool.give(opened.link().await, now - age, None);
+            opened.theirs.clear();
+            assert!(pool.take(now, false).is_none());
+            assert_eq!(opened.ledger.has_failed_reused(), expected, "{age:?}");
+        }
+    }
 
     #[test]
     fn what_a_target_says_of_its_patience_is_not_used_up() {

@@ -30,10 +30,9 @@ impl WireClient {
     ) -> Result<TargetResponse, SendError> {
         let mut tries = Tries::default();
         loop {
-            let pooled = if tries.retried {
-                None
-            } else {
-                first.take().or_else(|| pool.take(sending.begun, sending.outgoing.changes_nothing))
+            let pooled = match first.take() {
+                None if !tries.retried => idle(pool, sending).await,
+                first => first,
             };
             let (mut link, used) = match pooled {
                 Some(link) => (link, true),
@@ -132,7 +131,9 @@ impl WireClient {
             Readiness::Ready => Ok(answered),
             Readiness::Closed => {
                 link.history.is_idle = false;
-                answered.reusable = false;
+                if std::mem::take(&mut answered.reusable) {
+                    link.closed_soon();
+                }
                 Ok(answered)
             }
             Readiness::Spoke => {
@@ -186,6 +187,24 @@ pub(super) struct Sending<'a> {
     pub(super) wanted: ResponseOptions,
     pub(super) begun: Instant,
     pub(super) progress: &'a ResponseProgress,
+}
+
+/// A connection of the pool that is alive. Where none has rested that needs to, the request waits for one: a new connection
+/// for each would soon cost more ports than there are.
+async fn idle(pool: &ConnPool, sending: &Sending<'_>) -> Option<Box<UpstreamConn>> {
+    let may_be_repeated = sending.outgoing.changes_nothing;
+    loop {
+        let rested = pool.take(sending.begun, may_be_repeated);
+        if rested.is_some() || may_be_repeated {
+            return rested;
+        }
+        let (mut link, at) = pool.take_resting()?;
+        // Boxed: few requests wait, and each would carry the room for it.
+        Box::pin(tokio::time::sleep_until(at)).await;
+        if link.is_ready() {
+            return Some(link);
+        }
+    }
 }
 
 /// Retries of a request so far.

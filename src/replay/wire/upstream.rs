@@ -119,6 +119,17 @@ impl UpstreamConn {
         !ledger.has_failed_reused() && !ledger.is_suspect() && !self.address.is_gone()
     }
 
+    /// Returns whether the target was seen to close connections that had carried requests: right after a response it may be
+    /// about to.
+    pub(super) fn needs_rest(&self) -> bool {
+        self.open.ledger().has_failed_reused()
+    }
+
+    /// Notes that the target closed the connection a moment after a response that did not say so.
+    pub(super) fn closed_soon(&self) {
+        self.open.ledger().failed_reused();
+    }
+
     fn readiness(&mut self) -> Readiness {
         let mut bytes = [0; LOOK];
         let mut buffer = ReadBuf::new(&mut bytes);
