@@ -1021,6 +1021,48 @@ async fn what_changes_nothing_goes_out_once_more_where_a_used_connection_ends_an
 }
 
 #[tokio::test]
+async fn a_408_that_ends_a_used_connection_is_no_response_to_what_may_go_out_once_more() {
+    const SAYS: &str = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n";
+    let late = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    for (method, line, answered) in
+        [("GET", "Connection: close\r\n", 200), ("GET", "", 408), ("POST", "Connection: close\r\n", 408)]
+    {
+        let is_late = Arc::clone(&late);
+        let server = Server::start(move |request| {
+            let times_out =
+                request.contains(" /late") && !is_late.fetch_xor(true, std::sync::atomic::Ordering::Relaxed);
+            if times_out { vec![send(format!("{SAYS}{line}\r\n"))] } else { ok(request) }
+        })
+        .await;
+        late.store(false, std::sync::atomic::Ordering::Relaxed);
+        let client = WireClient::new(&pooled(&server.url("http"))).unwrap();
+        assert_eq!(status(&client, get(1, "/")).await, Ok(200));
+        let head = format!("{method} /late HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(status(&client, request(2, &head, Body::EMPTY)).await, Ok(answered), "{method} {line}");
+        assert_eq!(client.connections().retried, u64::from(answered == 200), "{method} {line}");
+        let client = WireClient::new(&pooled(&server.url("http"))).unwrap();
+        late.store(false, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(
+            status(&client, request(3, &head, Body::EMPTY)).await,
+            Ok(408),
+            "over a new connection it is its own"
+        );
+    }
+}
+
+#[tokio::test]
+async fn blank_lines_after_a_response_are_no_part_of_the_next_one_and_cost_no_connection() {
+    let server = Server::start(|_| vec![answer("200 OK", "hello"), send("\r\n")]).await;
+    let client = WireClient::new(&pooled(&server.url("http"))).unwrap();
+    for number in 1..=20 {
+        let head = if number % 2 == 0 { "POST / HTTP/1.1\r\n\r\n" } else { "GET / HTTP/1.1\r\n\r\n" };
+        assert_eq!(status(&client, request(number, head, Body::EMPTY)).await, Ok(200));
+        server.until_played(usize::try_from(number).unwrap()).await;
+    }
+    assert_eq!(client.connections().opened, 1);
+}
+
+#[tokio::test]
 async fn a_connection_that_the_target_keeps_for_no_time_is_not_used_again() {
     for (line, opened) in [("Keep-Alive: timeout=0", 3), ("Keep-Alive: timeout=600", 1)] {
         let said = format!("HTTP/1.1 200 OK\r\n{line}\r\nContent-Length: 0\r\n\r\n");

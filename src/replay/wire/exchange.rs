@@ -61,6 +61,8 @@ pub(super) async fn exchange(
     progress: &ResponseProgress,
 ) -> Result<SendResult, ExchangeError> {
     link.history.is_idle = false;
+    // It may have been said before the request came (RFC 9110, 15.5.9).
+    let heeds_408 = outgoing.changes_nothing && (link.history.exchanges > 0 || link.history.is_settled);
     let mut running = WireExchange::new(outgoing, wanted, terms);
     let ahead = std::mem::take(&mut link.written_ahead);
     (running.head_sent, running.written) = (ahead.bytes, ahead.whole);
@@ -70,7 +72,11 @@ pub(super) async fn exchange(
     })
     .await?;
     let history = History { exchanges: link.history.exchanges + 1, last: Some(id), ..link.history };
-    running.finish(link, history)
+    let sent = running.finish(link, history)?;
+    if heeds_408 && sent.read.status == 408 && !sent.read.reusable && progress.begun().is_none() {
+        return Err(ExchangeError { closed_unanswered: true, ..failed(unasked::idle_timeout()) });
+    }
+    Ok(sent)
 }
 
 /// Invariant: `written` is set when, and only when, the last byte was handed to the system.

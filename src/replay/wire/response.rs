@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::tls_probe::speaks_tls_only;
-use super::unasked::{Unasked, judge};
+use super::unasked::{Unasked, judge, past_line_ends};
 use crate::exchange::{Digest, FailureKind, Framing, Head};
 use crate::http1::{
     BodyProgress, BodyReader, HashTiming, RequestContext, ResponseHeadError, StartCheck, StrictResponseHead, content,
@@ -196,6 +196,13 @@ impl ResponseReader {
             if began.is_none() && self.past_heads == 0 && bytes.first() == Some(&TLS_ALERT) {
                 return Err(ResponseError::SpeaksTls);
             }
+            if began.is_none() {
+                // A blank line behind the response before is no part of this one.
+                bytes = past_line_ends(bytes);
+                if bytes.is_empty() {
+                    return Ok(false);
+                }
+            }
             let began = *began.get_or_insert(now);
             if partial.is_empty()
                 && let Some((len, head)) = read_answer(bytes, self.asked)?
@@ -320,7 +327,7 @@ impl ResponseReader {
         let done = match last.body.feed(bytes) {
             BodyProgress::All => false,
             BodyProgress::Ended(used) => {
-                if let Some(more) = bytes.get(used..).filter(|more| !more.is_empty()) {
+                if let Some(more) = bytes.get(used..).filter(|more| !past_line_ends(more).is_empty()) {
                     last.persists = false;
                     last.followed_by = Some(judge(more, last.bodiless));
                 }
@@ -405,12 +412,24 @@ mod tests {
         check("HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", 200, "hi", true);
         check("HTTP/1.1 200 OK\r\n\r\nuntil the end", 200, "until the end", false);
         check("HTTP/1.1 204 No Content\r\n\r\n", 204, "", true);
+        check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi\r\n", 200, "hi", true);
         check(
             "HTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 -\r\n\r\nHTTP/1.1 404 -\r\nContent-Length: 1\r\n\r\nx",
             404,
             "x",
             true,
         );
+    }
+
+    #[test]
+    fn blank_lines_before_a_response_are_passed_over() {
+        let bytes = b"\r\n\nHTTP/1.1 100 -\r\n\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+        for size in 1..=bytes.len() {
+            let read = read(bytes, size, GET).unwrap();
+            let kept = read.kept.unwrap();
+            assert_eq!((read.status, kept.body.as_deref(), read.reusable), (200, Some(&b"hi"[..]), true), "{size}");
+            assert!(kept.head.as_bytes().starts_with(b"HTTP/1.1 200"), "{size}");
+        }
     }
 
     #[test]
@@ -430,6 +449,7 @@ mod tests {
     #[test]
     fn what_ends_early_or_cannot_be_read_is_told_apart() {
         broken(b"", ResponseError::Ended);
+        broken(b"\r\n", ResponseError::Ended);
         broken(b"HTTP/1.1 200 OK\r\nContent-Le", ResponseError::CutHead);
         broken(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", ResponseError::CutBody { got: 4, of: 5 });
         broken(

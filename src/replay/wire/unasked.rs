@@ -16,6 +16,8 @@ pub(super) const LOOK: usize = 512;
 /// Kind of unsolicited bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unasked {
+    /// Line ends alone: the next response may come behind them.
+    Blank,
     /// They can be no response to any request.
     Harmless,
     /// They may be one.
@@ -29,6 +31,7 @@ pub(super) fn judge(bytes: &[u8], after_bodiless: bool) -> Unasked {
     loop {
         rest = rest.trim_ascii_start();
         let digits = match rest {
+            [] if !bytes.is_empty() && past_line_ends(bytes).is_empty() => return Unasked::Blank,
             [] => return Unasked::Harmless,
             [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', digits @ ..] => digits,
             _ if after_bodiless && !rest.starts_with(b"HTTP") => return Unasked::Harmless,
@@ -42,6 +45,17 @@ pub(super) fn judge(bytes: &[u8], after_bodiless: bool) -> Unasked {
             _ => return Unasked::Response,
         }
     }
+}
+
+/// Returns `bytes` from the first one on that is no line end.
+pub(super) fn past_line_ends(bytes: &[u8]) -> &[u8] {
+    let from = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+    bytes.get(from..).unwrap_or_default()
+}
+
+/// The failure of a request that met the 408 with which a target closes an idle connection.
+pub(super) fn idle_timeout() -> SendError {
+    SendError::failed(FailureKind::Reset, Reason::new("the target closed the idle connection with a 408"))
 }
 
 /// Returns the failure of a request whose response was followed by another: it is unknown which of them was its own.
@@ -66,10 +80,12 @@ mod tests {
 
     #[test]
     fn what_is_legal_is_told_from_what_may_be_a_response() {
-        use Unasked::{Harmless, Response};
+        use Unasked::{Blank, Harmless, Response};
         for (bytes, bodiless, expected) in [
             ("", false, Harmless),
-            ("\r\n\r\n", false, Harmless),
+            ("\r\n\r\n", false, Blank),
+            ("\n", true, Blank),
+            (" \r\n", false, Harmless),
             ("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", false, Harmless),
             ("\r\nHTTP/1.0 408 -\r\n\r\n", false, Harmless),
             ("HTTP/1.1 100 Continue\r\n\r\n", false, Harmless),

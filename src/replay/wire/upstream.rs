@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendFlags};
@@ -152,7 +152,9 @@ impl UpstreamConn {
             _ => return Readiness::Closed,
         }
         match judge(buffer.filled(), self.history.bodiless) {
-            Unasked::Harmless => Readiness::Closed,
+            // They stay where they are, and are passed over with the next response.
+            Unasked::Blank if buffer.filled().len() < LOOK => Readiness::Ready,
+            Unasked::Blank | Unasked::Harmless => Readiness::Closed,
             Unasked::Response => Readiness::Spoke,
         }
     }
@@ -189,12 +191,18 @@ impl UpstreamConn {
     /// Waits until `until` for bytes that belong to no request; returns the readiness after that.
     pub(super) async fn settle(&mut self, until: Instant) -> Readiness {
         let bodiless = self.history.bodiless;
+        let judge = |bytes: &[u8]| match judge(bytes, bodiless) {
+            Unasked::Blank => Readiness::Ready,
+            Unasked::Response => Readiness::Spoke,
+            Unasked::Harmless => Readiness::Closed,
+        };
         let judged = std::future::poll_fn(|cx| {
-            self.poll_read(cx, |bytes| match bytes {
-                [] => Readiness::Closed,
-                bytes if judge(bytes, bodiless) == Unasked::Response => Readiness::Spoke,
-                _ => Readiness::Closed,
-            })
+            loop {
+                match ready!(self.poll_read(cx, judge)) {
+                    Ok(Readiness::Ready) => {}
+                    judged => return Poll::Ready(judged),
+                }
+            }
         });
         match tokio::time::timeout_at(until, judged).await {
             // A runtime that was busy may not know yet of what came in time.
