@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Fields of a fragment from its headers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fragment {
+    /// Network that it was seen in, by its tags: each has numbers of its own.
+    pub(super) network: u32,
     pub(super) source: u128,
     pub(super) destination: u128,
     pub(super) id: u32,
@@ -46,6 +48,7 @@ pub(super) struct Datagram {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct FragmentKey {
+    network: u32,
     source: u128,
     destination: u128,
     id: u32,
@@ -101,12 +104,12 @@ impl Fragments {
 
     /// Adds a fragment's bytes; returns the datagram that it completes.
     pub(super) fn add(&mut self, fragment: Fragment, bytes: &[u8], now: Timestamp) -> Result<Option<Datagram>, Skip> {
-        let Fragment { source, destination, id, protocol, offset, more } = fragment;
+        let Fragment { network, source, destination, id, protocol, offset, more } = fragment;
         let end = offset + bytes.len();
         if bytes.is_empty() || end > MAX_DATAGRAM_BYTES || (more && !bytes.len().is_multiple_of(8)) {
             return Err(Skip::BadFragment);
         }
-        let key = FragmentKey { source, destination, id, protocol };
+        let key = FragmentKey { network, source, destination, id, protocol };
         if self.is_copy(&key, now) {
             return Ok(None);
         }

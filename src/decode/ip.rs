@@ -55,6 +55,7 @@ impl LayerCursor<'_> {
         self.peel(header_len)?;
         if header.is_fragmenting_payload() {
             let fragment = Fragment {
+                network: self.tag,
                 source,
                 destination,
                 id: u32::from(header.identification()),
@@ -123,7 +124,8 @@ impl LayerCursor<'_> {
                         next = inner;
                         continue;
                     }
-                    let fragment = Fragment { source, destination, id, protocol: inner, offset, more };
+                    let fragment =
+                        Fragment { network: self.tag, source, destination, id, protocol: inner, offset, more };
                     return self.fragment(fragment, fragments);
                 }
                 protocol::IPV4 | protocol::IPV6 => return self.ip(fragments),

@@ -503,6 +503,36 @@ fn a_number_that_is_used_again_after_fragments_that_were_captured_twice() {
     check(&frames, &[first, "GET /quite/another/of/the/same/size -> 200 \"two\""]);
 }
 
+/// Two networks with the same addresses use the same number at once: no piece of one is put into a datagram of the other.
+#[test]
+fn fragments_with_the_same_number_in_two_networks() {
+    let capture = |network: u16, port: u16, path: &str, order: fn(&mut Vec<Layer>)| {
+        let talk = Talk::joined().between(&format!("10.0.0.7:{port}"), "10.0.0.1:80").handshake();
+        let talk = talk.client(get(path)).server(ok(path)).close();
+        talk.capture_split(LinkType::ETHERNET, |packet| {
+            let mut pieces = packet.ip().fragments(32, 7);
+            order(&mut pieces);
+            pieces.into_iter().map(|piece| piece.vlan(0x8100, network).ethernet()).collect()
+        })
+    };
+    let (first, second) = ("/long/enough/for/three/fragments", "/quite/another/of/the/same/size/");
+    let frames = capture(10, 51234, first, |_| {}).with(capture(20, 51235, second, |pieces| pieces.reverse()));
+    check(&frames, &[first, second].map(|path| format!("GET {path} -> 200 \"{path}\"")));
+}
+
+/// A router sends them on from one network to another, and both are captured.
+#[test]
+fn fragments_that_are_captured_in_two_networks() {
+    let network = |id: u16| {
+        talk().capture_split(LinkType::ETHERNET, |packet| {
+            let number = u16::try_from(packet.at / 1_000_000 % 65_536).unwrap();
+            packet.ip().fragments(32, number).into_iter().map(|piece| piece.vlan(0x8100, id).ethernet()).collect()
+        })
+    };
+    check(&network(10).with(network(20)), &GET);
+    check(&network(0).with(network(20)), &GET);
+}
+
 #[test]
 fn a_datagram_in_fragments_of_eight_bytes() {
     let talk = Talk::open().client(post("/a", noise(9_000))).server(ok("a"));
