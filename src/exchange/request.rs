@@ -156,7 +156,7 @@ pub enum Malformed {
     BadLength,
     /// Section 6.1: a Transfer-Encoding of a request whose last coding is not `chunked`.
     BadTransferEncoding,
-    /// Section 6.1: a Transfer-Encoding in several lines, in a folded one, or with `chunked` twice.
+    /// Section 6.1: a Transfer-Encoding in several lines, in a folded one, with `chunked` twice, or in HTTP/1.0.
     UnclearTransferEncoding,
     /// Section 2.2: a CR in the head that no LF follows.
     BareCr,

@@ -198,7 +198,16 @@ fn request_facts(raw: &[u8], fields: FramingFields, malformed: Option<Malformed>
         }
         (TransferCoding::Absent, ContentLength::Bad) => (Framing::None, Some(Malformed::BadLength)),
     };
+    let is_faulty = fields.has_coding && method != Method::Connect && is_of_1_0(raw);
+    let unclear = unclear.or_else(|| is_faulty.then_some(Malformed::UnclearTransferEncoding));
     RequestFacts { method, framing, malformed: unclear.or(malformed), expects: fields.expects }
+}
+
+/// Returns whether a request is of HTTP/1.0, which has no transfer codings: whoever sent one may not have framed by it, and
+/// whoever passes it on may not have read it so (RFC 9112, 6.1).
+fn is_of_1_0(raw: &[u8]) -> bool {
+    let line = raw.get(..memchr::memchr(b'\n', raw).unwrap_or(raw.len())).unwrap_or_default();
+    split_request_line(line.trim_ascii_end()).2 == b"HTTP/1.0"
 }
 
 /// Reads a whole response head; `None` where its status line is none.

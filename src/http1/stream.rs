@@ -117,9 +117,15 @@ impl MessageKind {
         matches!(self, Self::Request { malformed: Some(Malformed::BadLength | Malformed::BadTransferEncoding), .. })
     }
 
-    /// Returns the state of the stream after its end: that of what may be none is no place where a message must begin.
+    /// Returns the state of the stream after its end: that of what may be none is no place where a message must begin, nor is
+    /// one that servers find differently.
     pub(super) const fn next_state(&self) -> StreamState {
-        if self.is_unproven() { StreamState::Resync } else { StreamState::Idle }
+        if self.is_unproven() || self.is_framed_unclearly() { StreamState::Resync } else { StreamState::Idle }
+    }
+
+    /// Returns whether this is a request whose end is elsewhere for a server that reads its framing otherwise.
+    const fn is_framed_unclearly(&self) -> bool {
+        matches!(self, Self::Request { malformed: Some(Malformed::UnclearTransferEncoding), .. })
     }
 
     /// Notes whether the client has ended its side within the response, and nothing of that came since: it left then.

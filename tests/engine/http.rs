@@ -669,6 +669,28 @@ fn a_transfer_encoding_that_servers_do_not_read_alike_is_malformed() {
     }
 }
 
+/// RFC 9112, 6.1: a message of HTTP/1.0 with a Transfer-Encoding MUST be treated as if its framing were faulty, whatever its
+/// length.
+#[test]
+fn a_transfer_encoding_in_http_1_0_is_malformed_and_what_follows_is_not_believed() {
+    for (lines, expected) in [
+        ("Transfer-Encoding: chunked", "unclear transfer-encoding"),
+        ("Transfer-Encoding: gzip, chunked", "unclear transfer-encoding"),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 15", "content-length and transfer-encoding"),
+        ("Transfer-Encoding: chunked\r\nConnection: keep-alive", "unclear transfer-encoding"),
+    ] {
+        let request = format!("POST /a HTTP/1.0\r\n{lines}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        let expected = format!("POST /a \"hello\" [malformed: {expected}] -> 200 \"a\"");
+        one(&request, ok("a"), &expected);
+    }
+    let request = "POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let talk = Talk::open().client(request).client("DELETE /evil HTTP/1.1\r\nHost: h\r\n\r\n").server(ok("a")).close();
+    let seen = crate::tap::run(&mut talk.capture().source(), BodyPolicies::default(), &[]);
+    let whole = seen.exchanges.values().filter(|one| one.request.state == RequestState::Whole).count();
+    assert_eq!((seen.exchanges.len(), whole), (2, 0), "{:?}", seen.exchanges);
+    one("POST /a HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello", ok("a"), "POST /a \"hello\" -> 200 \"a\"");
+}
+
 /// RFC 9112, 2.2: a recipient MUST take an element with a bare CR for invalid, or replace it.
 #[test]
 fn a_cr_without_lf_in_a_head_is_malformed() {
