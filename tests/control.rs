@@ -132,5 +132,5 @@ async fn what_the_target_had_when_a_run_was_stopped_counts_as_sent() {
     assert!(summary.balances(), "{summary:#?}");
     let (ended, asked) = (&of(&summary, &server).ended, server.requests().len() as u64);
     assert_eq!(ended.sent + ended.failed.values().sum::<u64>(), asked, "{ended:?}");
-    assert!(ended.sent > 16 && ended.shed["stopped"] > 0, "{ended:?}");
+    assert!(ended.sent > 16 && ended.shed["run_ended"] > 0, "{ended:?}");
 }

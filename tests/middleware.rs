@@ -442,7 +442,7 @@ async fn a_stopped_run_ends_what_waits_and_the_script_with_it() {
     let summary = case.pace(Pace::Rate(200.0)).timeout(Duration::from_mins(2)).run().await;
     let (filtered, shed) = kept_back(&summary);
     assert_eq!((filtered, shed), (0, 0), "their time was not up");
-    assert!(summary.requests.ended.shed["stopped"] > 0, "{summary:#?}");
+    assert!(summary.requests.ended.shed["run_ended"] > 0, "{summary:#?}");
     assert_eq!(summary.requests.offered, 0);
 }
 

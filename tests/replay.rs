@@ -284,9 +284,9 @@ async fn a_full_queue_of_a_slow_target_sheds_and_says_so() {
     let (summary, _) = replay.run().await;
     let target = only(&summary);
     // The queue holds all that came by then; what the stop finds waiting is told as such.
-    let stopped = target.ended.shed.get("stopped").copied().unwrap_or_default();
-    assert!(stopped > 0);
-    assert_eq!(failures(target), [("timeout", target.offered - stopped)]);
+    let waited = target.ended.shed.get("run_ended").copied().unwrap_or_default();
+    assert!(waited > 0);
+    assert_eq!(failures(target), [("timeout", target.offered - waited)]);
 }
 
 #[tokio::test]
@@ -299,8 +299,8 @@ async fn a_stopped_run_accounts_for_what_it_took_in() {
     assert!(summary.requests.seen < 1839, "{}", summary.requests.seen);
     // What was due just then and not sent yet is told as such; nothing that was sent is lost.
     let target = only(&summary);
-    let stopped = target.ended.shed.get("stopped").copied().unwrap_or_default();
-    assert_eq!((target.ended.sent + stopped, failures(target)), (target.offered, vec![]));
+    let waited = target.ended.shed.get("run_ended").copied().unwrap_or_default();
+    assert_eq!((target.ended.sent + waited, failures(target)), (target.offered, vec![]));
     assert!(target.ended.sent > 0);
 }
 

@@ -21,6 +21,7 @@ use shadowtap::middleware::{ChainSettings, PatternSet};
 use shadowtap::pipeline::{self, Control, Progress, Run};
 use shadowtap::replay::SendSettings;
 use shadowtap::report::schema::summary::Summary;
+use shadowtap::report::threshold::Thresholds;
 
 /// Processors on which requests are made by those who send them, and on which by threads of their own.
 const EACH_WAY: [usize; 2] = [2, 8];
@@ -122,7 +123,8 @@ async fn a_stop_ends_it_at_once_and_the_account_adds_up() {
     for processors in EACH_WAY {
         let server = Server::start(|_| vec![Step::Wait, answer("200 OK", "ok")]).await;
         let few = SendSettings { max_in_flight: 2, ..target(&server.url("http"), "max") };
-        let job = Run { processors, ..replayed(&gets(2000), vec![few]) };
+        let demands = Thresholds { all: vec!["lost>0".parse().unwrap()], min_samples: 1 };
+        let job = Run { processors, demands, ..replayed(&gets(2000), vec![few]) };
         let stop = tokio::time::sleep(Duration::from_millis(200));
         let running =
             tokio::task::spawn_blocking(move || pipeline::run(job, &Arc::new(Progress::default()), stop).unwrap());
@@ -130,6 +132,9 @@ async fn a_stop_ends_it_at_once_and_the_account_adds_up() {
         assert!(summary.balances(), "{summary:#?}");
         let sent = of(&summary, &server).ended.sent;
         assert!((1..200).contains(&sent), "{sent} were sent");
+        let shed: Vec<_> = of(&summary, &server).ended.shed.keys().map(String::as_str).collect();
+        assert_eq!(shed, ["run_ended"], "{processors} processors");
+        assert_eq!((summary.gates[0].held, summary.gates[0].value), (true, 0.0), "what was made ahead is not lost");
         assert!(summary.frames.received > 0, "what was read is told");
     }
 }

@@ -92,8 +92,10 @@ impl HeldBy {
 pub enum Shed {
     /// The queue of a target was full.
     TargetQueue,
-    /// The run was stopped before the request was sent.
+    /// The run ended before the request was sent, which had been due for long, or was captured live.
     Stopped,
+    /// The run ended before its turn came: as what comes later in the recording, it is not lost.
+    RunEnded,
     /// Its body is larger than the limit up to which bodies are kept.
     BodyLimit,
     /// The queue between capture and replay was full (live capture only).
@@ -115,12 +117,19 @@ pub enum Shed {
 }
 
 impl Shed {
+    /// Returns whether anybody misses what was shed here: not what the run did not come to, or what another replayer has.
+    #[must_use]
+    pub const fn is_loss(self) -> bool {
+        !matches!(self, Self::RunEnded | Self::Moved)
+    }
+
     /// Key in machine-readable output.
     #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
             Self::TargetQueue => "target_queue",
             Self::Stopped => "stopped",
+            Self::RunEnded => "run_ended",
             Self::BodyLimit => "body_limit",
             Self::Capture => "capture",
             Self::Recording => "recording",

@@ -250,8 +250,8 @@ fn count_outcome(outcome: &Outcome, progress: &Progress) {
         Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),
         Outcome::Failed(_) => progress.failed.fetch_add(1, Ordering::Relaxed),
         Outcome::Shed(Shed::OpenFiles | Shed::LocalPorts) => progress.unconnected.fetch_add(1, Ordering::Relaxed),
-        // Another replayer has it, or had it, or the run was stopped: that says nothing about the target.
-        Outcome::Shed(Shed::Moved | Shed::Uncertain | Shed::Stopped) => 0,
+        // Another replayer has it, or had it, or the run ended: that says nothing about the target.
+        Outcome::Shed(Shed::Moved | Shed::Uncertain | Shed::Stopped | Shed::RunEnded) => 0,
         Outcome::Shed(_) => progress.shed.fetch_add(1, Ordering::Relaxed),
         _ => 0,
     };
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn what_another_replayer_has_or_nobody_waits_for_does_not_count_as_shed() {
         let progress = Progress::default();
-        for shed in [Shed::Moved, Shed::Uncertain, Shed::Stopped, Shed::TargetQueue] {
+        for shed in [Shed::Moved, Shed::Uncertain, Shed::Stopped, Shed::RunEnded, Shed::TargetQueue] {
             count_outcome(&Outcome::Shed(shed), &progress);
         }
         assert_eq!(progress.shed.load(Ordering::Relaxed), 1);

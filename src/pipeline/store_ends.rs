@@ -129,7 +129,7 @@ impl StoreEnds {
 const fn end_of(outcome: &Outcome) -> RequestEnd {
     match outcome {
         Outcome::Sent | Outcome::Failed(_) => RequestEnd::Sent,
-        Outcome::Shed(Shed::Stopped | Shed::Moved) => RequestEnd::GivenUp,
+        Outcome::Shed(Shed::Stopped | Shed::RunEnded | Shed::Moved) => RequestEnd::GivenUp,
         _ => RequestEnd::Unsent,
     }
 }

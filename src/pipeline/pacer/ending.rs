@@ -2,7 +2,7 @@
 
 use super::stage::ChainEnd;
 use super::{Pacer, Timing};
-use crate::exchange::{Event, Outcome, Shed};
+use crate::exchange::Event;
 
 impl Pacer {
     /// Ends what is on its way, and returns what the chain has to say.
@@ -27,7 +27,7 @@ impl Pacer {
         let enough = self.settings.most.is_some_and(|most| self.taken >= most);
         while let Ok(queued) = self.channels.events.recv() {
             let told = match queued.event {
-                Event::Request(request) if !enough => self.end(self.note(&request), Outcome::Shed(Shed::Stopped)),
+                Event::Request(request) if !enough => self.end(self.note(&request), self.not_reached()),
                 Event::Response { of, response } => self.response(of, response, None),
                 _ => Ok(()),
             };

@@ -103,7 +103,7 @@ impl Pacer {
             }
             if self.outside_until(Instant::now() + FULL_PAUSE).is_err() {
                 tracing::debug!(%id, "stopped while it waited for room before the middleware");
-                return self.end(back.note, Outcome::Shed(Shed::Stopped));
+                return self.end(back.note, self.not_reached());
             }
             passed = *back;
         }
@@ -213,7 +213,7 @@ impl Pacer {
             let waited = self.settings.mode.external_mut().map(ExternalStage::stopped).unwrap_or_default();
             // Where nobody takes facts any more, nobody misses these.
             for note in waited {
-                self.end(note, Outcome::Shed(Shed::Stopped)).ok();
+                self.end(note, self.not_reached()).ok();
             }
         }
         // The processes end now. What production answers after this is recorded no more: nobody is there to give it back.

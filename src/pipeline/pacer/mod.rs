@@ -292,7 +292,10 @@ impl Pacer {
     }
 
     /// Reports a delivery that ended before it was queued.
-    fn refused(&self, delivery: Delivery) -> Result<(), Stopped> {
+    fn refused(&self, mut delivery: Delivery) -> Result<(), Stopped> {
+        if delivery.outcome == Outcome::Shed(Shed::Stopped) {
+            delivery.outcome = self.not_reached();
+        }
         if let Some(carry) = &self.settings.carry {
             carry.ended(&delivery);
         }
@@ -355,6 +358,11 @@ impl Pacer {
             }
         }
         Ok(())
+    }
+
+    /// Returns how a request ends to which the run did not come.
+    const fn not_reached(&self) -> Outcome {
+        Outcome::Shed(self.settings.not_reached)
     }
 
     fn end(&self, note: RequestRecord, outcome: Outcome) -> Result<(), Stopped> {

@@ -13,6 +13,7 @@ use super::lookahead::Lookahead;
 use super::opening::Opening;
 use super::timing::Timing;
 use super::{Pacer, PacerInputs, PacerMode};
+use crate::exchange::Shed;
 use crate::middleware::context::UnreadableCounts;
 use crate::middleware::secret_names::SecretNames;
 use crate::middleware::{self, LoopHeader};
@@ -63,6 +64,8 @@ pub(in crate::pipeline) struct PacerSettings {
     /// Requests are made by those who send them, who must not wait.
     pub(in crate::pipeline) is_pulled: bool,
     pub(in crate::pipeline) punctuality: Punctuality,
+    /// How requests end to which the run did not come: live they are lost, in a recording they come later.
+    pub(in crate::pipeline) not_reached: Shed,
     /// The processor that the pacing thread has to itself, where it has one.
     pub(in crate::pipeline) processor: Option<ProcessorNumber>,
     /// Leave of the pacing thread to come before others, where it has any.
@@ -139,6 +142,7 @@ impl Pacer {
             is_shared: context.session.is_some(),
             is_pulled,
             punctuality,
+            not_reached: if context.live { Shed::Stopped } else { Shed::RunEnded },
             priority: run.priority.take(),
             processor: context.processor.as_ref().map(OwnProcessor::number),
         };

@@ -6,7 +6,7 @@ use crossbeam_channel::Sender;
 use tokio::sync::{mpsc, watch};
 
 use super::{Pacer, PacerChannels, PacerMode, PacerSettings, RunChains, Timing};
-use crate::exchange::{Event, Timestamp};
+use crate::exchange::{Event, Shed, Timestamp};
 use crate::middleware::secret_names::SecretNames;
 use crate::middleware::{ChainSettings, LoopHeader};
 use crate::pipeline::passes::PassTag;
@@ -44,6 +44,7 @@ pub(super) fn pacer_of(
         is_shared: false,
         is_pulled: false,
         punctuality: Punctuality::default(),
+        not_reached: Shed::RunEnded,
         processor: None,
         priority: None,
     };

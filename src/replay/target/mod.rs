@@ -14,6 +14,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
 
 use super::{BeforeSend, Client, Delivery, Destination, Job, ProductionEnds, Pulled, RequestSource, TargetLimits};
 use crate::exchange::{Outcome, Shed};
@@ -105,7 +106,7 @@ impl<D> Clone for Deliveries<D> {
 /// Sends each job to `destination` and reports its end to `deliveries`; every job ends exactly once.
 ///
 /// Returns when `jobs` is closed and everything in flight has ended. When `stop` becomes true (a dropped sender does
-/// not count), `jobs` is closed from this side, queued jobs end as `Shed(Stopped)`, and those in flight have
+/// not count), `jobs` is closed from this side, queued jobs end as `Shed(RunEnded)` (`Shed(Stopped)` where they were due long before), and those in flight have
 /// [`TargetLimits::drain`] before they end as `Failed(Timeout)`. A job that panics the client ends as
 /// `Failed(Protocol)`.
 ///
@@ -139,7 +140,7 @@ where
         aside: Arc::new(Semaphore::new(MAX_ASIDE as usize)),
         idle: IdleWorkers::default(),
     });
-    let SendWorker { queue, deliveries, links, ordinary, beside, aside, idle, .. } = &*worker;
+    let SendWorker { limits, queue, deliveries, links, ordinary, beside, aside, idle, .. } = &*worker;
     let ends_idle = idle.end_when_dropped();
     let stop_for_tasks = stop.clone();
     let spawn = |job, place| {
@@ -153,12 +154,13 @@ where
     {
         spawn(job, place);
     }
+    let unsent = |job: &Job| Delivery::unsent(job.request.id, destination, not_reached(job.due, limits, links));
     if let Some(mut jobs) = queue.end() {
         jobs.close();
         while let Some(mut job) = jobs.recv().await {
             match job.turn.take_place() {
                 Some(place) => spawn(job, place),
-                None => report(deliveries, shed(destination, &job)).await,
+                None => report(deliveries, Box::new(unsent(&job))).await,
             }
         }
     }
@@ -259,8 +261,12 @@ impl TargetQueue {
     }
 }
 
-fn shed(destination: Destination, job: &Job) -> Box<Delivery> {
-    Box::new(Delivery::unsent(job.request.id, destination, Outcome::Shed(Shed::Stopped)))
+/// Returns how a request ends that is not sent since the run ends. What was made ahead, or has just become due, is not part of
+/// the run any more; what has been due for longer than responses have to end is lost to a target that is behind. Of a run that
+/// is shared, others have it.
+fn not_reached(due: Option<Instant>, limits: &TargetLimits, links: &TargetLinks) -> Outcome {
+    let is_behind = links.session.is_none() && due.is_some_and(|due| due.elapsed() >= limits.drain);
+    Outcome::Shed(if is_behind { Shed::Stopped } else { Shed::RunEnded })
 }
 
 /// Reports how a request ended, as soon as there is room for that.
@@ -393,7 +399,7 @@ mod tests {
     }
 
     const FAILED_LATE: Outcome = Outcome::Failed(FailureKind::Timeout);
-    const STOPPED: Outcome = Outcome::Shed(Shed::Stopped);
+    const NOT_REACHED: Outcome = Outcome::Shed(Shed::RunEnded);
 
     /// Makes three jobs at a time, ten times.
     struct Threes {
@@ -619,7 +625,7 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(1)).await;
         rig.stop.send(true).unwrap();
         let (ended, _) = rig.finish().await;
-        assert_eq!(outcomes(&ended), [FAILED_LATE, Outcome::Sent, STOPPED, STOPPED, STOPPED]);
+        assert_eq!(outcomes(&ended), [FAILED_LATE, Outcome::Sent, NOT_REACHED, NOT_REACHED, NOT_REACHED]);
         assert_eq!(start.elapsed().as_secs(), 6);
     }
 
@@ -635,7 +641,23 @@ mod tests {
         let failed: Vec<_> = ended.iter().filter(|delivery| delivery.outcome == FAILED_LATE).collect();
         assert_eq!((ended.len(), failed.len()), (900, 64), "those that were in flight");
         assert!(failed.iter().all(|delivery| delivery.service == Some(Duration::from_secs(1))));
-        assert_eq!(outcomes(&ended).iter().filter(|outcome| **outcome == STOPPED).count(), 836);
+        assert_eq!(outcomes(&ended).iter().filter(|outcome| **outcome == NOT_REACHED).count(), 836);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_due_long_before_a_stop_is_lost_and_what_is_due_just_then_is_not() {
+        for (drain, expected) in [(LIMITS.drain, [Shed::Stopped, Shed::RunEnded]), (Duration::ZERO, [Shed::Stopped; 2])]
+        {
+            let limits = TargetLimits { max_in_flight: 1, drain, ..LIMITS };
+            let rig = TargetFixture::new(limits, |_| ScriptedReply::never());
+            let due = Instant::now();
+            rig.feed((1..=2).map(|id| job(id, Some(due)))).await;
+            tokio::time::sleep(LIMITS.drain).await;
+            rig.feed([job(3, Some(Instant::now()))]).await;
+            rig.stop.send(true).unwrap();
+            let (ended, _) = rig.finish().await;
+            assert_eq!(outcomes(&ended)[1..], expected.map(Outcome::Shed));
+        }
     }
 
     #[tokio::test(start_paused = true)]

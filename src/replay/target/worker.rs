@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::idle::{Handed, IdleWorkers};
 use super::prepared::{PreparedJob, SendPlace};
 use super::waits::{ReusableTimeout, StopWait, WatchedSend};
-use super::{Deliveries, TargetLinks, TargetQueue, report, report_at_once, stopped, unless_stopped};
+use super::{Deliveries, TargetLinks, TargetQueue, not_reached, report, report_at_once, stopped, unless_stopped};
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
 use crate::recording::Admission;
 use crate::replay::response_watch::ResponseWatch;
@@ -94,7 +94,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
     ) -> Option<Box<Delivery>> {
         // Where nothing is waited for any more, a request would go out in vain, and be counted as one that had no response.
         if *stop.borrow() && job.job.turn.written_at().is_none() {
-            return Some(self.unsent(&job, Outcome::Shed(Shed::Stopped)));
+            return Some(self.unsent(&job, self.not_reached(&job.job)));
         }
         match self.prepare_early(&mut job) {
             Prepared::Ready => {}
@@ -113,6 +113,10 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
     fn unsent(&self, job: &PreparedJob, outcome: Outcome) -> Box<Delivery> {
         let carry_wait = job.carry_wait;
         Box::new(Delivery { carry_wait, ..Delivery::unsent(job.job.request.id, self.destination, outcome) })
+    }
+
+    fn not_reached(&self, job: &Job) -> Outcome {
+        not_reached(job.due, &self.limits, &self.links)
     }
 
     /// Prepares a request whose turn it is. Others are prepared when it is: what comes before them may issue their values.
@@ -141,7 +145,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
     ) -> Option<Outcome> {
         loop {
             if !waited(job, wait, &mut stop).await {
-                return Some(Outcome::Shed(Shed::Stopped));
+                return Some(self.not_reached(&job.job));
             }
             match self.prepare(job) {
                 Prepared::Ready => return None,
@@ -171,7 +175,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
                     drop(aside);
                     self.run(job, SendPlace::Ordinary(place), stop).await;
                 }
-                _ => report(&self.deliveries, self.unsent(&job, Outcome::Shed(Shed::Stopped))).await,
+                _ => report(&self.deliveries, self.unsent(&job, self.not_reached(&job.job))).await,
             }
         })
     }
@@ -216,7 +220,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
             Some(Admission::Send) => None,
             Some(Admission::Uncertain) => Some(Outcome::Shed(Shed::Uncertain)),
             Some(Admission::Moved) => Some(Outcome::Shed(Shed::Moved)),
-            None => Some(Outcome::Shed(Shed::Stopped)),
+            None => Some(self.not_reached(&job.job)),
         }
     }
 
@@ -233,7 +237,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         if job.turn.is_free() {
             return None;
         }
-        let until = Instant::now() + self.limits.timeout;
+        let (until, due) = (Instant::now() + self.limits.timeout, job.due);
         let mut turn = pin!(job.turn.ready());
         std::future::poll_fn(|cx| {
             if turn.as_mut().poll(cx).is_ready() {
@@ -242,7 +246,7 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
             if alarm.poll_until(until, cx).is_ready() {
                 return Poll::Ready(Some(Outcome::Shed(Shed::Connections)));
             }
-            stop.poll(cx).map_or(Poll::Pending, |_| Poll::Ready(Some(Outcome::Shed(Shed::Stopped))))
+            stop.poll(cx).map_or(Poll::Pending, |_| Poll::Ready(Some(not_reached(due, &self.limits, &self.links))))
         })
         .await
     }

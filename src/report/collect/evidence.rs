@@ -80,7 +80,7 @@ impl Evidence {
         self.times.at(self.now, |bucket| {
             bucket.point.seen += 1;
             bucket.point.ended += u64::from(ended.is_some());
-            bucket.point.lost += u64::from(matches!(ended, Some(Outcome::Shed(_))));
+            bucket.point.lost += u64::from(matches!(ended, Some(Outcome::Shed(place)) if place.is_loss()));
         });
     }
 
@@ -110,7 +110,7 @@ impl Evidence {
                 Outcome::Sent => point.sent += 1,
                 Outcome::Failed(_) => point.failed += 1,
                 Outcome::GuardHeld(_) => point.held += 1,
-                Outcome::Shed(_) => point.shed += 1,
+                Outcome::Shed(place) if place.is_loss() => point.shed += 1,
                 _ => {}
             }
             let failed = delivery.answer.as_ref().is_some_and(|answer| is_server_error(answer.status));

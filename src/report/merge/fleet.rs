@@ -67,7 +67,7 @@ fn added(merged: &mut MergedRun, name: &str, member: &MemberAccount) -> Result<O
 /// Takes out what a replayer gave up for others: it counts where it went, or waits.
 fn take_out_given_up(summary: &mut Summary) {
     let take = |shed: &mut CountMap| -> u64 {
-        [Shed::Stopped, Shed::Moved].iter().filter_map(|place| shed.remove(place.key())).sum()
+        [Shed::Stopped, Shed::RunEnded, Shed::Moved].iter().filter_map(|place| shed.remove(place.key())).sum()
     };
     let given_up = summary.fleet.as_ref().map_or(0, |fleet| fleet.given_up);
     let undelivered = given_up.saturating_sub(take(&mut summary.requests.ended.shed));

@@ -4,7 +4,7 @@
 //! difference less than three times in a thousand; a latency where it changed by more than a tenth and a millisecond, on enough samples.
 
 use crate::report::schema::by_route::RouteTarget;
-use crate::report::schema::counts::{CountMap, LatencySummary, sum};
+use crate::report::schema::counts::{self, CountMap, LatencySummary, sum};
 use crate::report::schema::fleet::FleetEnd;
 use crate::report::schema::summary::Summary;
 use crate::report::schema::target::TargetSummary;
@@ -220,7 +220,7 @@ fn server_errors(statuses: &CountMap) -> u64 {
 fn lost(summary: &Summary, target: &TargetSummary) -> u64 {
     let frames = summary.frames.kernel_dropped + summary.frames.interface_dropped;
     let fleet = summary.fleet.as_ref().map_or(0, FleetEnd::lost);
-    frames + summary.tcp.gaps + sum(&summary.requests.ended.shed) + sum(&target.ended.shed) + fleet
+    frames + summary.tcp.gaps + counts::lost(&summary.requests.ended.shed) + counts::lost(&target.ended.shed) + fleet
 }
 
 fn share_row(name: &str, before: (u64, u64), after: (u64, u64)) -> DiffRow {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::exchange::Shed;
+
 /// Count of each name, in the order of the names.
 pub type CountMap = BTreeMap<String, u64>;
 
@@ -11,6 +13,14 @@ pub type CountMap = BTreeMap<String, u64>;
 #[must_use]
 pub fn sum(counts: &CountMap) -> u64 {
     counts.values().sum()
+}
+
+/// Sums counts of requests that were shed, without those that nobody misses: the run ended before their turn came, or another
+/// replayer has them.
+#[must_use]
+pub fn lost(shed: &CountMap) -> u64 {
+    let count = |place: Shed| shed.get(place.key()).copied().unwrap_or_default();
+    sum(shed).saturating_sub(count(Shed::RunEnded) + count(Shed::Moved))
 }
 
 /// Returns whether a count can be left out.

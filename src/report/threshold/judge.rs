@@ -1,6 +1,6 @@
 //! Judgment of thresholds: the result of each and its reason, in a sentence that is complete by itself.
 
-use crate::report::schema::counts::{LatencySummary, sum};
+use crate::report::schema::counts::{LatencySummary, lost, sum};
 use crate::report::schema::fleet::FleetEnd;
 use crate::report::schema::summary::Summary;
 use crate::report::schema::target::{Differences, PairedLatency, TargetLatency, TargetSummary};
@@ -44,8 +44,8 @@ impl GateInput {
             }),
             lost: frames
                 + summary.tcp.gaps
-                + sum(&summary.requests.ended.shed)
-                + sum(&target.ended.shed)
+                + lost(&summary.requests.ended.shed)
+                + lost(&target.ended.shed)
                 + summary.fleet.as_ref().map_or(0, FleetEnd::lost),
             loss_unknown: summary.fleet.as_ref().map(FleetEnd::loss_unknown).unwrap_or_default(),
         }
@@ -346,6 +346,19 @@ mod tests {
         check("p95>5ms", Failed, "6.00ms is more than 5.00ms");
         check("p99.9>1s", Held, "42.0ms is not more than 1.00s");
         check("p90>4ms", Held, "4.00ms is not more than 4.00ms");
+    }
+
+    #[test]
+    fn what_the_run_did_not_come_to_or_another_replayer_has_is_not_lost() {
+        let mut summary = summary();
+        let lost = judged("lost>0", &summary).value;
+        let ended = &mut summary.targets.get_mut("http://t").unwrap().ended;
+        for shed in [&mut summary.requests.ended.shed, &mut ended.shed] {
+            shed.extend([("run_ended".to_owned(), 100), ("moved".to_owned(), 1_000)]);
+        }
+        assert!((judged("lost>0", &summary).value - lost).abs() < f64::EPSILON);
+        summary.requests.ended.shed.insert("stopped".to_owned(), 1);
+        assert!((judged("lost>0", &summary).value - lost - 1.0).abs() < f64::EPSILON);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::schema::counts::{CountMap, sum};
+use crate::report::schema::counts::{self, CountMap, sum};
 use crate::report::schema::fleet::FleetEnd;
 use crate::report::schema::summary::Summary;
 use crate::report::schema::target::TargetSummary;
@@ -164,8 +164,8 @@ fn blank() -> VerdictSentence {
 /// Describes the losses that leave the picture incomplete.
 fn lost(summary: &Summary) -> Option<VerdictSentence> {
     let frames = summary.frames.kernel_dropped + summary.frames.interface_dropped;
-    let shed =
-        sum(&summary.requests.ended.shed) + summary.targets.values().map(|target| sum(&target.ended.shed)).sum::<u64>();
+    let shed = counts::lost(&summary.requests.ended.shed)
+        + summary.targets.values().map(|target| counts::lost(&target.ended.shed)).sum::<u64>();
     let fleet = summary.fleet.as_ref();
     let expired = fleet.and_then(|fleet| fleet.sums.as_ref()).map_or(0, |sums| sums.expired);
     let on_nodes = fleet.map_or(0, FleetEnd::lost) - expired;

@@ -1,6 +1,6 @@
 //! Reasons that a run sent nothing, for people: the first thing to know of it.
 
-use crate::report::schema::counts::{CountMap, sum};
+use crate::report::schema::counts::{CountMap, lost, sum};
 use crate::report::schema::summary::{Frames, Streams, Summary};
 use crate::report::schema::target::TargetSummary;
 use crate::report::units::{self, counted, number};
@@ -85,12 +85,11 @@ impl Summary {
     /// Returns whether sending failed, rather than that there was nothing to send: `--allow-empty` does not excuse it.
     #[must_use]
     pub fn sending_failed(&self) -> bool {
-        let lost = |counts: &CountMap| sum(counts) > 0;
         let by_middleware = |counts: &CountMap| counts.get("middleware").is_some_and(|count| *count > 0);
         let restarted = self.middleware.is_some_and(|counts| counts.restarts > 0);
-        lost(&self.requests.ended.shed)
+        lost(&self.requests.ended.shed) > 0
             || (restarted && by_middleware(&self.requests.ended.filtered))
-            || self.targets.values().any(|target| lost(&target.ended.failed) || lost(&target.ended.shed))
+            || self.targets.values().any(|target| sum(&target.ended.failed) + lost(&target.ended.shed) > 0)
     }
 
     /// The share that was asked for, where that is known.
@@ -163,6 +162,7 @@ fn dropped_at(place: &str) -> &'static str {
         "connections" => "dropped because no connection came free in time",
         "body_limit" => "dropped because their bodies are larger than what is kept",
         "stopped" => "dropped because the run was stopped before",
+        "run_ended" => "not sent before the run ended",
         "recording" => "dropped because the recording did not take them",
         _ => "dropped because a queue was full",
     }
@@ -238,6 +238,11 @@ mod tests {
         summary.requests.seen = 2;
         summary.targets.get_mut("http://t").unwrap().ended.guard_held = 2;
         says(&summary, "2 held back by the guard");
+        assert!(!summary.sending_failed());
+        let mut summary = empty();
+        summary.requests.seen = 8;
+        summary.targets.get_mut("http://t").unwrap().ended.shed.insert("run_ended".to_owned(), 8);
+        says(&summary, "of 8 requests: 8 not sent before the run ended");
         assert!(!summary.sending_failed());
         let mut summary = empty();
         summary.requests.seen = 9;

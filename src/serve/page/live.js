@@ -89,7 +89,9 @@
     const add = (count, what) => { if (count > 0) all.push(number(count) + " " + what); };
     add(summary.frames.kernel_dropped + summary.frames.interface_dropped, "frames dropped before they could be read");
     add(summary.tcp.gaps, "gaps in captured streams");
-    const shed = sum(summary.requests.ended.shed) + Object.values(summary.targets).reduce((all, target) => all + sum(target.ended.shed), 0);
+    // Nobody misses what the run did not come to, or what another replayer has.
+    const lostOf = (counts) => sum(counts) - (counts.run_ended || 0) - (counts.moved || 0);
+    const shed = lostOf(summary.requests.ended.shed) + Object.values(summary.targets).reduce((all, target) => all + lostOf(target.ended.shed), 0);
     add(shed, "requests shed for want of room");
     add(sum((summary.recording || {}).lost), "records not on the disk");
     return all;

@@ -151,12 +151,14 @@ const shadowtap = (() => {
   // Latencies of the same requests on both sides, as far as that is known.
   const pair = (t) => t.paired_latency_us ? [t.paired_latency_us.production, t.paired_latency_us.service] : [summary.production.latency_us, t.latency_us.service];
   const sumClass = (statuses, first) => Object.entries(statuses || {}).reduce((all, [status, n]) => all + (status[0] === first ? n : 0), 0);
+  // Nobody misses what the run did not come to, or what another replayer has.
+  const lostOf = (shed) => sum(shed) - ((shed || {}).run_ended || 0) - ((shed || {}).moved || 0);
   const losses = () => {
     const f = summary.frames || {}, tcp = summary.tcp || {};
     const sums = summary.fleet && summary.fleet.sums;
-    return (f.kernel_dropped || 0) + (f.interface_dropped || 0) + (tcp.gaps || 0) + ((sums && sums.expired) || 0) + sum(summary.requests.ended.shed)
+    return (f.kernel_dropped || 0) + (f.interface_dropped || 0) + (tcp.gaps || 0) + ((sums && sums.expired) || 0) + lostOf(summary.requests.ended.shed)
       + rowsOf(sums && sums.nodes).reduce((all, node) => all + (node.lost || 0), 0)
-      + Object.values(summary.targets || {}).reduce((all, t) => all + sum(t.ended.shed), 0);
+      + Object.values(summary.targets || {}).reduce((all, t) => all + lostOf(t.ended.shed), 0);
   };
   // Why it is not known what was lost.
   const lossUnknown = () => {
@@ -195,6 +197,7 @@ const shadowtap = (() => {
     const whole = (n, what, tone) => { left = n; row("sum", rows.length ? "=" : "", n, what, bar(0, n, tone)); };
     const less = (n, what, tone) => { if (n > 0) { left -= n; row("part" + (tone === "bad" ? " bad" : ""), "−", n, what, bar(left, n, tone || "part")); } };
     const each = (counts, what, tone) => { for (const [key, n] of Object.entries(counts || {})) less(n, [what, ": ", shown(words(key))], tone); };
+    const shed = ({ run_ended: notReached = 0, ...counts } = {}) => { each(counts, "shed", "bad"); less(notReached, "not sent: the run ended first"); };
     const through = summary.sample && summary.sample.kernel;
     whole(r.seen, ["requests seen", typeof through === "number" ? h("span", { class: "soft small" }, ` the kernel let ${percent(through)} of the connections through`) : null], "ink");
     const asked = summary.sample && summary.sample.asked;
@@ -204,7 +207,7 @@ const shadowtap = (() => {
     less(e.malformed, "malformed: not replayed"); each(e.incomplete, "incomplete in the capture"); each(e.filtered, "kept back by filter");
     const { decided, requests: took } = summary.sample || {};
     less(e.sampled_out, [`not in the sample${asked && !turned ? " of " + percent(asked) : ""}`, decided && typeof took === "number" ? h("span", { class: "soft small" }, ` took ${percent(took)} of the ${counted(decided, "request")} that reached it`) : null]);
-    less(e.rate_limited, "kept back by the rate limit"); each(e.shed, "shed", "bad");
+    less(e.rate_limited, "kept back by the rate limit"); shed(e.shed);
     less(r.in_flight, live ? "on their way" : "not yet decided when the run ended");
     if (!t) { kept(e.kept, whole, less); return section("ledger", "What became of every request", "Each request that was seen has one end.", table(rows)); }
     less(e.kept, "kept");
@@ -213,7 +216,7 @@ const shadowtap = (() => {
     const d = t.ended;
     less(d.sampled_out, "not in the target’s sample"); each(d.filtered, "kept back by the target’s filter"); less(d.rate_limited, "kept back by the target’s rate limit");
     const paused = t.paused || 0;
-    less(d.guard_held - paused, "held back by the guard", "held"); less(paused, "held back during a pause", "held"); each(d.shed, "shed", "bad"); each(d.failed, "failed", "bad");
+    less(d.guard_held - paused, "held back by the guard", "held"); less(paused, "held back during a pause", "held"); shed(d.shed); each(d.failed, "failed", "bad");
     less(t.in_flight, live ? "waiting or in flight" : "still in flight when the run ended");
     whole(d.sent, "answered", "shadow");
     const f = summary.frames || {}, dropped = (f.kernel_dropped || 0) + (f.interface_dropped || 0), gaps = (summary.tcp || {}).gaps || 0;

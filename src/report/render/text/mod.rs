@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crate::exchange::Damage;
+use crate::exchange::{Damage, Shed};
 use crate::report::schema::counts::{CountMap, LatencySummary, sum};
 use crate::report::schema::failures::{DesynchronisedSummary, FailureReason};
 use crate::report::schema::steps::StepCause;
@@ -240,7 +240,7 @@ fn ledger(page: &mut TextReport, summary: &Summary, verdict: &Verdict) {
     rows.each(page, &ended.filtered, "kept back by filter");
     rows.less(page, ended.sampled_out, &sample_words(summary));
     rows.less(page, ended.rate_limited, "kept back by the rate limit");
-    rows.each(page, &ended.shed, "shed");
+    rows.shed(page, &ended.shed);
     rows.less(page, requests.in_flight, "not yet decided when the run ended");
     if summary.targets.is_empty() {
         kept(page, &rows, summary);
@@ -285,7 +285,7 @@ fn target_ledger(page: &mut TextReport, rows: &TextRows, name: Option<&str>, tar
     for (count, what) in target.held() {
         rows.less(page, count, what);
     }
-    rows.each(page, &ended.shed, "shed");
+    rows.shed(page, &ended.shed);
     rows.each(page, &ended.failed, "failed");
     rows.less(page, target.in_flight, "still in flight when the run ended");
     rows.row(page, '=', ended.sent, "answered");
@@ -339,6 +339,14 @@ impl TextRows {
         for (key, count) in counts {
             self.less(page, *count, &format!("{what}: {}", key.replace('_', " ")));
         }
+    }
+
+    /// What was shed, by place, and beside it what the run did not come to.
+    fn shed(&self, page: &mut TextReport, counts: &CountMap) {
+        let mut shed = counts.clone();
+        let not_reached = shed.remove(Shed::RunEnded.key()).unwrap_or_default();
+        self.each(page, &shed, "shed");
+        self.less(page, not_reached, "not sent: the run ended first");
     }
 }
 

@@ -259,6 +259,17 @@ fn a_capture_without_http_says_what_it_holds_instead() {
 }
 
 #[test]
+fn what_the_run_did_not_come_to_is_told_apart_from_what_was_shed() {
+    let mut summary = summary();
+    let target = summary.targets.get_mut("http://staging:8080").unwrap();
+    target.offered += 23;
+    target.ended.shed = counts([("run_ended", 21), ("stopped", 2)]);
+    let text = report(&summary, 80, false);
+    let rows: Vec<&str> = text.lines().filter(|line| line.contains("shed") || line.contains("not sent")).collect();
+    assert_eq!(rows[1..], ["  -     2  shed: stopped", "  -    21  not sent: the run ended first"], "{text}");
+}
+
+#[test]
 fn what_flags_keep_out_is_told_in_words() {
     let frames = Frames { received: 40, skipped: counts([("port", 38), ("filter", 2)]), ..Frames::default() };
     let text = footer(&Summary { frames, ..Summary::default() }, None, 200, false);
