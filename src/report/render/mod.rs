@@ -4,6 +4,7 @@ pub mod haproxy;
 pub mod html;
 pub mod junit;
 pub mod listing;
+mod loads;
 pub mod markdown;
 pub(crate) mod run_diff;
 pub mod text;

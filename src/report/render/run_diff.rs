@@ -2,6 +2,7 @@
 //!
 //! Two [`Summary`]s come in, a [`RunDiff`] leaves. A share counts as changed where chance would make such a
 //! difference less than three times in a thousand; a latency where it changed by more than a tenth and a millisecond, on enough samples.
+//! Where a run kept no schedule (`--speed max`) its latencies are of the load that it made itself: they are shown, and not judged.
 
 use crate::report::schema::by_route::RouteTarget;
 use crate::report::schema::counts::{self, CountMap, LatencySummary, sum};
@@ -10,6 +11,9 @@ use crate::report::schema::summary::Summary;
 use crate::report::schema::target::TargetSummary;
 use crate::report::schema::verdict::Verdict;
 use crate::report::units::{duration, number};
+use crate::report::verdict::speed;
+
+use super::loads::{ENOUGH, Loads, Pacing, rate_words};
 
 /// Standard errors from which two shares differ.
 const ERRORS: f64 = 3.0;
@@ -17,11 +21,11 @@ const ERRORS: f64 = 3.0;
 /// Ratio from which two latencies differ.
 const RATIO: f64 = 1.1;
 
+/// Ratio from which two rates differ.
+const RATE_RATIO: f64 = speed::RATIO;
+
 /// Microseconds from which two latencies differ: less is what the machine that sends adds.
 const DISTANCE_US: u64 = 1_000;
-
-/// Fewest durations on either side for which latencies are compared.
-const ENOUGH: u64 = 30;
 
 /// Placeholder for a figure that was not measured.
 const NOTHING: &str = "–";
@@ -83,6 +87,10 @@ pub struct TargetChange {
     pub routes: Vec<DiffRow>,
     /// Routes that changed, and are not listed.
     pub more_routes: usize,
+    /// Whether latencies are judged: both runs kept a schedule.
+    pub judges_latency: bool,
+    /// Why latencies are not judged, or of what load they are.
+    pub note: Option<String>,
 }
 
 /// One figure.
@@ -146,20 +154,30 @@ fn sentence(targets: &[TargetChange]) -> String {
             [first, rest @ ..] => format!("{first}, and {} more by route", rest.len()),
         };
     }
-    match (targets.is_empty(), worse.is_empty(), better.is_empty()) {
-        (true, ..) => "The runs have no target in common.".to_owned(),
+    let found = match (targets.is_empty(), worse.is_empty(), better.is_empty()) {
+        (true, ..) => return "The runs have no target in common.".to_owned(),
         (_, true, true) => "No change beyond chance.".to_owned(),
         (_, true, false) => format!("Better: {better}. Nothing got worse."),
         (_, false, true) => format!("Worse: {worse}."),
         (_, false, false) => format!("Worse: {worse}. Better: {better}."),
+    };
+    if targets.iter().all(|target| target.judges_latency) {
+        found
+    } else {
+        format!("{found} Latencies are not judged.")
     }
 }
 
 fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
     let [before, after] = sides;
     let (old, new) = (before.2, after.2);
+    let loads = Loads::of(sides.map(|(summary, _, target)| (summary, target)));
+    let is_judged = loads.pacing == Pacing::Scheduled;
     let share = |name: &str, of: fn(&TargetSummary) -> (u64, u64)| share_row(name, of(old), of(new));
-    let time = |name: &str, of: fn(&TargetSummary) -> &LatencySummary, at| time_row(name, of(old), of(new), at);
+    let time = |name: &str, of: fn(&TargetSummary) -> &LatencySummary, at| {
+        let row = time_row(name, of(old), of(new), at);
+        if is_judged { row } else { DiffRow { turn: Trend::Same, ..row } }
+    };
     let plain = |name: &str, [old, new]: [u64; 2]| DiffRow {
         name: name.to_owned(),
         before: number(old),
@@ -173,6 +191,7 @@ fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
     let lost = [lost(before.0, old), lost(after.0, new)];
     let mut rows = vec![
         plain("requests answered", [old.ended.sent, new.ended.sent]),
+        rate_row(&loads),
         share("responses that differ", |target| (target.differences.differing(), target.differences.compared)),
         share("in status", |target| (target.differences.status, target.differences.compared)),
         share("in headers", |target| (target.differences.headers, target.differences.compared)),
@@ -195,12 +214,22 @@ fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
         });
     }
     rows.push(plain("most connections at once", [old.peak_connections, new.peak_connections]));
+    if !is_judged {
+        rows.push(plain("most in flight at once", loads.in_flight));
+    }
     rows.push(plain("lost: frames, gaps, sheds", lost));
     rows.retain(|row| row.before != NOTHING || row.after != NOTHING);
-    let mut routes = routes([(before.0, before.1), (after.0, after.1)]);
+    let mut routes = routes([(before.0, before.1), (after.0, after.1)], is_judged);
     let more_routes = routes.len().saturating_sub(MAX_ROUTES);
     routes.truncate(MAX_ROUTES);
-    TargetChange { urls: [before.1.clone(), after.1.clone()], rows, routes, more_routes }
+    TargetChange {
+        urls: [before.1.clone(), after.1.clone()],
+        rows,
+        routes,
+        more_routes,
+        judges_latency: is_judged,
+        note: loads.note(),
+    }
 }
 
 /// Figure of a latency summary to compare.
@@ -221,6 +250,17 @@ fn lost(summary: &Summary, target: &TargetSummary) -> u64 {
     let frames = summary.frames.kernel_dropped + summary.frames.interface_dropped;
     let fleet = summary.fleet.as_ref().map_or(0, FleetEnd::lost);
     frames + summary.tcp.gaps + counts::lost(&summary.requests.ended.shed) + counts::lost(&target.ended.shed) + fleet
+}
+
+/// Requests a second. Of a target that was asked as fast as it took them they are what it takes.
+fn rate_row(loads: &Loads) -> DiffRow {
+    let [before, after] = loads.rates.map(|rate| rate.map_or_else(|| NOTHING.to_owned(), rate_words));
+    let turn = match loads.judged_ratio() {
+        Some(ratio) if ratio < 1.0 / RATE_RATIO => Trend::Worse,
+        Some(ratio) if ratio > RATE_RATIO => Trend::Better,
+        _ => Trend::Same,
+    };
+    DiffRow { name: "requests a second".to_owned(), before, after, turn }
 }
 
 fn share_row(name: &str, before: (u64, u64), after: (u64, u64)) -> DiffRow {
@@ -269,7 +309,7 @@ fn turn_of_time(before: &LatencySummary, after: &LatencySummary, at: LatencyPick
 
 /// Returns the changes by route: those for the worse first, and of these the ones with the most requests. An earlier run that was
 /// added up from its lines has no routes, which says nothing of those of the later one.
-fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2]) -> Vec<DiffRow> {
+fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2], judges_speed: bool) -> Vec<DiffRow> {
     if before.routes.is_empty() {
         return Vec::new();
     }
@@ -283,7 +323,7 @@ fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2]) -> Ve
             found.extend(rows.map(|row| (true, route.requests, row)));
             continue;
         };
-        for row in route_rows(&route.route, old, target) {
+        for row in route_rows(&route.route, old, target, judges_speed) {
             found.push((row.turn == Trend::Worse, route.requests, row));
         }
     }
@@ -302,7 +342,7 @@ fn new_route(route: &str, target: &RouteTarget) -> Option<DiffRow> {
     })
 }
 
-fn route_rows(route: &str, old: &RouteTarget, new: &RouteTarget) -> impl Iterator<Item = DiffRow> {
+fn route_rows(route: &str, old: &RouteTarget, new: &RouteTarget, judges_speed: bool) -> impl Iterator<Item = DiffRow> {
     let differ = |target: &RouteTarget| (target.differences.differing(), target.differences.compared);
     let fail = |target: &RouteTarget| (target.failed, target.sent + target.failed);
     let shares = [
@@ -311,6 +351,7 @@ fn route_rows(route: &str, old: &RouteTarget, new: &RouteTarget) -> impl Iterato
     ];
     let (before, after) = (&old.latency_us.response, &new.latency_us.response);
     let times = TAIL.map(|(name, at)| time_row(&format!("{route}: {name}"), before, after, at));
+    let times = times.into_iter().filter(move |_| judges_speed);
     shares.into_iter().chain(times).filter(|row| row.turn != Trend::Same)
 }
 
@@ -331,6 +372,7 @@ mod tests {
         let times =
             LatencySummary { count: 9_000, p50: 100, p95: p99 / 2, p99, p99_9: 2 * p99, ..LatencySummary::default() };
         target.latency_us.response = times.clone();
+        target.schedule_lag_us = Some(LatencySummary::default());
         let mut route = RouteSummary { route: "GET /a".into(), requests: 10_000, ..RouteSummary::default() };
         let mut of_route = RouteTarget { sent: target.ended.sent, failed, ..RouteTarget::default() };
         of_route.differences = target.differences.clone();
@@ -395,6 +437,56 @@ mod tests {
         before.routes[0].route = "GET /b".into();
         check(&before, &run("u", 10, 0, 1_000), "Worse: GET /a.", &["GET /a"]);
         check(&before, &run("u", 0, 0, 1_000), "Better: responses that differ, in body. Nothing got worse.", &[]);
+    }
+
+    /// Sent as fast as the target took them, with so many at once, in so many seconds.
+    fn max(p99: u64, in_flight: u64, seconds: f64) -> Summary {
+        let mut summary = run("u", 0, 0, p99);
+        summary.duration_s = seconds;
+        let target = summary.targets.get_mut("u").unwrap();
+        (target.schedule_lag_us, target.peak_in_flight) = (None, in_flight);
+        summary
+    }
+
+    #[test]
+    fn without_a_schedule_the_rate_is_judged_where_as_many_were_at_once_and_no_latency_is() {
+        let same = "No change beyond chance. Latencies are not judged.";
+        check(&max(10_000, 8, 10.0), &max(50_000, 8, 10.0), same, &[]);
+        let worse = "Worse: requests a second. Latencies are not judged.";
+        check(&max(10_000, 8, 10.0), &max(50_000, 8, 20.0), worse, &[]);
+        let better = "Better: requests a second. Nothing got worse. Latencies are not judged.";
+        check(&max(10_000, 8, 10.0), &max(1_000, 8, 5.0), better, &[]);
+        check(&max(10_000, 8, 10.0), &max(50_000, 64, 5.0), same, &[]);
+        check(&max(10_000, 8, 0.9), &max(10_000, 8, 0.4), same, &[]);
+        let note = |before: &Summary, after: &Summary| RunDiff::of(before, after).targets[0].note.clone();
+        assert_eq!(
+            note(&max(1, 8, 10.0), &max(1, 8, 10.0)).unwrap(),
+            "Latencies are not judged: at --speed max each run makes its own load; requests a second say what the target takes."
+        );
+        assert!(
+            note(&max(1, 8, 10.0), &max(1, 64, 10.0))
+                .unwrap()
+                .contains("8 requests in flight at most before and 64 after")
+        );
+    }
+
+    #[test]
+    fn a_run_without_a_schedule_is_as_little_slower_than_one_with_one() {
+        let (scheduled, max) = (run("u", 0, 0, 1_000), max(50_000, 8, 10.0));
+        check(&scheduled, &max, "No change beyond chance. Latencies are not judged.", &[]);
+        let note = RunDiff::of(&scheduled, &max).targets[0].note.clone().unwrap();
+        assert!(note.contains("one run kept a schedule, the other did not"), "{note}");
+    }
+
+    #[test]
+    fn another_rate_of_a_schedule_is_told_with_the_latencies() {
+        let at = |seconds| Summary { duration_s: seconds, ..run("u", 0, 0, 1_000) };
+        let note = |before, after| RunDiff::of(&at(before), &at(after)).targets[0].note.clone();
+        assert_eq!(note(10.0, 11.0), None);
+        assert_eq!(
+            note(10.0, 200.0).unwrap(),
+            "The load was not the same: 1,000 requests a second before, 50.0 after. Latencies are of that."
+        );
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(super) struct GateInput {
     /// Latencies of the same requests on both sides, for limits relative to production's.
     pub(super) pairs: PairedLatency,
     pub(super) lost: u64,
+    /// Whether requests were sent without a schedule.
+    pub(super) is_unscheduled: bool,
     /// Why it is not known what was lost; empty where it is.
     pub(super) loss_unknown: Vec<String>,
 }
@@ -47,6 +49,7 @@ impl GateInput {
                 + lost(&summary.requests.ended.shed)
                 + lost(&target.ended.shed)
                 + summary.fleet.as_ref().map_or(0, FleetEnd::lost),
+            is_unscheduled: target.schedule_lag_us.is_none(),
             loss_unknown: summary.fleet.as_ref().map(FleetEnd::loss_unknown).unwrap_or_default(),
         }
     }
@@ -99,6 +102,10 @@ fn one(demand: &Threshold, needed: u64, measured: &GateInput) -> GateResult {
     if demand.metric == ThresholdMetric::Lost && gate.state != GateState::Failed && !measured.loss_unknown.is_empty() {
         (gate.state, gate.held) = (GateState::Unknown, false);
         gate.reason = format!("what was lost is not known: {}", measured.loss_unknown.join("; "));
+    }
+    let is_against_production = matches!(demand.limit, ThresholdLimit::Production { .. });
+    if measured.is_unscheduled && is_against_production && gate.state != GateState::TooFew {
+        gate.reason.push_str("; at --speed max the target has another load than production had");
     }
     gate
 }
@@ -291,6 +298,7 @@ mod tests {
                 response: figures(1_000, 2_000),
                 ..Default::default()
             },
+            schedule_lag_us: Some(figures(1_000, 10)),
             ..TargetSummary::default()
         };
         target.ended.shed.insert("target_queue".to_owned(), 4);
@@ -346,6 +354,17 @@ mod tests {
         check("p95>5ms", Failed, "6.00ms is more than 5.00ms");
         check("p99.9>1s", Held, "42.0ms is not more than 1.00s");
         check("p90>4ms", Held, "4.00ms is not more than 4.00ms");
+    }
+
+    #[test]
+    fn without_a_schedule_a_limit_of_productions_says_that_the_load_is_another() {
+        let mut summary = summary();
+        summary.targets.get_mut("http://t").unwrap().schedule_lag_us = None;
+        assert_eq!(
+            judged("p99>1.2*production", &summary).reason,
+            "14.0ms is more than 8.40ms (production's is 7.00ms); at --speed max the target has another load than production had"
+        );
+        assert_eq!(judged("max>100ms", &summary).reason, "86.0ms is not more than 100ms");
     }
 
     #[test]

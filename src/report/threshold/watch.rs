@@ -224,7 +224,11 @@ impl ThresholdWatch {
             let measured: Vec<(String, GateInput)> = match watched {
                 Some(watched) => {
                     let tallies = watched.targets.iter();
-                    tallies.map(|(url, tally)| (url.clone(), tally.measured(url, watched.clock, &noise))).collect()
+                    let of = |url: &String, tally: &RouteTally| GateInput {
+                        is_unscheduled: summary.targets.get(url).is_some_and(|target| target.schedule_lag_us.is_none()),
+                        ..tally.measured(url, watched.clock, &noise)
+                    };
+                    tallies.map(|(url, tally)| (url.clone(), of(url, tally))).collect()
                 }
                 None => of_targets(demand, summary),
             };
@@ -345,6 +349,7 @@ impl RouteTally {
                 response: figures(&self.paired),
             },
             lost: 0,
+            is_unscheduled: false,
             loss_unknown: Vec::new(),
         }
     }

@@ -27,6 +27,9 @@ pub fn against(comparison: &RunDiff) -> String {
             write!(fixed, "<p class=\"lead small\">Before: <bdi class=\"wire\">{}</bdi></p>", escaped(old)).ok();
         }
         table(&mut fixed, "Figure", &target.rows);
+        if let Some(note) = &target.note {
+            write!(fixed, "<p class=\"small\">{}</p>", escaped(note)).ok();
+        }
         if !target.routes.is_empty() {
             fixed.push_str("<h3>Routes that changed</h3>");
             table(&mut fixed, "Route", &target.routes);
@@ -43,7 +46,7 @@ pub fn against(comparison: &RunDiff) -> String {
     }
     fixed.push_str(
         "<footer>A share counts as changed where chance would make such a difference less than three times in a thousand; \
-         a latency where it changed by more than a tenth and a millisecond.</footer>",
+         a latency where it changed by more than a tenth and a millisecond, and both runs kept a schedule.</footer>",
     );
     let title = format!("shadowtap: {}", comparison.sentence);
     page(ReportPage { title: &title, fixed: &fixed, data: "", scripts: &[], connects: false })

@@ -26,6 +26,9 @@ pub fn against(comparison: &RunDiff, width: usize, color: bool) -> String {
         let [old, new] = &target.urls;
         page.title(&if old == new { new.clone() } else { format!("{new}, before {old}") });
         rows(&mut page, "figure", &target.rows);
+        if let Some(note) = &target.note {
+            page.wrapped(&format!("  {note}"), 2, Severity::Odd);
+        }
         if !target.routes.is_empty() {
             page.out.push('\n');
             rows(&mut page, "route", &target.routes);
@@ -58,6 +61,7 @@ fn rows(page: &mut TextReport, what: &str, rows: &[DiffRow]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::schema::counts::LatencySummary;
     use crate::report::schema::summary::Summary;
     use crate::report::schema::target::{Differences, TargetSummary};
 
@@ -65,7 +69,8 @@ mod tests {
         let mut summary = Summary { started: "2026-11-21T20:15:00.000000000Z".into(), ..Summary::default() };
         (summary.requests.seen, summary.requests.offered) = (1_000, 1_000);
         let differences = Differences { compared: 1_000, any, status: any, ..Differences::default() };
-        let mut target = TargetSummary { differences, ..TargetSummary::default() };
+        let schedule_lag_us = Some(LatencySummary::default());
+        let mut target = TargetSummary { schedule_lag_us, differences, ..TargetSummary::default() };
         target.ended.sent = 1_000;
         summary.targets.insert("http://new".into(), target);
         summary
@@ -90,5 +95,14 @@ mod tests {
           most connections at once                          0                  0
           lost: frames, gaps, sheds                         0                  0
         ");
+    }
+
+    #[test]
+    fn that_latencies_are_not_judged_stands_below_them() {
+        let mut max = run(2);
+        max.targets.values_mut().for_each(|target| target.schedule_lag_us = None);
+        let text = against(&RunDiff::of(&max, &max), 80, false);
+        let note = "  Latencies are not judged: at --speed max each run makes its own load; requests\n  a second say what the target takes.\n";
+        assert!(text.ends_with(note), "{text}");
     }
 }
