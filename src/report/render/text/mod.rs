@@ -524,7 +524,7 @@ fn capture(page: &mut TextReport, summary: &Summary) {
         format!("Capture      {}, {}", counted(frames.received, "frame"), counted(tcp.connections, "connection"));
     let skipped = sum(&frames.skipped);
     if skipped > 0 {
-        write!(text, "; {} skipped ({})", counted(skipped, "frame"), kinds(&in_words(&frames.skipped))).ok();
+        write!(text, "; {} skipped ({})", counted(skipped, "frame"), skipped_words(&frames.skipped)).ok();
     }
     if tcp.gaps > 0 {
         write!(text, "; {} ({} missing)", counted(tcp.gaps, "gap"), bytes(tcp.gap_bytes)).ok();
@@ -596,23 +596,33 @@ fn warnings(page: &mut TextReport, summary: &Summary) {
 /// What helps where requests go out late.
 const KEEPS_UP: &str = "raise --max-in-flight and --max-connections, lower --speed, or send less (--sample)";
 
-/// Reasons for skipping a frame whose keys say too little where flags are not in sight.
-fn in_words(skipped: &CountMap) -> CountMap {
+/// Says why frames were skipped, greatest first: `38 not on a port of -p, 2 not tcp`. The number stands first: behind `-p` it
+/// would be read as a port.
+fn skipped_words(skipped: &CountMap) -> String {
     let word = |key: &str| match key {
         "port" => "not on a port of -p".to_owned(),
         "filter" => "not matched by -f".to_owned(),
         "direction" => "not of the --direction that is taken".to_owned(),
         "duplicate" => "seen before under other addresses".to_owned(),
-        key => key.to_owned(),
+        key => key.replace('_', " "),
     };
-    skipped.iter().map(|(key, count)| (word(key), *count)).collect()
+    let all: Vec<String> =
+        greatest_first(skipped).into_iter().map(|(key, count)| format!("{} {}", number(count), word(key))).collect();
+    all.join(", ")
 }
 
 /// Returns the counts that are not zero, greatest first: `not tcp 30, cut 2`.
 fn kinds(counts: &CountMap) -> String {
-    let mut all: Vec<(&String, &u64)> = counts.iter().filter(|(_, count)| **count > 0).collect();
-    all.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-    let all: Vec<String> =
-        all.iter().map(|(key, count)| format!("{} {}", key.replace('_', " "), number(**count))).collect();
+    let all: Vec<String> = greatest_first(counts)
+        .into_iter()
+        .map(|(key, count)| format!("{} {}", key.replace('_', " "), number(count)))
+        .collect();
     all.join(", ")
+}
+
+fn greatest_first(counts: &CountMap) -> Vec<(&str, u64)> {
+    let mut all: Vec<(&str, u64)> =
+        counts.iter().filter(|(_, count)| **count > 0).map(|(key, count)| (key.as_str(), *count)).collect();
+    all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    all
 }

@@ -138,8 +138,8 @@ fn a_usual_run_at_80_columns() {
     Connections  12 opened, 10 at once; 40 requests in flight at most; set up in
                  320µs (p95 960µs, p99 2.24ms)
     Schedule lag p50 90µs, p95 270µs, p99 630µs, max 3.87ms
-    Capture      12,345 frames, 120 connections; 33 frames skipped (not tcp 30, cut
-                 3); 2 gaps (2.92kB missing)
+    Capture      12,345 frames, 120 connections; 33 frames skipped (30 not tcp, 3
+                 cut); 2 gaps (2.92kB missing)
     Set aside    connections: 2 TLS
 
     ! 10 production responses not known (gap 6, no response 4)
@@ -185,7 +185,7 @@ fn a_usual_run_on_a_wide_terminal() {
 
     Connections  12 opened, 10 at once; 40 requests in flight at most; set up in 320µs (p95 960µs, p99 2.24ms)
     Schedule lag p50 90µs, p95 270µs, p99 630µs, max 3.87ms
-    Capture      12,345 frames, 120 connections; 33 frames skipped (not tcp 30, cut 3); 2 gaps (2.92kB missing)
+    Capture      12,345 frames, 120 connections; 33 frames skipped (30 not tcp, 3 cut); 2 gaps (2.92kB missing)
     Set aside    connections: 2 TLS
 
     ! 10 production responses not known (gap 6, no response 4)
@@ -228,8 +228,8 @@ fn a_target_that_never_answered_cannot_be_overlooked() {
 
     Connections  0 opened, 0 at once; 0 requests in flight at most
     Schedule lag none: there was no schedule to keep
-    Capture      12,345 frames, 120 connections; 33 frames skipped (not tcp 30, cut
-                 3); 2 gaps (2.92kB missing)
+    Capture      12,345 frames, 120 connections; 33 frames skipped (30 not tcp, 3
+                 cut); 2 gaps (2.92kB missing)
     Set aside    connections: 2 TLS
 
     ! 10 production responses not known (gap 6, no response 4)
@@ -273,7 +273,7 @@ fn what_the_run_did_not_come_to_is_told_apart_from_what_was_shed() {
 fn what_flags_keep_out_is_told_in_words() {
     let frames = Frames { received: 40, skipped: counts([("port", 38), ("filter", 2)]), ..Frames::default() };
     let text = footer(&Summary { frames, ..Summary::default() }, None, 200, false);
-    assert!(text.contains("40 frames skipped (not on a port of -p 38, not matched by -f 2)"), "{text}");
+    assert!(text.contains("40 frames skipped (38 not on a port of -p, 2 not matched by -f)"), "{text}");
 }
 
 #[test]
@@ -304,8 +304,8 @@ fn the_footer_of_inspect_names_what_could_not_be_read() {
         Requests { seen: 7, ended: Ended { kept: 6, malformed: 1, ..Ended::default() }, ..Requests::default() };
     insta::assert_snapshot!(footer(&summary, None, 80, false), @"
     7 exchanges, 1 damaged, 2 with a damaged response
-    Capture      12,345 frames, 120 connections; 33 frames skipped (not tcp 30, cut
-                 3); 2 gaps (2.92kB missing)
+    Capture      12,345 frames, 120 connections; 33 frames skipped (30 not tcp, 3
+                 cut); 2 gaps (2.92kB missing)
     Set aside    connections: 2 TLS
 
     ! 10 production responses not known (gap 6, no response 4)
