@@ -233,6 +233,29 @@ async fn results_of_a_run_that_did_not_end_are_no_part_of_a_sum_of_whole_ones() 
     assert!(piped.contains("report on the file itself"), "{piped}");
 }
 
+#[test]
+fn lines_of_json_of_which_none_is_an_exchange_are_no_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.jsonl");
+    let name = path.to_str().unwrap();
+    for (text, none) in [
+        ("{\"level\":\"info\"}\n{\"level\":\"warn\"}\n", "none of its 2 lines is an exchange"),
+        ("{\"level\":\"info\"}\n", "its line is no exchange"),
+        ("{\"level\":\"info\"}", "its line is no exchange"),
+    ] {
+        fs::write(&path, text).unwrap();
+        for command in ["inspect", "report"] {
+            let output = shadowtap(&[command, name], None);
+            let words = format!("error: {name} is no recording: {none} (line 1: missing field `id`");
+            assert!(said(&output).starts_with(&words), "{}", said(&output));
+            assert_eq!(output.status.code(), Some(2), "{command}: {text}");
+        }
+    }
+    // What was cut is said to be, as before.
+    fs::write(&path, "{\"level\":\"in").unwrap();
+    assert!(said(&shadowtap(&["inspect", name], None)).contains("ends inside a line (12 bytes of it are there)"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_summary_on_one_line_is_no_recording() {
     let run = Run::new().await;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::capture::OpenedInput;
 use crate::exchange::{
@@ -93,6 +94,9 @@ pub(super) struct JsonlReader {
     interests: BodyPolicies,
     current: Option<JoinedExchange>,
     skipped: SkippedRecords,
+    /// Lines that are no exchange, and why the first is none; `None` once a line is one.
+    misfits: Option<(u64, String)>,
+    ended: bool,
 }
 
 impl JsonlReader {
@@ -100,7 +104,8 @@ impl JsonlReader {
     pub(super) fn new(opened: OpenedInput, memory: usize) -> Self {
         let pieces = RecordFraming::new(opened, "line", 0, MAX_LINE_BYTES.min(memory / COST));
         let keep = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
-        Self { pieces, interests: keep, current: None, skipped: SkippedRecords::default() }
+        let (skipped, misfits) = (SkippedRecords::default(), Some((0, String::new())));
+        Self { pieces, interests: keep, current: None, skipped, misfits, ended: false }
     }
 
     /// Sets the policies for bodies from now on.
@@ -119,7 +124,10 @@ impl JsonlReader {
                     self.skip("it is too long", &self.pieces.limit());
                     continue;
                 }
-                FramingStep::End => return false,
+                FramingStep::End => {
+                    self.ended = true;
+                    return false;
+                }
             };
             let bytes = self.pieces.bytes(&piece);
             if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -127,14 +135,16 @@ impl JsonlReader {
             }
             match read(bytes, self.interests) {
                 Ok(exchange) => {
+                    self.misfits = None;
                     self.current = Some(exchange);
                     return true;
                 }
-                Err(JsonlError::Json(_)) if torn => {
+                // Whole JSON was not cut, though no line ends it.
+                Err(JsonlError::Json(_)) if torn && serde_json::from_slice::<IgnoredAny>(bytes).is_err() => {
                     self.pieces.report_torn();
                     return false;
                 }
-                Err(error) => self.skip("it is no exchange", &error.to_string()),
+                Err(error) => self.misfit(&error),
             }
         }
     }
@@ -156,12 +166,37 @@ impl JsonlReader {
         self.skipped.count(why, || format!("is line {count}{colon}{detail}"));
     }
 
+    fn misfit(&mut self, error: &JsonlError) {
+        if let Some((count, first)) = &mut self.misfits {
+            if *count == 0 {
+                *first = format!("line {}: {error}", self.pieces.count());
+            }
+            *count += 1;
+        }
+        self.skip("it is no exchange", &error.to_string());
+    }
+
+    /// Says that no line is an exchange, where there are lines.
+    fn fits_nothing(&self) -> Option<String> {
+        let (count, first) = self.misfits.as_ref().filter(|(count, _)| self.ended && *count > 0)?;
+        let name = self.pieces.name();
+        let none = if *count == 1 {
+            "its line is no exchange".to_owned()
+        } else {
+            format!("none of its {count} lines is an exchange")
+        };
+        Some(format!(
+            "{name} is no recording: {none} ({first}); lines of JSON are read as `record` and `inspect --json --full` write them"
+        ))
+    }
+
     pub(super) fn warnings(&self) -> Vec<String> {
-        self.pieces.warnings(&self.skipped)
+        // Where no line could be read, that is an error.
+        self.fits_nothing().map_or_else(|| self.pieces.warnings(&self.skipped), |misfit| vec![misfit])
     }
 
     pub(super) fn unread(&self) -> Option<String> {
-        self.pieces.unread()
+        self.pieces.unread().or_else(|| self.fits_nothing())
     }
 
     pub(super) fn progress(&self) -> Option<f64> {
