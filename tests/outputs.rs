@@ -291,6 +291,8 @@ async fn a_report_is_markdown_gates_are_test_cases_and_results_a_table() {
     let words = ["replay", &capture, "--to", &url, "--speed", "max", "--sample", "10%", "--fail-if", "status-diff>0"];
     let output = run(&[&words[..], &["--report", &page, "--junit", &cases, "--results", &table]].concat());
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let line = format!("report written to {page}");
+    assert_eq!(said(&output).lines().filter(|said| **said == line).count(), 1, "{}", said(&output));
     let page = fs::read_to_string(page).unwrap();
     assert!(page.starts_with("## shadowtap: DIFFERENT\n"), "{page}");
     assert!(page.contains("| status-diff&gt;0 | **failed** |") && page.contains("| differs in |"), "{page}");
@@ -303,6 +305,8 @@ async fn a_report_is_markdown_gates_are_test_cases_and_results_a_table() {
     let sent = rows.iter().filter(|row| &row[at("outcome")] == "sent").count();
     assert_eq!(sent, server.requests().len());
     assert!(rows.iter().filter(|row| &row[at("outcome")] == "sent").all(|row| &row[at("response_status")] == "200"));
+    let quiet = run(&[&words[..], &["--report", &path("run.md"), "--quiet"]].concat());
+    assert!(!said(&quiet).contains("report written"), "{}", said(&quiet));
     // The same run again writes over what it wrote, and over nothing else.
     fs::write(path("gates.xml"), "<other/>").unwrap();
     let again = run(&[&words[..], &["--junit", &path("gates.xml")]].concat());

@@ -163,6 +163,13 @@ pub(crate) fn write_text(output: &Output, mode: FileMode, page: &str) -> anyhow:
         .with_context(|| format!("cannot write the report to {}", place(output)))
 }
 
+/// Says where the page is that was asked for.
+pub(crate) fn tell_page(output: &Output) {
+    if let Output::File(path) = output {
+        print_news(&format!("report written to {}", path.display()));
+    }
+}
+
 pub(crate) fn place(output: &Output) -> String {
     match output {
         Output::Stdout => "standard output".to_owned(),

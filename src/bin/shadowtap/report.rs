@@ -17,7 +17,7 @@ use shadowtap::report::{RunDiff, Summary, Verdict};
 
 use crate::advise::Advice;
 use crate::args::ReportCommand;
-use crate::output::{page_of, print, print_line, print_to_stderr, write_summary, write_text};
+use crate::output::{page_of, print, print_line, print_to_stderr, tell_page, write_summary, write_text};
 use crate::run_results::{self, Found, ResultsKind, RunResults, for_each_line, is_stdin, taken_back};
 use crate::{gates, inspect, merge, terminal};
 
@@ -70,6 +70,7 @@ fn of_run_found(args: &ReportCommand, outputs: &ReportFiles, found: RunResults) 
     if let Some(advice) = advice {
         outputs.print(&advice.text(width, color))?;
     }
+    outputs.report.iter().for_each(tell_page);
     // What was demanded of the run itself had its say then.
     Ok(if asks { gates::ending(&summary, false) } else { ExitCode::SUCCESS })
 }

@@ -15,7 +15,9 @@ use shadowtap::report::render::text;
 use shadowtap::serve::Server;
 use shadowtap::serve::control::Socket;
 
-use crate::output::{is_json, print, print_line, print_to_stderr, print_with, write_junit, write_page, write_summary};
+use crate::output::{
+    is_json, print, print_line, print_to_stderr, print_with, tell_page, write_junit, write_page, write_summary,
+};
 use crate::progress::{ProgressKind, ProgressWatch};
 use crate::signals::{HangUp, Save, Stop};
 use crate::{control_output, gates, notify, terminal, warnings};
@@ -111,5 +113,9 @@ fn write(outputs: &Outputs, recording: bool, summary: &Summary) -> anyhow::Resul
             text::report(summary, terminal::or_default(terminal::width_of_stdout()), terminal::color_on_stdout());
         print(&text)
     };
+    // Last, where the eye stays.
+    if page.is_ok() {
+        outputs.report.iter().for_each(tell_page);
+    }
     written.and(page).and(cases).and(shown.context("cannot write the report"))
 }

@@ -24,7 +24,7 @@ mod site;
 mod staging;
 
 use crate::args::DemoCommand;
-use crate::output::{self, write_page, write_summary};
+use crate::output::{self, tell_page, write_page, write_summary};
 use crate::progress::{ProgressKind, ProgressWatch};
 use crate::signals::{HangUp, Stop};
 use crate::{gates, terminal};
@@ -89,6 +89,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
         let width = terminal::or_default(terminal::width_of_stdout());
         Ok(text::report(&summary, width, terminal::color_on_stdout()))
     })?;
+    args.report.iter().for_each(|file| tell_page(&Output::File(file.clone())));
     // A run that was stopped has not seen all that was built in.
     Ok(gates::ending(&summary, !agrees && !halt.is_set()))
 }
