@@ -106,11 +106,11 @@ fn text(findings: &[Finding], problems: usize, width: usize) -> String {
         let room = width.saturating_sub(NAME + 10).max(30);
         let head = format!("{word:<8} {check:<NAME$} ");
         let blank = " ".repeat(NAME + 10);
-        for (number, line) in wrapped(says, room).iter().enumerate() {
+        for (number, line) in terminal::wrapped(says, room, 0).iter().enumerate() {
             let start = if number == 0 { &head } else { &blank };
             writeln!(out, "{start}{line}").ok();
         }
-        let lines = mend.as_deref().map(|mend| wrapped(mend, width.saturating_sub(MEND + 4).max(30)));
+        let lines = mend.as_deref().map(|mend| terminal::wrapped(mend, width.saturating_sub(MEND + 4).max(30), 0));
         for (number, line) in lines.iter().flatten().enumerate() {
             writeln!(out, "{:MEND$}{} {line}", "", if number == 0 { "->" } else { "  " }).ok();
         }
@@ -122,23 +122,6 @@ fn text(findings: &[Finding], problems: usize, width: usize) -> String {
     };
     writeln!(out, "\n{found}").ok();
     out
-}
-
-/// The words of a text, in lines of this width.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let len = lines.last().map_or(0, |line| line.chars().count());
-        if len > 0 && len + 1 + word.chars().count() > width {
-            lines.push(word.to_owned());
-        } else if let Some(line) = lines.last_mut() {
-            if len > 0 {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
 }
 
 #[cfg(test)]

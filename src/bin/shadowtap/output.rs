@@ -204,10 +204,18 @@ pub(crate) fn be_quiet(quiet: bool) {
     QUIET.set(quiet).ok();
 }
 
-/// Prints one line that says what is done, unless only warnings were asked for.
+/// Prints one line that says what is done, unless only warnings were asked for. On a terminal its words are wrapped.
 pub(crate) fn print_news(text: &str) {
     if QUIET.get() != Some(&true) {
-        print_line(text);
+        print_wrapped(text);
+    }
+}
+
+/// The same as [`print_line`]; on a terminal no word is cut at its edge.
+pub(crate) fn print_wrapped(text: &str) {
+    match terminal::width_of_stderr() {
+        Some(width) if !is_json() => print_line(&terminal::wrapped(text, width, 2).join("\n")),
+        _ => print_line(text),
     }
 }
 

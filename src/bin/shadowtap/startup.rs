@@ -5,7 +5,7 @@ use shadowtap::replay::guard::{GuardAction, GuardSettings};
 use shadowtap::replay::ramp::RampPlan;
 use shadowtap::{middleware, replay};
 
-use crate::output::{print_line, print_news};
+use crate::output::{print_news, print_wrapped};
 
 /// Prints the first lines of a run; `first` is what it will do. Fits the connections of its targets into the limit on open
 /// files.
@@ -21,7 +21,7 @@ pub(crate) fn announce(first: &str, config: &mut RunConfig) {
     }
     let warnings = startup_warnings(&mut run.targets, &mut run.reference);
     for warning in config.warnings.iter().chain(&warnings) {
-        print_line(&format!("warning: {warning}"));
+        print_wrapped(&format!("warning: {warning}"));
     }
 }
 
@@ -46,8 +46,13 @@ pub(crate) fn startup_line(
     };
     let chains: Vec<String> = middleware.files.iter().map(|file| file.path.display().to_string()).collect();
     let chains = if chains.is_empty() { String::new() } else { format!(" of what passes {}", chains.join(", ")) };
-    let targets: Vec<String> = targets.iter().map(|target| target.target.to_string()).collect();
+    let targets: Vec<String> = targets.iter().map(place).collect();
     format!("{doing} {methods}: {share}{at_first} by {key}{chains} -> {}; {writes}", targets.join(", "))
+}
+
+/// Name of a target: that which it was given, else its URL.
+fn place(target: &replay::SendSettings) -> String {
+    target.name.clone().unwrap_or_else(|| target.target.to_string())
 }
 
 /// Returns the warnings about targets before anything is sent: certificates that are not verified, and connection
@@ -116,6 +121,12 @@ mod tests {
         assert_eq!(
             startup_line("sending", &middleware, None, &to),
             "sending GET, HEAD, OPTIONS: 50% by request -> http://staging:8080; writes are left out (--allow-writes)"
+        );
+        let named =
+            [replay::SendSettings { name: Some("new".to_owned()), ..settings("http://new:8080") }, to[0].clone()];
+        assert_eq!(
+            startup_line("sending", &middleware, None, &named),
+            "sending GET, HEAD, OPTIONS: 50% by request -> new, http://staging:8080; writes are left out (--allow-writes)"
         );
         let ramp = "1%:45s,100%".parse().unwrap();
         let ramped = startup_line("sending", &middleware, Some(&ramp), &to);

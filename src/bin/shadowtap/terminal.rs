@@ -41,6 +41,23 @@ pub(crate) fn or_default(width: Option<usize>) -> usize {
     width.unwrap_or(DEFAULT_WIDTH)
 }
 
+/// The words of a text in lines of this width, further lines indented by `indent` columns. A longer word stays whole.
+pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for (at, word) in text.split(' ').enumerate() {
+        let len = lines.last().map_or(0, |line| line.chars().count());
+        if at > 0 && len + 1 + word.chars().count() > width {
+            lines.push(format!("{:indent$}{word}", ""));
+        } else if let Some(line) = lines.last_mut() {
+            if at > 0 {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}
+
 fn width(size: Option<(terminal_size::Width, terminal_size::Height)>) -> Option<usize> {
     size.map(|(terminal_size::Width(columns), _)| usize::from(columns))
 }
@@ -48,4 +65,19 @@ fn width(size: Option<(terminal_size::Width, terminal_size::Height)>) -> Option<
 fn color_is_welcome() -> bool {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     !dumb && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_is_cut_at_the_edge_of_a_terminal() {
+        let text = "sending GET to http://a.example.org:8080; writes are left out";
+        assert_eq!(wrapped(text, 200, 2), [text]);
+        assert_eq!(wrapped(text, 61, 2), [text], "it fits");
+        assert_eq!(wrapped(text, 30, 2), ["sending GET to", "  http://a.example.org:8080;", "  writes are left out"]);
+        assert_eq!(wrapped("a http://a.example.org:8080", 8, 2), ["a", "  http://a.example.org:8080"]);
+        assert_eq!(wrapped("", 8, 2), [""]);
+    }
 }
