@@ -71,8 +71,13 @@ pub(super) struct Pairing {
     responses_missing: bool,
     /// True when a request may be missing just before the next one.
     request_gap: bool,
+    /// True once there was a request that can be no part of another message.
+    proven: bool,
     /// True when this client was seen to pipeline requests.
     pipelines: bool,
+    /// True when it was seen to ask on while responses to earlier requests were due: what it had received then is not what it
+    /// waits for.
+    slides: bool,
     /// Offset up to which the client had received the server's stream when it sent the request after a gap; zero, which no
     /// offset is, before any gap.
     suspect_at: u64,
@@ -101,7 +106,9 @@ impl Pairing {
             requests_missing: false,
             responses_missing: false,
             request_gap: false,
+            proven: false,
             pipelines: false,
+            slides: false,
             suspect_at: 0,
             lost_there: false,
             heard: 0,
@@ -140,6 +147,24 @@ impl Pairing {
     /// Returns whether there was no exchange yet.
     pub(super) const fn is_unused(&self) -> bool {
         self.count == 0
+    }
+
+    /// Returns whether there was a request that can be no part of another message.
+    pub(super) const fn has_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// Returns whether a side speaks after the other one has, since its own last bytes; `received` is how much it had received
+    /// then.
+    pub(super) const fn is_at_turn(&self, is_request: bool, received: u64) -> bool {
+        received > if is_request { self.asked } else { self.heard }
+    }
+
+    /// The sides are the other way round. What was taken for requests is told to have no response.
+    pub(super) fn turn(&mut self, sink: &mut dyn FnMut(Event)) {
+        self.close(Damage::PairingLost, sink);
+        let anew = Self::new(self.connection);
+        *self = Self { count: self.count, requests_missing: true, responses_missing: true, ..anew };
     }
 
     /// Notes that bytes are missing, or cannot be read, such that whole messages may be missing.
@@ -192,6 +217,7 @@ impl Pairing {
 
     /// A request has begun: gives it its identity.
     pub(super) fn ask(&mut self, method: Method, start: MessageStart, sink: &mut dyn FnMut(Event)) -> ExchangeId {
+        self.proven |= !start.unproven;
         if self.reserved {
             self.reserved = false;
             if let Some(last) = self.outstanding.back_mut() {
@@ -206,6 +232,7 @@ impl Pairing {
             sink(Event::Damaged { of: oldest.id, why: Damage::PairingLost });
         }
         let follows_lost = self.follows_lost(start);
+        self.slides |= !self.responses_missing && !self.requests_missing && self.is_due_before(start.received);
         self.count += 1;
         let id = ExchangeId::new(self.connection, self.count);
         if self.outstanding.capacity() == 0 {
@@ -249,6 +276,11 @@ impl Pairing {
             unmarked.filter(|one| one.received == start.received).for_each(|one| one.follows_lost = true);
         }
         self.lost_there && self.suspect_at == start.received
+    }
+
+    /// Returns whether a response is due to a request before which the client had received less.
+    fn is_due_before(&self, received: u64) -> bool {
+        self.outstanding.front().is_some_and(|one| !one.begun && one.told && one.received < received && !one.after_gap)
     }
 
     /// Like [`Pairing::ask`], for a request whose head is incomplete while its response has begun.
@@ -353,6 +385,14 @@ impl Pairing {
     /// The request that fits by the numbers of the wire.
     fn fitting(&mut self, offset: u64, received: u64, sink: &mut dyn FnMut(Event)) -> Option<usize> {
         let asked_here = self.outstanding.iter().position(|one| !one.begun && one.received == offset);
+        let is_unheard = |one: &Outstanding| received > FIRST_OFFSET && received <= one.begin;
+        let unheard = |index: usize| self.outstanding.get(index).is_some_and(is_unheard);
+        // The server had earlier requests and nothing yet of what was asked here: it answers one of those.
+        self.slides |= asked_here.is_some_and(unheard);
+        if self.slides {
+            self.lose_asked_before(offset, sink);
+            return None;
+        }
         let exact = asked_here.or_else(|| self.received_alone(offset, received));
         if let Some(index) = exact {
             self.responses_missing = false;
@@ -375,6 +415,16 @@ impl Pairing {
                 self.lose(last, sink);
                 None
             }
+        }
+    }
+
+    /// Gives up the requests that the response at `offset` may answer. Those that follow are no better known: how many responses
+    /// are due of those that were given up is not.
+    fn lose_asked_before(&mut self, offset: u64, sink: &mut dyn FnMut(Event)) {
+        self.responses_missing = true;
+        let asked_before = self.outstanding.iter().take_while(|one| one.received <= offset).count();
+        if let Some(last) = asked_before.checked_sub(1) {
+            self.lose(last, sink);
         }
     }
 

@@ -4,7 +4,7 @@ use shadowtap::exchange::{Incomplete, RequestState};
 use shadowtap::http1::BodyPolicies;
 
 use crate::packets::{ACK, Capture, Client, FIN, SYN, Server, Talk};
-use crate::{check, get, noise, ok, post, tap};
+use crate::{check, check_on, get, noise, ok, post, tap};
 
 const A: &str = "GET /a -> 200 \"a\"";
 const C: &str = "GET /c -> 200 \"c\"";
@@ -221,4 +221,22 @@ fn of_a_burst_of_loss_none_makes_a_request_up_and_one_more_is_counted_at_most() 
             assert!(whole + most + 1 >= 20 && whole + damaged <= 21, "{begin}..{end} leave {whole} and {damaged}");
         }
     }
+}
+
+/// The rest of a download whose text looks like a message, where a segment begins; then two exchanges.
+fn amid_download(begin: Talk, text: &str) -> Capture {
+    let rest = [noise(3000), text.into(), noise(3000)];
+    let talk = rest.iter().fold(begin, |talk, part| talk.segments(Server, part, 1000));
+    last(talk.control(Client, ACK).wait(100).client(post("/b", "y")).server(ok("b")))
+}
+
+#[test]
+fn text_in_a_download_that_looks_like_a_request_makes_no_client_of_the_server() {
+    let found = ["POST /b \"y\" -> 200 \"b\"", C];
+    for begin in [Talk::joined, || Talk::open().lost(|talk| talk.client(get("/a")))] {
+        check_on(&[80], &amid_download(begin(), EVIL), &found);
+    }
+    // Where nothing says which port is the server's, the next message does.
+    let found = ["DELETE /evil [unproven] -> pairing lost", "POST /b \"y\" [unproven] -> 200 \"b\"", C];
+    check(&amid_download(Talk::joined(), EVIL), &found);
 }

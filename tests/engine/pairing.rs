@@ -495,6 +495,32 @@ fn of_pipelined_batches_a_burst_of_loss_leaves_the_batches_after_it() {
     }
 }
 
+/// A client that has so many requests in flight: it asks on with each response.
+fn window(depth: usize) -> Talk {
+    let names: Vec<String> = (0..20).map(|n| format!("w{n}-{}", "x".repeat(n % 3))).collect();
+    let (first, later) = names.split_at(depth);
+    let talk = first.iter().fold(Talk::open(), |talk, name| talk.client(get(&format!("/{name}"))));
+    let asks_on = later.iter().map(Some).chain(std::iter::repeat(None));
+    names.iter().zip(asks_on).fold(talk, |talk, (name, next)| {
+        let talk = talk.server(ok(name));
+        next.into_iter().fold(talk, |talk, next| talk.client(get(&format!("/{next}"))))
+    })
+}
+
+#[test]
+fn of_a_client_that_asks_on_with_each_response_a_lost_packet_pairs_nothing_wrongly() {
+    for depth in [2, 3, 5] {
+        let capture = window(depth).close().capture();
+        assert_eq!(never_mispaired(&capture).len(), 20);
+        for lost in 3 + 2 * depth..capture.shots.len() {
+            let found = never_mispaired(&capture.clone().only(|place| place != lost));
+            // Two packets an exchange, and those that were in flight.
+            let before = (lost - 3).saturating_sub(depth) / 2;
+            assert!(found.len() + depth >= before.min(20), "{depth}: packet {lost} leaves {found:?}");
+        }
+    }
+}
+
 #[test]
 fn a_server_that_answers_a_batch_as_it_comes_in() {
     // The second request is under way while the first one is answered.

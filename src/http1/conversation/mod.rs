@@ -12,7 +12,7 @@ use super::{BodyPolicies, ConnectionStart, Protocol};
 use super::{head, methods};
 use crate::decode::Endpoint;
 use crate::exchange::{Close, ConnectionId, Damage, Event, Incomplete, RequestState, Timestamp};
-use crate::flow::{GapReason, Side, past_blank_lines};
+use crate::flow::{FIRST_OFFSET, GapReason, Side, past_blank_lines};
 
 /// A connection. Three cache lines: with many connections open none of them is near.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Conversation {
             let is_tls = began_before && are_tls_records(piece.bytes);
             self.speaks = if is_tls { Protocol::Tls } else { Protocol::Unknown };
         }
-        let Some(is_request) = self.role(side, piece.bytes) else {
+        let Some(is_request) = self.role(side, &piece, sink) else {
             if matches!(side.of(&self.streams), StreamState::Joined) {
                 *side.of_mut(&mut self.streams) = StreamState::Resync;
             }
@@ -273,22 +273,48 @@ impl Conversation {
     /// Returns whether `side` is the client; `None` as long as that is not known.
     ///
     /// The handshake may be missing, ports may mislead, and some clients are called back. So the bytes decide as long
-    /// as there was no exchange.
-    fn role(&mut self, side: Side, bytes: &[u8]) -> Option<bool> {
-        let fresh = self.pairing.is_unused()
-            && matches!(side.of(&self.streams), StreamState::Idle | StreamState::Resync | StreamState::Joined);
+    /// as no request was proven to be one. Text that looks like a message may stand in a body, though: within a stream it counts
+    /// only where the other side has spoken since, and never against a handshake.
+    fn role(&mut self, side: Side, piece: &StreamPiece<'_>, sink: Sink<'_>) -> Option<bool> {
+        let state = side.of(&self.streams);
+        let fresh = !self.pairing.has_proven()
+            && matches!(state, StreamState::Idle | StreamState::Resync | StreamState::Joined);
+        let is_first = matches!(state, StreamState::Idle) && piece.offset == FIRST_OFFSET;
+        let known = self.server.map(|(server, _)| server != side);
         if !fresh {
-            return self.server.map(|(server, _)| server != side);
+            return known;
         }
-        let line = past_blank_lines(bytes);
-        if head::response_begins(bytes) == head::StartCheck::Yes {
-            self.server = Some((side, false));
+        let line = past_blank_lines(piece.bytes);
+        let is_request = if head::response_begins(piece.bytes) == head::StartCheck::Yes {
+            false
         } else if head::request_begins(line) == head::StartCheck::Yes
-            || (self.server.is_none() && (methods::has_known_method(line) || Preface::identifies_client(bytes)))
+            || (known.is_none() && (methods::has_known_method(line) || Preface::identifies_client(piece.bytes)))
         {
-            self.server = Some((side.other(), false));
+            true
+        } else {
+            return known;
+        };
+        let believed = match self.server {
+            None => true,
+            Some((_, shown)) => {
+                is_first || (!shown && known.is_some_and(|is| self.pairing.is_at_turn(is, piece.received)))
+            }
+        };
+        if known == Some(is_request) || !believed {
+            return known;
         }
-        self.server.map(|(server, _)| server != side)
+        if known.is_some() && !self.pairing.is_unused() {
+            self.turn(side, piece.at, sink);
+        }
+        self.server = Some((if is_request { side.other() } else { side }, false));
+        Some(is_request)
+    }
+
+    /// The sides are the other way round than what was read so far had it.
+    fn turn(&mut self, side: Side, at: Timestamp, sink: Sink<'_>) {
+        self.cut_off(side.other(), at, Incomplete::Gap, Damage::PairingLost, false, sink);
+        self.pairing.turn(sink);
+        self.streams = [StreamState::Resync, StreamState::Resync];
     }
 
     fn becomes(&mut self, speaks: Protocol) -> StreamState {
