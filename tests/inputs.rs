@@ -181,3 +181,13 @@ fn a_clock_that_was_set_is_told_with_the_file_and_the_frame_in_it() {
     let said = String::from_utf8(output.stderr).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains(&format!("clock was set 1 time, first at frame 5 of {}", file.display())), "{said}");
 }
+
+#[test]
+fn a_capture_without_exchanges_says_why_where_lines_are_for_programs_too() {
+    for view in [&["--json"][..], &["--har", "-"]] {
+        let run = |port| shadowtap().args(["inspect", GETS, "-p", port]).args(view).output().unwrap();
+        let said = String::from_utf8(run("9").stderr).unwrap();
+        assert!(said.contains("0 exchanges") && said.contains("14 not on a port"), "{said}");
+        assert_eq!(run("18081").stderr, b"");
+    }
+}

@@ -60,7 +60,11 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
     }
     let place = har.as_ref().map_or_else(|| "standard output".to_owned(), output::place);
     written.with_context(|| format!("cannot write to {place}"))?;
-    if matches!(view, InspectView::Lines | InspectView::Stats { json: false } | InspectView::Forecast { json: false }) {
+    let is_text =
+        matches!(view, InspectView::Lines | InspectView::Stats { json: false } | InspectView::Forecast { json: false });
+    // No lines at all need a reason, whoever reads them.
+    let is_empty = matches!(view, InspectView::JsonLines { .. } | InspectView::Archive) && summary.requests.seen == 0;
+    if is_text || is_empty {
         let width = terminal::or_default(terminal::width_of_stderr());
         print_line(text::footer(&summary, count, width, terminal::color_on_stderr()).trim_end());
     } else {
