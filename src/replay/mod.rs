@@ -77,7 +77,7 @@ pub(crate) use settings::{
     MAX_TIME_FACTOR,
 };
 pub use spec::SpecError;
-pub(crate) use stamp_leap::StampLeap;
+pub(crate) use stamp_leap::{LagBehind, StampLeap};
 pub use target::{Deliveries, InFlight, QueueStats, TargetLinks, run_target};
 pub use ticket::Ticket;
 pub use wire::WireClient;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::stamp_leap::{LAG, ReturnPoints, StampLeap, is_near};
+use super::stamp_leap::{LAG, LagBehind, ReturnPoints, SetBack, StampLeap, is_near};
 use crate::exchange::Timestamp;
 
 /// Latest offset that a schedule yields: what would be due later (a clock that jumped, a tiny rate) is due then. Far
@@ -168,6 +168,10 @@ pub struct Schedule {
     suspect: Option<Timestamp>,
     /// The latest before the clock was set, and `elapsed` then.
     returns: ReturnPoints,
+    /// The clock was set back by little, and has not come to where it was.
+    set_back: Option<SetBack>,
+    /// Stamps of two clocks come by turns: a lag says nothing.
+    are_mixed: bool,
     /// Longer silences are shortened to this.
     max_gap: Option<Duration>,
     /// Those that were.
@@ -204,7 +208,8 @@ impl Schedule {
         let shortened = ShortenedGaps { count: 0, left_out: Duration::ZERO };
         let even = EvenPace { share: 1.0, since: 0.0, count: 0 };
         let (first, suspect, returns, max_gap) = (None, None, ReturnPoints::none(), None);
-        Self { pace, first, latest, elapsed, suspect, returns, max_gap, shortened, before, even }
+        let (set_back, are_mixed) = (None, false);
+        Self { pace, first, latest, elapsed, suspect, returns, set_back, are_mixed, max_gap, shortened, before, even }
     }
 
     /// With silences longer than `max_gap` shortened to that.
@@ -266,13 +271,15 @@ impl Schedule {
         let Some(first) = self.first else { return };
         self.before += end.map_or(self.elapsed, |end| end.since(first).max(self.elapsed));
         (self.latest, self.elapsed, self.suspect, self.returns) = (first, Duration::ZERO, None, ReturnPoints::none());
+        self.set_back = None;
     }
 
     /// Returns the due time of the next request, captured `at`, counted from the start of the run; `None` where there
     /// is no schedule. The first request is due at once, and so is every request captured before it.
     pub fn due(&mut self, at: Timestamp) -> Option<Duration> {
         self.begin(at);
-        let offset = self.offset(at);
+        self.heed_mixed(at);
+        let offset = self.offset_of(at, true);
         self.even.count += 1;
         offset
     }
@@ -280,7 +287,15 @@ impl Schedule {
     /// Returns the due time of an event captured `at` that is not a request, and so does not change the pace: a
     /// connection's opening or end. `None` where there is no schedule, or none yet.
     pub fn offset(&mut self, at: Timestamp) -> Option<Duration> {
-        let position = self.first.map(|_| self.position(at));
+        self.offset_of(at, false)
+    }
+
+    fn offset_of(&mut self, at: Timestamp, is_request: bool) -> Option<Duration> {
+        let position = self.first.map(|_| match &self.set_back {
+            // Of before the step, perhaps: it does not take the clock along.
+            Some(_) if !is_request => self.elapsed + at.since(self.latest),
+            _ => self.position(at),
+        });
         let seconds = match self.pace {
             Pace::Speed(factor) => (self.before + position?).as_secs_f64() / factor,
             Pace::Rate(rate) => self.even.next(rate),
@@ -298,6 +313,29 @@ impl Schedule {
         let leap = StampLeap::of(self.latest, at)?;
         let may_be = at.since(self.latest) <= LONGEST_SILENCE && !self.returns.has(at);
         may_be.then(|| self.returns.widen(leap))
+    }
+
+    /// Returns by how much `at` is behind, where that may be a clock that was set back by little.
+    #[must_use]
+    pub(crate) fn lag(&self, at: Timestamp) -> Option<LagBehind> {
+        let may_be = self.first.is_some() && self.suspect.is_none() && self.set_back.is_none() && !self.are_mixed;
+        (may_be && matches!(self.pace, Pace::Speed(_))).then(|| LagBehind::of(self.latest, at))?
+    }
+
+    /// The capture's clock was set back by little, to `at`: no time has passed.
+    pub(crate) fn set_back(&mut self, at: Timestamp) {
+        self.set_back = Some(SetBack { latest: self.latest, elapsed: self.elapsed, lag: self.latest.since(at) });
+        self.latest = at;
+    }
+
+    /// Where a stamp is back at once where the clock was before it was set back, it was not: two clocks come by turns.
+    fn heed_mixed(&mut self, at: Timestamp) {
+        let Some(back) = self.set_back.take_if(|back| at >= back.latest) else { return };
+        if back.is_left_at_once(self.latest, at) {
+            self.are_mixed = true;
+            self.elapsed = self.elapsed.max(back.elapsed);
+            self.latest = back.latest;
+        }
     }
 
     /// The capture's clock was set to `at`: no time has passed.

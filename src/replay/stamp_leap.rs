@@ -37,6 +37,56 @@ impl StampLeap {
     }
 }
 
+/// Least lag that may be a step of the capture's clock: a request that was held up in the reassembly may lag as much, but
+/// not all that follow.
+const LEAST_STEP: Duration = Duration::from_millis(200);
+
+/// A stamp that is a little behind one before it: what follows tells a late one from a clock that was set back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LagBehind {
+    latest: Timestamp,
+    /// The highest one since.
+    highest: Timestamp,
+    lag: Duration,
+}
+
+impl LagBehind {
+    /// The lag of `at` behind `latest`, if it is one.
+    pub(super) fn of(latest: Timestamp, at: Timestamp) -> Option<Self> {
+        let lag = latest.since(at);
+        (lag >= LEAST_STEP && lag <= LAG).then_some(Self { latest, highest: at, lag })
+    }
+
+    /// Returns whether the next stamp goes on from there. What was late is followed by what is not.
+    pub(crate) fn goes_on(&mut self, at: Timestamp) -> bool {
+        let (ahead, behind) = (at.since(self.highest), self.highest.since(at));
+        self.highest = self.highest.max(at);
+        ahead.max(behind) < self.lag / 2
+    }
+
+    /// Returns whether the stamps have come to where they were before.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        self.highest >= self.latest
+    }
+}
+
+/// A step back of the capture's clock, by little.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SetBack {
+    /// The latest stamp before it.
+    pub(super) latest: Timestamp,
+    /// Time that had passed then.
+    pub(super) elapsed: Duration,
+    pub(super) lag: Duration,
+}
+
+impl SetBack {
+    /// Returns whether the next stamp, behind `latest`, is back where the clock was without having gone there.
+    pub(super) fn is_left_at_once(&self, latest: Timestamp, next: Timestamp) -> bool {
+        next.since(latest) >= self.lag / 2
+    }
+}
+
 /// Where the clock was when it was set, for as long as it may go back there; each with the time that had passed then.
 #[derive(Clone, Debug)]
 pub(super) struct ReturnPoints(Vec<(Timestamp, Duration)>);

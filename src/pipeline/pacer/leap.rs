@@ -1,18 +1,21 @@
-//! Stamps far ahead: what follows tells a silence, which is kept, from a few stamps that are wrong.
+//! Stamps far ahead: what follows tells a silence, which is kept, from a few stamps that are wrong. And stamps a little behind:
+//! what follows tells a request that was held up in the reassembly from a clock that was set back.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{Pacer, unfit};
-use crate::exchange::{Event, Timestamp};
+use crate::exchange::{ConnectionId, Event, Timestamp};
 use crate::pipeline::passes::PassTag;
 use crate::pipeline::queues::{EVENT_QUEUE, QueuedEvent};
-use crate::replay::StampLeap;
+use crate::replay::{LagBehind, StampLeap};
 
 /// Longest time for which events are read to see whether the capture's clock comes back. A file is read faster than it is
 /// sent; whoever captures right now brings what follows a silence when that is over.
 const READING: Duration = Duration::from_millis(200);
+/// The same to see whether it was set back by little.
+const READING_LAG: Duration = Duration::from_millis(20);
 
 impl Pacer {
     /// Where a stamp is far ahead, and a later one is back where the capture was, no time passes between them.
@@ -29,31 +32,111 @@ impl Pacer {
         stamp(&queued.event, queued.part, self.needs_bodies())
     }
 
-    /// Reads ahead for as long as nothing tells.
-    fn comes_back(&mut self, leap: &StampLeap, pass: u32) -> bool {
-        let tells = |pacer: &Self, queued: &QueuedEvent| {
-            let later = pacer.stamp(queued).filter(|_| queued.part.pass == pass);
-            later.is_some_and(|later| leap.is_wrong_by(later))
-        };
-        if self.opening.events().iter().any(|queued| tells(self, queued)) {
-            return true;
-        }
-        let until = Instant::now() + READING;
-        while self.opening.events().len() < EVENT_QUEUE {
-            let queued = crossbeam_channel::select_biased! {
-                recv(self.channels.stopped) -> _ => return false,
-                recv(self.channels.events) -> queued => queued,
-                default(until.saturating_duration_since(Instant::now())) => return false,
-            };
-            let Ok(queued) = queued else { return false };
-            let told = tells(self, &queued);
-            self.opening.push(queued);
-            if told {
-                return true;
+    /// Where a stamp is a little behind, and all that follow go on from there, no time passes between them.
+    pub(super) fn heed_lag(&mut self, queued: &QueuedEvent) {
+        let Some((of, at)) = beginning(queued) else { return };
+        let before = self.last_begun.replace((of, at));
+        if let Some(lag) = self.settings.timing.lag(at) {
+            // Within a connection stamps do not go back.
+            let goes_back = before.is_some_and(|(before, _)| before == of);
+            let witness = LagWitness { lag, seen: 1, connections: vec![of], is_opening: is_opening(queued), goes_back };
+            if self.is_set_back(witness, queued.part.pass) {
+                self.settings.timing.set_back(at);
             }
         }
-        false
     }
+
+    /// Looks at what follows until that tells.
+    fn is_set_back(&mut self, mut witness: LagWitness, pass: u32) -> bool {
+        let told =
+            self.look_ahead(READING_LAG, |queued| if queued.part.pass == pass { witness.note(queued) } else { None });
+        told.unwrap_or_else(|| witness.suffices())
+    }
+
+    /// Reads ahead for as long as nothing tells.
+    fn comes_back(&mut self, leap: &StampLeap, pass: u32) -> bool {
+        let needs_bodies = self.needs_bodies();
+        let told = self.look_ahead(READING, |queued| {
+            let later = stamp(&queued.event, queued.part, needs_bodies).filter(|_| queued.part.pass == pass);
+            later.is_some_and(|later| leap.is_wrong_by(later)).then_some(true)
+        });
+        told == Some(true)
+    }
+
+    /// What the first of the following events says that says anything, if one comes for as long as `reading`.
+    fn look_ahead(&mut self, reading: Duration, mut says: impl FnMut(&QueuedEvent) -> Option<bool>) -> Option<bool> {
+        if let Some(told) = self.opening.events().iter().find_map(&mut says) {
+            return Some(told);
+        }
+        let until = Instant::now() + reading;
+        while self.opening.events().len() < EVENT_QUEUE {
+            let queued = crossbeam_channel::select_biased! {
+                recv(self.channels.stopped) -> _ => return None,
+                recv(self.channels.events) -> queued => queued,
+                default(until.saturating_duration_since(Instant::now())) => return None,
+            };
+            let queued = queued.ok()?;
+            let told = says(&queued);
+            self.opening.push(queued);
+            if told.is_some() {
+                return told;
+            }
+        }
+        None
+    }
+}
+
+/// What is seen behind a stamp that lags.
+struct LagWitness {
+    lag: LagBehind,
+    /// Stamps so far.
+    seen: usize,
+    connections: Vec<ConnectionId>,
+    /// True when a connection opened among them: that is held up by nothing.
+    is_opening: bool,
+    /// True when the one before was of the same connection.
+    goes_back: bool,
+}
+
+impl LagWitness {
+    /// Stamps in a row that go on from the one that lags, from which on it is believed.
+    const ENOUGH: usize = 7;
+    /// The same where no more come, or where they have come to where they were.
+    const LEAST: usize = 4;
+
+    /// Notes a later event; returns whether the clock was set back, once that is known.
+    fn note(&mut self, queued: &QueuedEvent) -> Option<bool> {
+        let (of, at) = beginning(queued)?;
+        if !self.lag.goes_on(at) {
+            return Some(false);
+        }
+        self.seen += 1;
+        self.is_opening |= is_opening(queued);
+        if !self.connections.contains(&of) {
+            self.connections.push(of);
+        }
+        (self.seen >= Self::ENOUGH || self.lag.has_caught_up()).then(|| self.suffices())
+    }
+
+    /// Returns whether it was not one connection that was held up, or a few.
+    fn suffices(&self) -> bool {
+        let connections = self.connections.len();
+        self.seen >= Self::LEAST && (self.goes_back || connections >= 3 || (connections == 2 && self.is_opening))
+    }
+}
+
+/// The connection and the time of what comes when it is captured, mostly: a connection that opens, or a request.
+fn beginning(queued: &QueuedEvent) -> Option<(ConnectionId, Timestamp)> {
+    match &queued.event {
+        _ if queued.part.copy > 0 => None,
+        Event::Opened { connection, at } => Some((*connection, *at)),
+        Event::Request(request) => Some((request.id.connection, request.last_byte)),
+        _ => None,
+    }
+}
+
+const fn is_opening(queued: &QueuedEvent) -> bool {
+    matches!(queued.event, Event::Opened { .. })
 }
 
 /// The time by which an event is due, if it has one. Requests without a whole body have none where bodies are needed.
@@ -112,6 +195,41 @@ mod tests {
                 let silence = [0, 100, ahead + 200, ahead + 250];
                 assert_eq!(dues(mode(), &silence), silence, "{ahead}");
             }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_by_little_keeps_the_pace() {
+        for step in [300, 500, 2_000, 9_900] {
+            let later = (0..30).map(|n| 20_000 + 50 * n).map(|at| at - if at > 20_500 { step } else { 0 });
+            let captured: Vec<u64> = later.collect();
+            // No time passes where it was set.
+            let expected: Vec<u64> = (0..30).map(|n| 50 * if n > 10 { n - 1 } else { n }).collect();
+            assert_eq!(dues(PacerMode::Plain, &captured), expected, "{step}");
+        }
+    }
+
+    #[test]
+    fn a_few_requests_that_were_held_up_are_late_and_move_no_other() {
+        let captured = [20_000, 20_100, 23_000, 20_200, 20_300, 20_400, 23_100, 23_200, 23_300, 23_400, 23_500];
+        let expected = [0, 100, 3_000, 200, 300, 400, 3_100, 3_200, 3_300, 3_400, 3_500];
+        assert_eq!(dues(PacerMode::Plain, &captured), expected);
+    }
+
+    #[test]
+    fn two_clocks_that_come_by_turns_are_no_step() {
+        let mut captured = Vec::new();
+        for n in 0..20 {
+            captured.extend([21_000 + 100 * n, 20_010 + 100 * n]);
+        }
+        let dues = dues(PacerMode::Plain, &captured);
+        assert_eq!((dues[38], dues[39]), (1_900, 910), "{dues:?}");
+        // Eight of the one and then eight of the other: what was believed once is not believed again.
+        let turns = |n: u64| if (n / 8).is_multiple_of(2) { 21_000 + 50 * n } else { 20_000 + 50 * n };
+        let captured: Vec<u64> = (0..80).map(turns).collect();
+        let dues = super::tests::dues(PacerMode::Plain, &captured);
+        for (earlier, later) in [(16, 48), (31, 63), (47, 79)] {
+            assert_eq!(dues[later] - dues[earlier], 1_600, "{dues:?}");
         }
     }
 }

@@ -34,7 +34,7 @@ use super::recorder::EventSender;
 use super::reference_traffic::ReferenceSender;
 use super::request_record::request_record;
 use super::wakeups::wake_in_time;
-use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Shed, Timestamp};
+use crate::exchange::{ConnectionId, Event, ExchangeId, Framing, Outcome, Request, RequestState, Shed, Timestamp};
 use crate::middleware::context::ResponseFilter;
 use crate::middleware::route::ROUTE;
 use crate::priority::Priority;
@@ -104,6 +104,8 @@ pub(super) struct Pacer {
     open: u64,
     epoch: Instant,
     opening: Opening,
+    /// The last request, or connection that opened, and its time.
+    last_begun: Option<(ConnectionId, Timestamp)>,
     /// Time before a request is due at which it is taken up.
     lead: Duration,
 }

@@ -65,6 +65,7 @@ impl Pacer {
         let (part, needs_bodies) = (queued.part, self.needs_bodies());
         self.settings.timing.reach(part.pass);
         self.heed_leap(&queued);
+        self.heed_lag(&queued);
         let timing = &mut self.settings.timing;
         let due = match &queued.event {
             Event::Request(request) if unfit(request, needs_bodies).is_none() => {

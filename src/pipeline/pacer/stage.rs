@@ -169,6 +169,7 @@ impl Pacer {
             open: 0,
             epoch: Instant::now(),
             opening: Opening::new(None),
+            last_begun: None,
             lead: Duration::ZERO,
         }
     }

@@ -10,7 +10,7 @@ use crate::pipeline::clock::wall_clock;
 use crate::pipeline::passes::KnownSpan;
 use crate::recording::{ScheduleZero, StoreSession};
 use crate::replay::pace::MAX_OFFSET;
-use crate::replay::{Pace, Schedule, ShortenedGaps, StampLeap};
+use crate::replay::{LagBehind, Pace, Schedule, ShortenedGaps, StampLeap};
 
 /// Rule for the due times of requests.
 pub(in crate::pipeline) enum Timing {
@@ -103,6 +103,21 @@ impl Timing {
                 schedule.leap(at)
             }
             Self::Paced { .. } | Self::Live => None,
+        }
+    }
+
+    /// Returns by how much `at` is behind, where later stamps may show that the capture's clock was set back by little.
+    pub(in crate::pipeline) fn lag(&self, at: Timestamp) -> Option<LagBehind> {
+        match self {
+            Self::Paced { schedule, fleet: None, .. } => schedule.lag(at),
+            Self::Paced { .. } | Self::Live => None,
+        }
+    }
+
+    /// The capture's clock was set back by little, to `at`.
+    pub(in crate::pipeline) fn set_back(&mut self, at: Timestamp) {
+        if let Self::Paced { schedule, .. } = self {
+            schedule.set_back(at);
         }
     }
 
