@@ -4,12 +4,13 @@
 //! link. An existing file is replaced only where it is this user's: the owner of a file can read everything written to
 //! it. So a run as root writes only to the named files, whatever other users do in the directory meanwhile.
 
+mod append;
 mod folder;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -18,6 +19,7 @@ use rand::RngExt as _;
 use rustix::fs::{FileType, Mode, OFlags, RawMode, Stat};
 use rustix::io::Errno;
 
+pub(crate) use append::{append, exchange};
 pub(crate) use folder::{Folder, is_open_to_others, own_uid};
 
 /// Attempts where others make and remove the same name meanwhile.
@@ -132,37 +134,11 @@ pub(crate) fn create_new(path: &Path, mode: FileMode) -> io::Result<File> {
     Ok(create(&folder, name, mode)?)
 }
 
-/// Opens a file to be written behind what is in it, or makes it. Where what is there does not end with `end`, that is
-/// written first: what was cut short takes nothing of what follows with it. Returns the file, and whether it was there.
-///
-/// # Errors
-///
-/// Where a link is not to be followed, the file is another user's or no file, or the system refuses.
-pub(crate) fn append(path: &Path, mode: FileMode, end: &[u8]) -> io::Result<(File, bool)> {
-    let (folder, name) = Folder::of(path, Some(mode.of_folder()))?;
-    let Some(stat) = folder.entry(name)? else { return Ok((create(&folder, name, mode)?, false)) };
-    judge(path, &folder, &stat)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(Refused::Kind { path: path.to_owned() }.into());
-    }
-    let flags = THERE.difference(OFlags::WRONLY) | OFlags::RDWR | OFlags::APPEND;
-    let mut file = File::from(rustix::fs::openat(&folder.fd, name, flags, Mode::empty())?);
-    judge(path, &folder, &rustix::fs::fstat(file.as_fd())?)?;
-    let len = file.seek(SeekFrom::End(0))?;
-    let mut last = vec![0; end.len().min(usize::try_from(len).unwrap_or(usize::MAX))];
-    file.seek(SeekFrom::Start(len - last.len() as u64))?;
-    file.read_exact(&mut last)?;
-    if len > 0 && last != end {
-        file.write_all(end)?;
-    }
-    Ok((file, true))
-}
-
 /// Opens a file to be read and written as it is, or makes it.
 ///
 /// # Errors
 ///
-/// As [`append`].
+/// Where a link is not to be followed, the file is another user's or no file, or the system refuses.
 #[cfg(feature = "nats")]
 pub(crate) fn open_or_make(path: &Path, mode: FileMode) -> io::Result<File> {
     let (folder, name) = Folder::of(path, Some(mode.of_folder()))?;
@@ -434,18 +410,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_stands_behind_what_was_there_even_if_that_was_cut() {
+    fn what_is_appended_stands_behind_what_was_there() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
-        for (text, there) in [("one\n", false), ("two", true), ("three\n", true)] {
-            let (mut file, was_there) = append(&path, FileMode::default(), b"\n").unwrap();
+        for (text, there) in [("one\n", false), ("two\n", true), ("three\n", true)] {
+            let (mut file, was_there) = append(&path, FileMode::default()).unwrap();
             assert_eq!(was_there, there);
             file.write_all(text.as_bytes()).unwrap();
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
+        let (old, _) = append(&path, FileMode::default()).unwrap();
+        let fails = exchange(&path, &old, |_| Err(io::ErrorKind::StorageFull.into())).unwrap_err();
+        assert_eq!(fails.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
+        let mut new = exchange(&path, &old, |file| file.write_all(b"four\n")).unwrap();
+        new.write_all(b"five\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "four\nfive\n");
+        assert!(exchange(&path, &old, |_| Ok(())).is_err(), "another file has its name now");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         let link = folder.path().join("link");
         symlink(&path, &link).unwrap();
-        assert!(append(&link, FileMode::default(), b"").unwrap_err().to_string().contains("symbolic link"));
+        assert!(append(&link, FileMode::default()).unwrap_err().to_string().contains("symbolic link"));
     }
 
     #[test]

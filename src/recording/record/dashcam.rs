@@ -10,8 +10,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::disk::Disk;
 use super::output_path::{OutputPath, RecordingFormat};
-use super::sink::{Disk, Sink};
+use super::sink::Sink;
 use super::{Amount, RecordError, create};
 use crate::causes::say_with_help;
 use crate::exchange::Timestamp;

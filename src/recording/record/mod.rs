@@ -4,7 +4,9 @@
 //! so, never over an existing file. Records are handed to the system within a second, so that they survive the process.
 //! A full disk is reported once, and tried again; records that could not be written meanwhile are counted.
 
+mod append;
 mod dashcam;
+mod disk;
 mod encode;
 mod frames;
 mod keeping;
@@ -28,9 +30,11 @@ pub use output_path::{Compression, OutputPath, OutputPathError, RecordingFormat,
 
 pub use dashcam::{DEFAULT_RING, DashcamSettings, Saved};
 
+use append::{Appended, Layout};
 use dashcam::Dashcam;
+use disk::{Disk, FileSystemDisk};
 use encode::{Encoded, Encoder};
-use sink::{Disk, FileSystemDisk, Sink};
+use sink::Sink;
 
 /// Longest time that records wait before they are handed to the system: this much is lost when the process is killed.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -64,6 +68,14 @@ pub enum RecordError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// A file that is there cannot be gone on in.
+    #[error("cannot append to {}", path.display())]
+    Append {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// A file cannot be written to.
     #[error("cannot write {}", path.display())]
     Write {
@@ -88,7 +100,7 @@ impl RecordError {
     #[must_use]
     pub fn into_io(self) -> std::io::Error {
         match self {
-            Self::Create { source, .. } | Self::Write { source, .. } => source,
+            Self::Create { source, .. } | Self::Append { source, .. } | Self::Write { source, .. } => source,
             Self::Taken { .. } => std::io::ErrorKind::AlreadyExists.into(),
             Self::Store(error) => std::io::Error::other(error),
         }
@@ -98,7 +110,9 @@ impl RecordError {
 impl Help for RecordError {
     fn help(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::Create { source, .. } | Self::Write { source, .. } => Some(advice(source).into()),
+            Self::Create { source, .. } | Self::Append { source, .. } | Self::Write { source, .. } => {
+                Some(advice(source).into())
+            }
             Self::Taken { .. } => None,
             Self::Store(error) => error.help(),
         }
@@ -116,6 +130,7 @@ fn advice(error: &std::io::Error) -> &'static str {
         ErrorKind::ReadOnlyFilesystem => "give a place that is not mounted read-only with -o",
         ErrorKind::InvalidInput => "or give another place with -o",
         ErrorKind::ResourceBusy => "end it, or give another name with -o",
+        ErrorKind::InvalidData => "leave it as it is, and give another name with -o",
         ErrorKind::NotADirectory => "a file stands where a directory has to be",
         ErrorKind::FileTooLarge => "a limit on file sizes is in force (ulimit -f): rotate with --rotate-size below it",
         _ => "look at the disk, or give another place with -o",
@@ -229,7 +244,7 @@ impl Recorder {
     /// The same recorder; its files may be read and written by whom this says.
     #[must_use]
     pub(crate) fn with_mode(self, mode: FileMode) -> Self {
-        Self { disk: Box::new(FileSystemDisk { mode }), ..self }
+        Self { disk: Box::new(FileSystemDisk { mode, whole: None }), ..self }
     }
 
     /// The same recorder, which goes on in a file that is there, behind what is in it.
@@ -288,16 +303,18 @@ impl Recorder {
         } else {
             self.create(&stem, 0)
         };
-        if let Ok((path, _)) = &made
-            && !self.is_kept()
-        {
-            self.disk.remove(path);
-        }
+        let made = made.map(|(path, sink)| {
+            // Else the end of a compressed stream would be written to a file that is there.
+            sink.abandon();
+            if !self.is_kept() {
+                self.disk.remove(&path);
+            }
+        });
         // The innermost first; one that somebody else uses meanwhile stays.
         for folder in &missing {
             self.disk.remove_folder(folder);
         }
-        made.map(drop)
+        made
     }
 
     /// Takes an event. Where frames are recorded nothing happens.
@@ -465,11 +482,18 @@ impl Recorder {
     /// Opens the file of that stem behind what is in it.
     fn append(&mut self, stem: &str) -> Result<(PathBuf, Sink), RecordError> {
         let path = self.target.file(stem, self.number);
-        let is_packed = self.target.compression() != Compression::None;
-        let end = if is_packed { b"".as_slice() } else { self.target.format().end_of_record() };
-        let opened = self.disk.append(&path, end);
-        self.keep = opened.as_ref().is_ok_and(|(_, was_there)| *was_there);
-        let sink = opened.and_then(|(file, _)| Sink::new(file, self.target.compression()));
+        let (compression, end) = (self.target.compression(), self.target.format().end_of_record());
+        let opened = self.disk.append(&path, Layout { compression, end });
+        self.keep = opened.as_ref().is_ok_and(|opened| opened.was_there);
+        let Appended { to, mended, .. } = match opened {
+            Ok(opened) => opened,
+            Err(source) if path.exists() => return Err(RecordError::Append { path, source }),
+            Err(source) => return Err(RecordError::Create { path, source }),
+        };
+        if let Some(mended) = mended {
+            self.notice(format!("{}: {mended}", path.display()));
+        }
+        let sink = Sink::new(to, compression);
         sink.map(|sink| (path.clone(), sink)).map_err(|source| RecordError::Create { path, source })
     }
 

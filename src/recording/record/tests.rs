@@ -414,6 +414,133 @@ fn appending_goes_on_in_the_file_and_nothing_of_it_is_lost() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
 
+/// Appends a request, in a run of its own; returns what was said.
+fn append_one(path: &Path, n: u32) -> Vec<String> {
+    let mut recorder = Recorder::new(OutputPath::new(path).unwrap(), Rotation::default()).appending(true);
+    recorder.preflight(at(0)).unwrap();
+    recorder.event(Event::Request(request(n, &format!("GET /{n} HTTP/1.1\r\nHost: h\r\n\r\n"))));
+    assert_eq!(recorder.finish().lost_records, 0);
+    recorder.take_notices()
+}
+
+/// Returns what a reader gets of a file, and whether it reads it to its end.
+fn unpacked(path: &Path) -> (Vec<u8>, bool) {
+    let bytes = std::fs::read(path).unwrap();
+    let mut input = crate::capture::Input::new(Box::new(io::Cursor::new(bytes))).unwrap();
+    let (mut text, mut chunk) = (Vec::new(), [0; 512]);
+    loop {
+        match input.read(&mut chunk) {
+            Ok(0) => return (text, true),
+            Ok(len) => text.extend_from_slice(&chunk[..len]),
+            Err(_) => return (text, false),
+        }
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_anywhere_keeps_what_can_be_read_and_takes_new_records() {
+    let folder = tempfile::tempdir().unwrap();
+    for ending in ["gor", "jsonl", "gor.gz", "gor.zst", "jsonl.gz", "jsonl.zst"] {
+        let path = folder.path().join(format!("a.{ending}"));
+        let end = if ending.starts_with("gor") { crate::recording::gor::SEPARATOR } else { b"\n".as_slice() };
+        append_one(&path, 1);
+        let first = std::fs::read(&path).unwrap().len();
+        append_one(&path, 2);
+        assert!(append_one(&path, 3).is_empty(), "nothing was cut");
+        let mut recorder = Recorder::new(OutputPath::new(&path).unwrap(), Rotation::default()).appending(true);
+        for n in 6..9 {
+            recorder.event(asked(n, u64::from(n)));
+            recorder.event(answered(n, u64::from(n)));
+            recorder.tick(at(u64::from(n) + 1));
+        }
+        recorder.finish();
+        let whole = std::fs::read(&path).unwrap();
+        for cut in (0..whole.len()).step_by(13) {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let (mut before, _) = unpacked(&path);
+            before.truncate(memchr::memmem::rfind(&before, end).map_or(0, |found| found + end.len()));
+            assert!(cut < first || !before.is_empty(), "{ending}, cut at {cut}");
+            append_one(&path, 4);
+            assert!(append_one(&path, 5).is_empty(), "{ending}, cut at {cut}");
+            let (after, is_whole) = unpacked(&path);
+            assert!(is_whole && after.starts_with(&before), "{ending}, cut at {cut}");
+            let rest = memchr::memmem::find_iter(&after[before.len()..], end).count();
+            let has = |path: &str| memchr::memmem::find(&after, path.as_bytes()).is_some();
+            assert!((2..=3).contains(&rest), "{ending}, cut at {cut}: {rest}");
+            if end.len() > 1 {
+                assert!(has("GET /4 ") && has("GET /5 "), "{ending}, cut at {cut}");
+            }
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 6, "nothing is left behind");
+}
+
+#[test]
+fn what_was_cut_is_said_and_an_end_that_was_cut_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.gor.gz");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(b"1 a 1\nGET /0 HTTP/1.1\r\n\r\n\n\xf0\x9f\x90\xb5").unwrap();
+    gzip.flush().unwrap();
+    std::fs::write(&path, gzip.get_ref()).unwrap();
+    let said = append_one(&path, 4);
+    assert_eq!(
+        said,
+        [format!(
+            "{}: it ended inside its compression, as what wrote it was stopped: all that can be read is kept (30 bytes \
+             of records are compressed anew); its last record is cut (30 bytes of it are there)",
+            path.display()
+        )]
+    );
+    let (text, _) = unpacked(&path);
+    assert!(text.starts_with(&[b"1 a 1\nGET /0 HTTP/1.1\r\n\r\n", crate::recording::gor::SEPARATOR].concat()));
+}
+
+#[test]
+fn a_file_that_nobody_could_read_behind_is_refused_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let member = |end: usize| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(crate::recording::gor::SEPARATOR).unwrap();
+        let bytes = gzip.finish().unwrap();
+        bytes[..bytes.len() - end].to_vec()
+    };
+    let damaged = [member(9), member(0)].concat();
+    let cases = [
+        ("a.gor.gz", damaged.clone(), "cannot be read to its end"),
+        ("a.gor.zst", member(0), "cannot be read to its end"),
+        ("b.gor.gz", b"1 a 1\nGET / HTTP/1.1\r\n\r\n\n".to_vec(), "cannot be read to its end"),
+        ("a.gor", member(0), "it is compressed, which its name does not say"),
+    ];
+    for (name, bytes, why) in cases {
+        let path = folder.path().join(name);
+        std::fs::write(&path, &bytes).unwrap();
+        let target = OutputPath::new(&path).unwrap();
+        let mut recorder = Recorder::new(target, Rotation::default()).appending(true);
+        let error = say_with_help(&recorder.preflight(at(0)).unwrap_err());
+        assert!(error.starts_with(&format!("cannot append to {}: ", path.display())), "{error}");
+        assert!(error.contains(why) && error.contains("give another name with -o"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "{name}");
+    }
+}
+
+#[test]
+fn a_compressed_file_that_another_run_writes_to_is_not_gone_on_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.gor.zst");
+    for append in [false, true] {
+        let target = OutputPath::new(&path).unwrap();
+        let mut writes = Recorder::new(target.clone(), Rotation::default()).appending(append);
+        writes.event(asked(1, 0));
+        writes.tick(at(1));
+        let mut other = Recorder::new(target, Rotation::default()).appending(true);
+        let error = say_with_help(&other.preflight(at(0)).unwrap_err());
+        assert!(error.contains("another run writes to it"), "{error}");
+        writes.finish();
+        other.preflight(at(0)).unwrap();
+    }
+}
+
 /// A dashcam that keeps a minute.
 fn dashcam(disk: &MemoryDisk, name: &str, size: u64) -> Recorder {
     let settings = DashcamSettings { keep: Duration::from_secs(60), size, then: Duration::from_secs(10) };
