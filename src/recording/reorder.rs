@@ -5,7 +5,7 @@
 //! in the order of the file.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use crate::exchange::{Event, ExchangeId, Request, Timestamp};
 
@@ -53,8 +53,9 @@ pub(super) struct RecordReorder {
     entries: VecDeque<(ReorderEntry, usize)>,
     first: u64,
     asked: BinaryHeap<Reverse<Asked>>,
-    /// Exchanges whose end is still to be emitted; kept where ids are those of a file, which may have one twice.
-    under_way: Option<HashSet<ExchangeId, foldhash::fast::RandomState>>,
+    /// Exchanges whose end is still to be emitted, and when they began; kept where ids are those of a file, which may have
+    /// one twice.
+    under_way: Option<HashMap<ExchangeId, Timestamp, foldhash::fast::RandomState>>,
     bytes: usize,
     most: usize,
 }
@@ -88,9 +89,9 @@ impl RecordReorder {
         self.entries.len() >= MAX_AHEAD || self.bytes >= self.most
     }
 
-    /// Returns whether an exchange of this id is among the waiting records, as far as ids are remembered.
-    pub(super) fn has(&self, id: ExchangeId) -> bool {
-        self.under_way.as_ref().is_some_and(|ids| ids.contains(&id))
+    /// Returns when the exchange of this id began, where one is among the waiting records, as far as ids are remembered.
+    pub(super) fn begun(&self, id: ExchangeId) -> Option<Timestamp> {
+        self.under_way.as_ref()?.get(&id).copied()
     }
 
     /// Adds a record.
@@ -99,7 +100,7 @@ impl RecordReorder {
             let number = self.first + self.entries.len() as u64;
             self.asked.push(Reverse(Asked::new(request.last_byte, number)));
             if let Some(ids) = self.under_way.as_mut().filter(|_| entry.end.is_some()) {
-                ids.insert(request.id);
+                ids.insert(request.id, request.first_byte);
             }
         }
         let weight = entry.weight();
@@ -172,7 +173,7 @@ mod tests {
             ahead.push(entry);
         }
         let id = ExchangeId::new(ConnectionId(1), 1);
-        assert!(ahead.has(id));
+        assert!(ahead.begun(id).is_some());
         let mut told = Vec::new();
         while let Some(event) = ahead.pop() {
             told.push(match event {
@@ -181,7 +182,7 @@ mod tests {
                 other => panic!("{other:?}"),
             });
         }
-        assert!(!ahead.has(id) && ahead.bytes == 0 && ahead.asked.is_empty());
+        assert!(ahead.begun(id).is_none() && ahead.bytes == 0 && ahead.asked.is_empty());
         told
     }
 

@@ -13,6 +13,7 @@ use super::gor::{GorReader, RecordPairing, is_gor};
 use super::har::{HarExchange, HarReader};
 use super::jsonl_read::{self, JsonlReader};
 use super::kind::{RecordingKind, kind_of};
+use super::recent::Recent;
 use super::reorder::{RecordReorder, ReorderEntry};
 use super::{EventSource, RecordingReadError};
 
@@ -27,10 +28,17 @@ pub struct RecordingSource {
     ahead: RecordReorder,
     /// True when ids of lines may occur in another file too.
     renumber: bool,
+    again: NumberedAgain,
     /// Ports of servers that count; every one where there is none.
     ports: Vec<u16>,
     read_up: bool,
 }
+
+/// Connections whose number another one had before that are remembered; past it those that were not heard of for longest
+/// are one with that other one.
+const MAX_NUMBERED_AGAIN: usize = 1 << 16;
+/// Numbers from here on are of such connections: no run captures as many, and middlewares make up theirs from 2^48 on.
+const FIRST_AGAIN: u64 = 1 << 47;
 
 /// Bytes of a first line that may tell an access log.
 const MAX_GUESSED: usize = 4096;
@@ -175,6 +183,7 @@ impl RecordingSource {
             numbers: ConnectionIds::default(),
             pairing: RecordPairing::default(),
             ahead: RecordReorder::default(),
+            again: NumberedAgain::default(),
             ports: Vec::new(),
             read_up: false,
         };
@@ -252,7 +261,8 @@ impl RecordingSource {
                         renumber(&mut exchange, numbers);
                     }
                     let wanted = self.ports.is_empty() || self.ports.contains(&exchange.request.server.port());
-                    if wanted && ahead.has(exchange.request.id) {
+                    let is_new = !wanted || self.again.tell_apart(&mut exchange, ahead);
+                    if !is_new {
                         reader.skip("an exchange has its id already", "");
                     } else if wanted {
                         ahead.push(entry(exchange));
@@ -302,6 +312,39 @@ fn renumber(exchange: &mut JoinedExchange, numbers: &mut ConnectionIds) {
     let name = format!("{} {} {}", request.id.connection, request.client, request.server);
     let connection: ConnectionId = numbers.connection(name.as_bytes());
     request.id.connection = connection;
+}
+
+/// Numbers of connections that stand in a recording a second time, for another connection: each run that appends to a file
+/// begins with 1.
+struct NumberedAgain {
+    numbers: Recent<ConnectionId, ConnectionId>,
+    count: u64,
+}
+
+impl Default for NumberedAgain {
+    fn default() -> Self {
+        Self { numbers: Recent::new(MAX_NUMBERED_AGAIN), count: FIRST_AGAIN }
+    }
+}
+
+impl NumberedAgain {
+    /// Gives an exchange whose id another one has a number of its own, with all that follow on its connection. Returns false
+    /// where it is the same exchange once more.
+    fn tell_apart(&mut self, exchange: &mut JoinedExchange, ahead: &RecordReorder) -> bool {
+        let request = &mut exchange.request;
+        let number = request.id.connection;
+        if let Some(other) = self.numbers.get(number) {
+            request.id.connection = *other;
+        }
+        let Some(begun) = ahead.begun(request.id) else { return true };
+        if begun == request.first_byte {
+            return false;
+        }
+        self.count += 1;
+        request.id.connection = ConnectionId(self.count);
+        self.numbers.insert(number, request.id.connection);
+        true
+    }
 }
 
 fn entry(exchange: JoinedExchange) -> ReorderEntry {

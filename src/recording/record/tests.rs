@@ -476,6 +476,38 @@ fn a_file_that_was_cut_anywhere_keeps_what_can_be_read_and_takes_new_records() {
 }
 
 #[test]
+fn lines_of_two_runs_that_number_alike_are_two_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    for run in 1..=3u64 {
+        let mut recorder = Recorder::new(OutputPath::new(&path).unwrap(), Rotation::default()).appending(true);
+        for n in 1..=2 {
+            recorder.event(asked(n, run * 10));
+            recorder.event(answered(n, run * 10));
+        }
+        assert_eq!(recorder.finish().records, 2);
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    // Once more the last line, as where a file was put behind itself.
+    std::fs::write(&path, format!("{text}{}\n", text.lines().last().unwrap())).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    let mut source = crate::recording::RecordingSource::read("a.jsonl", Box::new(file), None).unwrap();
+    let events: Vec<Event> = std::iter::from_fn(|| crate::recording::EventSource::next(&mut source)).collect();
+    let ids = |events: &[Event]| -> std::collections::BTreeSet<ExchangeId> {
+        events
+            .iter()
+            .filter_map(|event| if let Event::Request(request) = event { Some(request.id) } else { None })
+            .collect()
+    };
+    assert_eq!(ids(&events).len(), 6);
+    let connections: std::collections::BTreeSet<_> = ids(&events).into_iter().map(|id| id.connection).collect();
+    assert_eq!((connections.len(), connections.first()), (3, Some(&ConnectionId(1))));
+    let warnings = crate::recording::EventSource::warnings(&source);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("a line was passed over (an exchange has its id already)"), "{warnings:?}");
+}
+
+#[test]
 fn what_was_cut_is_said_and_an_end_that_was_cut_is_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.gor.gz");
