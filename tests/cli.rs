@@ -155,7 +155,8 @@ fn each_cause_of_an_error_is_told_once() {
         ),
         (replay(&["--routes", "/nowhere/routes"]), format!("--routes: /nowhere/routes cannot be read: {gone}")),
         (replay(&["--filters", "/nowhere/chain"]), format!("/nowhere/chain: cannot be read: {gone}")),
-        (plain(&["control", "--socket", "/nowhere/sock", "status"]), format!("cannot speak to the run at /nowhere/sock: {gone}")),
+        (plain(&["control", "--socket", "/nowhere/sock", "status"]), 
+            "no run listens at /nowhere/sock: there is no such socket; `shadowtap control status` finds those that are there".to_owned()),
         (plain(&["inspect", "/nowhere/a.pcap"]), format!("cannot open /nowhere/a.pcap: {gone}")),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_shadowtap"))

@@ -160,5 +160,5 @@ fn a_socket_where_nobody_listens_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let output = control(&folder.path().join("run.sock"), &["status"], &[]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: cannot speak to the run at "));
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: no run listens at "));
 }

@@ -71,6 +71,12 @@ pub(crate) enum AccessRefused {
     /// No token, or another one.
     #[error("this needs the token: Authorization: Bearer TOKEN")]
     Token,
+    /// No token, or another one, where only the page has it.
+    #[error(
+        "only the page of the run has the token: begin the run with --control-token-file FILE and send that one, use \
+         `shadowtap control`, or reload the page"
+    )]
+    PageAlone,
     /// Nobody may see the page here.
     #[error("the page is shown at an address that others reach only where the run is begun with --control-token-file")]
     NoPage,
@@ -89,7 +95,7 @@ impl AccessRefused {
         match self {
             Self::Host => StatusCode::MISDIRECTED_REQUEST,
             Self::Origin | Self::NoPage | Self::Off => StatusCode::FORBIDDEN,
-            Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Token | Self::PageAlone => StatusCode::UNAUTHORIZED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
@@ -183,7 +189,11 @@ impl Access {
         if from_elsewhere(headers) {
             return Err(AccessRefused::Origin);
         }
-        if bearer(headers).is_some_and(|shown| token.is(shown)) { Ok(()) } else { Err(AccessRefused::Token) }
+        if bearer(headers).is_some_and(|shown| token.is(shown)) {
+            return Ok(());
+        }
+        // A program cannot know it, and has to be told what to do instead.
+        Err(if self.page_token().is_some() { AccessRefused::PageAlone } else { AccessRefused::Token })
     }
 
     /// Returns whether a Host header names this machine: by an IP address, or by a name that is known for it.
@@ -345,12 +355,15 @@ mod tests {
     fn whoever_steers_shows_the_token() {
         for access in [access("127.0.0.1:9184", false), access("127.0.0.1:9184", true), access("10.0.0.1:9184", true)] {
             steers(&access, &[], Ok(()));
+            let refused = if access.page_token().is_some() { AccessRefused::PageAlone } else { AccessRefused::Token };
             for wrong in ["Bearer ", "Bearer 0123456789abcdeF", "0123456789abcdef", "Basic 0123456789abcdef"] {
-                steers(&access, &[("authorization", wrong)], Err(AccessRefused::Token));
+                steers(&access, &[("authorization", wrong)], Err(refused));
             }
             let bare = headers(&[("host", "127.0.0.1:9184")]);
-            assert_eq!(access.check(&Method::POST, "/control/stop", &bare), Err(AccessRefused::Token));
+            assert_eq!(access.check(&Method::POST, "/control/stop", &bare), Err(refused));
         }
+        let advice = AccessRefused::PageAlone.to_string();
+        assert!(advice.contains("--control-token-file FILE") && advice.contains("`shadowtap control`"), "{advice}");
     }
 
     #[test]

@@ -43,6 +43,12 @@ pub enum AskError {
         /// User id of the listener.
         peer: u32,
     },
+    /// There is nothing.
+    #[error("no run listens at {}: there is no such socket; `shadowtap control status` finds those that are there", path.display())]
+    Nothing {
+        /// Path as given.
+        path: PathBuf,
+    },
     /// The run is over.
     #[error("no run listens at {} any more{}", path.display(), if *removed { ": what was left of it is removed" } else { "" })]
     Over {
@@ -105,13 +111,16 @@ async fn converse(mut stream: UnixStream, word: ControlCommand) -> io::Result<Ve
 fn reach(path: &Path) -> Result<(std::os::unix::net::UnixStream, u32), AskError> {
     let speak = |source| AskError::Speak { path: path.to_owned(), source };
     let not_ours = || AskError::NotOurs { path: path.to_owned() };
-    let (folder, name) = Folder::of(path, None).map_err(speak)?;
+    let nothing = || AskError::Nothing { path: path.to_owned() };
+    let missing = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { nothing() } else { speak(error) };
+    let (folder, name) = Folder::of(path, None).map_err(missing)?;
+    // Whose folder it is matters only where something is in it.
+    let stat = folder.entry(name).map_err(missing)?.ok_or_else(nothing)?;
     let above = path.parent().unwrap_or(Path::new("."));
     let ours = |stat: &rustix::fs::Stat| !is_open_to_others(stat) && may_belong_to(above, stat.st_uid);
     if !ours(&folder.stat().map_err(speak)?) {
         return Err(not_ours());
     }
-    let stat = folder.entry(name).map_err(speak)?.ok_or_else(|| speak(io::ErrorKind::NotFound.into()))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
         return Err(AskError::NoSocket { path: path.to_owned() });
     }
@@ -193,7 +202,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.sock");
         let said = || ask(&path, ControlCommand::Stop).unwrap_err().to_string();
-        assert!(said().starts_with("cannot speak to the run at "), "{}", said());
+        for missing in [path.clone(), folder.path().join("0/99.sock"), Path::new("/tmp/no-such-run.sock").to_owned()] {
+            let said = ask(&missing, ControlCommand::Stop).unwrap_err().to_string();
+            assert!(said.starts_with(&format!("no run listens at {}: there is no", missing.display())), "{said}");
+        }
         fs::write(&path, "").unwrap();
         assert!(said().ends_with("run.sock is no socket"));
         fs::remove_file(&path).unwrap();
