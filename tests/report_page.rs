@@ -262,7 +262,7 @@ fn small() -> Summary {
 fn an_empty_run() {
     let shown = show(&html::report(&Summary::default()));
     shown.is_quiet();
-    shown.has(&["no HTTP/1 request was found in the capture", "<h1>SEEN</h1>"]);
+    shown.has(&["no HTTP/1 request was found in the capture", "<h1>NOTHING SEEN</h1>"]);
 }
 
 fn a_whole_run() {

@@ -45,6 +45,8 @@ pub enum VerdictWord {
     /// Requests were seen, and nothing was sent.
     #[default]
     Seen,
+    /// No request came.
+    NothingSeen,
 }
 
 /// How a piece of a report is meant.
@@ -152,6 +154,7 @@ impl VerdictWord {
             Self::NothingSent => "NOTHING SENT",
             Self::Recorded => "RECORDED",
             Self::Seen => "SEEN",
+            Self::NothingSeen => "NOTHING SEEN",
         }
     }
 }

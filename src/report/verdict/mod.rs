@@ -64,7 +64,7 @@ impl Verdict {
             Some(Self { word, severity, sentences, ..Self::default() })
         };
         if requests.seen == 0 && summary.targets.is_empty() {
-            return only(VerdictWord::Seen, Severity::Bad, no_request(&summary.frames, &summary.streams));
+            return only(VerdictWord::NothingSeen, Severity::Bad, no_request(&summary.frames, &summary.streams));
         }
         if let Some(words) = summary.left_to_others() {
             return only(VerdictWord::NothingSent, Severity::Good, words.to_owned());

@@ -338,7 +338,7 @@ fn guards_and_gates_have_a_sentence() {
 #[test]
 fn runs_without_requests_or_targets_have_a_verdict_too() {
     let sentence = "no HTTP/1 request was found in the capture: it has no frames";
-    check(&Summary::default(), VerdictWord::Seen, Severity::Bad, &[sentence]);
+    check(&Summary::default(), VerdictWord::NothingSeen, Severity::Bad, &[sentence]);
     let mut held = summary(&[(URL, target(0, 0, Differences::default()))]);
     held.requests.offered = 0;
     held.requests.ended.filtered.insert("allow-path".into(), 10);

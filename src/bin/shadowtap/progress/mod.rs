@@ -45,7 +45,7 @@ pub(crate) struct ProgressWatch {
     bar: ProgressBar,
     end: Option<mpsc::Sender<()>>,
     /// Returns whether it printed a line.
-    thread: Option<JoinHandle<bool>>,
+    thread: Option<JoinHandle<Watched>>,
     sight: ProgressView,
 }
 
@@ -109,17 +109,21 @@ impl ProgressWatch {
 
     /// Ends with the run: of lines that are printed one after the other, the last one says what the run came to.
     pub(crate) fn finish(mut self, summary: &Summary) {
-        if self.stop() {
+        let watched = self.stop();
+        if let Some(warning) = watched.unheard.and_then(|scope| no_request_at_all(&scope, summary)) {
+            self.bar.suspend(|| print_line(&format!("warning: {warning}")));
+        }
+        if watched.has_printed {
             self.sight.end(summary);
             // How far it has read says nothing any more.
             print_figures(&ProgressFigures { read: None, ..self.sight.figures() });
         }
     }
 
-    /// Ends the thread; returns whether it printed a line.
-    fn stop(&mut self) -> bool {
+    /// Ends the thread; returns what it leaves to be said.
+    fn stop(&mut self) -> Watched {
         self.end = None;
-        self.thread.take().is_some_and(|thread| thread.join().unwrap_or_default())
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
     }
 }
 
@@ -150,6 +154,20 @@ fn bar(sight: &ProgressView) -> ProgressBar {
     bar
 }
 
+/// What the thread leaves when it ends.
+#[derive(Default)]
+struct Watched {
+    /// Whether a line was printed.
+    has_printed: bool,
+    /// What was listened to, where nothing was said yet of no request having come.
+    unheard: Option<CaptureScope>,
+}
+
+/// Says why no request came in a run that was over before that was said.
+fn no_request_at_all(scope: &CaptureScope, summary: &Summary) -> Option<String> {
+    (summary.requests.seen == 0).then(|| format!("no request came: {}", scope.no_request(summary.frames.decoded)))
+}
+
 /// Form of the progress output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ProgressOutput {
@@ -167,12 +185,12 @@ struct ProgressThread {
 }
 
 impl ProgressThread {
-    /// Watches until the run has ended; returns whether a line was printed.
-    fn look(&self, ended: &mpsc::Receiver<()>) -> bool {
+    /// Watches until the run has ended.
+    fn look(mut self, ended: &mpsc::Receiver<()>) -> Watched {
         let mut has_printed = false;
         let mut losses = Losses::default();
         let mut told = Instant::now();
-        let mut silence = self.scope.as_ref().map(|scope| (scope, told));
+        let begun = told;
         // Looks are awaited, and nothing else: no driver is needed. Without it only the counters are shown.
         let runtime = tokio::runtime::Builder::new_current_thread().build().ok();
         while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
@@ -181,10 +199,9 @@ impl ProgressThread {
             for warning in news.into_iter().chain(losses.warnings(&self.sight.progress, now)) {
                 self.bar.suspend(|| print_line(&format!("warning: {warning}")));
             }
-            if let Some((scope, begun)) = silence
-                && now.duration_since(begun) >= SILENCE
+            if now.duration_since(begun) >= SILENCE
+                && let Some(scope) = self.scope.take()
             {
-                silence = None;
                 let Progress { seen, segments, .. } = &*self.sight.progress;
                 if seen.load(Ordering::Relaxed) == 0 {
                     let advice = scope.no_request(segments.load(Ordering::Relaxed));
@@ -210,6 +227,24 @@ impl ProgressThread {
             }
         }
         // What was lost in the last moments is in the report.
-        has_printed
+        Watched { has_printed, unheard: self.scope }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_run_says_why_nothing_came_and_nothing_where_something_did() {
+        let scope = CaptureScope::new(&["no-such-interface".to_owned()], None, &[81]);
+        let mut summary = Summary::default();
+        let said = no_request_at_all(&scope, &summary).unwrap();
+        let why = "no packets on no-such-interface match `tcp port 81`: are -i, -p and -f right?";
+        assert_eq!(said, format!("no request came: {why}"));
+        summary.frames.decoded = 7;
+        assert!(no_request_at_all(&scope, &summary).unwrap().contains("7 packets on no-such-interface match"));
+        summary.requests.seen = 1;
+        assert_eq!(no_request_at_all(&scope, &summary), None);
     }
 }

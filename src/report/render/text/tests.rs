@@ -255,7 +255,7 @@ fn a_capture_without_http_says_what_it_holds_instead() {
     Set aside    connections: 3 TLS
     ");
     let nothing = report(&Summary::default(), 80, false);
-    assert!(nothing.starts_with("SEEN\n  no HTTP/1 request was found in the capture: it has no frames\n"));
+    assert!(nothing.starts_with("NOTHING SEEN\n  no HTTP/1 request was found in the capture: it has no frames\n"));
 }
 
 #[test]
