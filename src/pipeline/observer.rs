@@ -256,7 +256,8 @@ fn recording(progress: &Progress) -> RecordingSummary {
         ("queue", of(&progress.unrecorded)),
     ];
     RecordingSummary {
-        records: of(&progress.recorded),
+        records: of(&progress.records),
+        requests: (!progress.records_frames.load(Ordering::Relaxed)).then(|| of(&progress.recorded)),
         bytes: of(&progress.recorded_bytes),
         lost: lost.into_iter().filter(|(_, count)| *count > 0).map(|(why, count)| (why.to_owned(), count)).collect(),
         ..RecordingSummary::default()
@@ -296,5 +297,21 @@ impl EngineReporter {
     pub(super) fn pass(&mut self, engine: &CaptureStats) {
         self.report(engine.clone());
         self.before.add(engine.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_counted_as_the_report_counts_them_and_requests_beside_them() {
+        let progress = Progress::default();
+        progress.records.store(4, Ordering::Relaxed);
+        progress.recorded.store(2, Ordering::Relaxed);
+        let said = recording(&progress);
+        assert_eq!((said.records, said.requests), (4, Some(2)));
+        progress.records_frames.store(true, Ordering::Relaxed);
+        assert_eq!(recording(&progress).requests, None);
     }
 }

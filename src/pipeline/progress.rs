@@ -35,6 +35,8 @@ pub struct Progress {
     pub in_flight: AtomicU64,
     /// Whole requests written; frames where frames are recorded.
     pub recorded: AtomicU64,
+    /// Records written: messages, exchanges or frames, as the format has them.
+    pub records: AtomicU64,
     /// Whether frames are recorded.
     pub records_frames: AtomicBool,
     /// Bytes of the files written, before compression.
@@ -78,6 +80,7 @@ impl Default for Progress {
             unconnected: zero(),
             in_flight: zero(),
             recorded: zero(),
+            records: zero(),
             records_frames: AtomicBool::new(false),
             recorded_bytes: zero(),
             unrecorded: zero(),

@@ -240,6 +240,7 @@ impl RecordingThread {
         }
         let so_far = self.recorder.stored();
         self.progress.recorded.store(so_far.requests.unwrap_or(so_far.records), Ordering::Relaxed);
+        self.progress.records.store(so_far.records, Ordering::Relaxed);
         self.progress.records_frames.store(so_far.requests.is_none(), Ordering::Relaxed);
         self.progress.recorded_bytes.store(so_far.bytes, Ordering::Relaxed);
         let progress = &self.progress;

@@ -336,7 +336,11 @@ fn waiting(page: &mut MetricsPage, live: &LiveState) {
 }
 
 fn recorded(page: &mut MetricsPage, recording: &RecordingSummary) {
-    page.counter("shadowtap_recorded_records_total", "Records written to the recording.").count(&[], recording.records);
+    let records = "Records written to the recording: messages (.gor), exchanges (.jsonl) or frames.";
+    page.counter("shadowtap_recorded_records_total", records).count(&[], recording.records);
+    if let Some(requests) = recording.requests {
+        page.counter("shadowtap_recorded_requests_total", "Whole requests among them.").count(&[], requests);
+    }
     page.counter("shadowtap_recorded_bytes_total", "Bytes of these records, before compression.")
         .count(&[], recording.bytes);
     let mut lost = page.counter("shadowtap_recording_lost_records_total", "Records that are missing there, by place.");
