@@ -94,6 +94,12 @@ impl RecordReorder {
         self.under_way.as_ref()?.get(&id).copied()
     }
 
+    /// Returns the share of the records so far that was emitted.
+    pub(super) fn emitted(&self) -> f64 {
+        let all = self.first + self.entries.len() as u64;
+        if all == 0 { 1.0 } else { self.first as f64 / all as f64 }
+    }
+
     /// Adds a record.
     pub(super) fn push(&mut self, entry: ReorderEntry) {
         if let Some(request) = &entry.request {

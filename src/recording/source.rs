@@ -376,6 +376,7 @@ impl EventSource for RecordingSource {
     fn progress(&self) -> Option<f64> {
         let each: Option<Vec<f64>> = self.readers.iter().map(FormatReader::progress).collect();
         let each = each?;
-        Some(each.iter().sum::<f64>() / each.len().max(1) as f64)
+        // What is looked ahead is read, and has not come yet.
+        Some(each.iter().sum::<f64>() / each.len().max(1) as f64 * self.ahead.emitted())
     }
 }

@@ -508,6 +508,30 @@ fn lines_of_two_runs_that_number_alike_are_two_connections() {
 }
 
 #[test]
+fn what_is_looked_ahead_in_a_small_recording_is_not_progress() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.gor", "a.jsonl.gz"] {
+        let path = folder.path().join(name);
+        let mut recorder = Recorder::new(OutputPath::new(&path).unwrap(), Rotation::default());
+        for n in 0..100 {
+            recorder.event(asked(n, u64::from(n)));
+            recorder.event(answered(n, u64::from(n)));
+        }
+        recorder.finish();
+        let (file, size) = (std::fs::File::open(&path).unwrap(), std::fs::metadata(&path).unwrap().len());
+        let mut source = crate::recording::RecordingSource::read(name, Box::new(file), Some(size)).unwrap();
+        let mut shares = Vec::new();
+        while let Some(event) = crate::recording::EventSource::next(&mut source) {
+            if matches!(event, Event::Request(_)) {
+                shares.push(crate::recording::EventSource::progress(&source).unwrap());
+            }
+        }
+        assert!(shares[0] < 0.02 && (0.45..0.55).contains(&shares[50]) && shares.is_sorted(), "{name}: {shares:?}");
+        assert!(crate::recording::EventSource::progress(&source).unwrap() > 0.99, "{name}");
+    }
+}
+
+#[test]
 fn what_was_cut_is_said_and_an_end_that_was_cut_is_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.gor.gz");
