@@ -1,7 +1,8 @@
 //! A share of the requests passes, and what belongs together passes together.
 //!
 //! In goes a request, out comes the same request or `SampledOut`. The choice is a function of seed, kind and key
-//! alone: no state, no chance. So several capture nodes with one seed agree, and what is in at 10 % is in at 50 %.
+//! alone: no state, no chance. So several capture nodes with one seed agree on keys that all of them see, and what is in at
+//! 10 % is in at 50 %. A request by itself is told by its id, which is that of one capture: another one counts otherwise.
 
 use std::collections::HashSet;
 use std::str::FromStr;

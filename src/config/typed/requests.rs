@@ -14,7 +14,8 @@ pub struct Select {
     /// mirrored]
     #[cfg_attr(feature = "cli", arg(long, value_name = "KEY"))]
     pub sample_by: Option<String>,
-    /// Choose another sample of the same size. The same seed always chooses the same requests [default: 0]
+    /// Choose another sample of the same size. From the same files, the same seed always chooses the same
+    /// requests; live, only with a key of theirs, such as --sample-by cookie:NAME [default: 0]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", allow_hyphen_values = true))]
     pub seed: Option<String>,
     /// Take only these methods, such as GET,HEAD
