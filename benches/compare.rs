@@ -36,7 +36,7 @@ impl Answer {
             body_len: self.body.len() as u64,
             body_sha256: Some(&self.sha256),
             body: Some(&self.body),
-            authorities: [b"tv.example", b""],
+            authorities: [b"tv.example", b"", b""],
         }
     }
 }

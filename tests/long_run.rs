@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use shadowtap::compare;
 use shadowtap::exchange::{ConnectionId, Damage, ExchangeId, FailureKind, Outcome, Timestamp};
-use shadowtap::replay::{ConnNumber, Delivery, Destination, TargetId, TargetResponse};
+use shadowtap::replay::{ConnNumber, Delivery, Destination, SentAs, TargetId, TargetResponse};
 use shadowtap::report::schema::request::RunRequest;
 use shadowtap::report::threshold::Thresholds;
 use shadowtap::report::{
@@ -133,6 +133,7 @@ impl Long {
             id,
             destination: Destination::Target(TargetId::at(0)),
             outcome: if fails { Outcome::Failed(FailureKind::Timeout) } else { Outcome::Sent },
+            sent_as: SentAs::CAPTURED,
             reason: None,
             answer: (!fails).then_some(answer),
             service: (!fails).then_some(took),

@@ -164,10 +164,10 @@ async fn a_host_header_that_is_set_or_kept_is_what_the_target_sees() {
     let server = Server::start(ok).await;
     let mut set = Replay::of("get-nano.pcap", &server.url("http"));
     set.middleware.set_headers = vec![("Host".to_owned(), "new.example".to_owned())];
-    set.run().await;
+    let (of_set, _) = set.run().await;
     let mut kept = Replay::of("get-nano.pcap", &server.url("http"));
     kept.sending.keep_host = true;
-    kept.run().await;
+    let (of_kept, _) = kept.run().await;
     let hosts: Vec<String> = server
         .requests()
         .iter()
@@ -180,6 +180,10 @@ async fn a_host_header_that_is_set_or_kept_is_what_the_target_sees() {
     let captured = files::inspect_files(&[testdata("get-nano.pcap")]).0;
     let captured = String::from_utf8_lossy(captured[0].request.head.get("host").unwrap()).into_owned();
     assert!(hosts[3..].iter().all(|host| *host == captured), "{hosts:?}");
+    for (summary, host) in [(of_set, "new.example"), (of_kept, captured.as_str())] {
+        let curl = &summary.routes[0].targets[&server.url("http")].slowest[0].curl;
+        assert!(curl.contains(&format!("-H 'Host: {host}'")), "{curl}");
+    }
 }
 
 #[tokio::test]

@@ -170,7 +170,7 @@ fn wanted(target: &str) -> String {
 }
 
 fn line(origin: &str, request: &Hostile) -> String {
-    curl::line(origin, request.method.as_bytes(), request.target.as_bytes(), &request.headers, request.body)
+    curl::line(origin, (request.method.as_bytes(), request.target.as_bytes()), None, &request.headers, request.body)
 }
 
 /// Writes a `curl` that only notes its words: how many, then each, with a NUL behind.

@@ -146,7 +146,7 @@ mod tests {
             body_len: <[u8]>::len(body) as u64,
             body_sha256: None,
             body: Some(body),
-            authorities: [b"", b""],
+            authorities: [b""; 3],
         };
         let known = EndlessBodies { may_be_short, unread: None };
         let (production, shadow) = (side(production), side(shadow));

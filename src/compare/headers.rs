@@ -284,7 +284,7 @@ fn split(value: &[u8], at: u8) -> impl Iterator<Item = &[u8]> {
 }
 
 /// A reference without the scheme and the host where they are its own stack's.
-fn local<'a>(value: &'a [u8], authorities: [&[u8]; 2]) -> &'a [u8] {
+fn local<'a>(value: &'a [u8], authorities: [&[u8]; 3]) -> &'a [u8] {
     let after = [&b"http://"[..], b"https://", b"//"].into_iter().find_map(|scheme| {
         let (begin, rest) = value.split_at_checked(scheme.len())?;
         begin.eq_ignore_ascii_case(scheme).then_some(rest)

@@ -17,7 +17,7 @@ pub struct ComparedResponse<'a> {
     /// The content, where it was kept.
     pub body: Option<&'a [u8]>,
     /// Hosts that this side may have been asked under: a `Location` that names one stays on its own stack.
-    pub authorities: [&'a [u8]; 2],
+    pub authorities: [&'a [u8]; 3],
 }
 
 impl ComparedResponse<'_> {

@@ -30,7 +30,7 @@ impl KeptResponse {
             body_len: self.body.len() as u64,
             body_sha256: (!self.body.is_empty()).then_some(&self.sha256),
             body: Some(&self.body),
-            authorities: [b"old.example", b""],
+            authorities: [b"old.example", b"", b""],
         }
     }
 }
@@ -356,7 +356,7 @@ fn bodies_differ_by_length_or_hash_only_where_both_are_whole() {
         body_len,
         body_sha256: Some(sha256),
         body: None,
-        authorities: [b"", b""],
+        authorities: [b""; 3],
     };
     let places = |method: &[u8], shadow: ComparedResponse<'_>, bodies| -> Vec<DifferencePart> {
         let found = compare(&CompareRules::default(), method, &side(200, 5, &[1; 32]), &shadow, bodies);
@@ -589,13 +589,15 @@ fn a_redirect_to_its_own_stack_is_the_same_on_both() {
     let redirect = |to: &str| kept(301, &format!("Location: {to}\r\n"), b"");
     let check = |one: &str, other: &str, differ: bool| {
         let (one, other) = (redirect(one), redirect(other));
-        let shadow = ComparedResponse { authorities: [b"new.example:8080", b"old.example"], ..other.side() };
+        let shadow =
+            ComparedResponse { authorities: [b"new.example:8080", b"old.example", b"api.example"], ..other.side() };
         let found = compare(&rules(&[]), b"GET", &one.side(), &shadow, BodyKnowledge::Whole);
         assert_eq!(found.has(DifferencePart::Header), differ, "{:?}", found.differences);
     };
     check("http://old.example/a/", "http://new.example:8080/a/", false);
     check("https://old.example/a/", "/a/", false);
     check("//old.example", "http://OLD.example/", false);
+    check("http://old.example/a/", "https://api.example/a/", false);
     check("http://old.example/a/", "http://elsewhere.example/a/", true);
     check("http://old.example/a/", "http://new.example:8080/b/", true);
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::carry_set::CarrySet;
 use super::condition::Condition;
 use super::context::ResponseFilter;
-use super::context::{BODY_SEARCH, BodyCounts, Context};
+use super::context::{BODY_SEARCH, BodyCounts, Context, RequestChange};
 use super::sample::SampleCounts;
 use super::spec::{FilterAction, FilterSpec};
 use super::{AllowDeny, ChainSettings, DynamicShare, Filter, Limiter, Rewrite, SampleKey, Sampler, allow_deny};
@@ -159,7 +159,13 @@ impl Chain {
     /// Returns whether a filter gave the last request its Host: then the target's name must not replace it.
     #[must_use]
     pub(crate) const fn host_was_set(&self) -> bool {
-        self.context.host_set
+        matches!(self.context.changed, RequestChange::Host)
+    }
+
+    /// Returns whether a filter that changes requests applied to the last one.
+    #[must_use]
+    pub(crate) const fn has_changed(&self) -> bool {
+        !matches!(self.context.changed, RequestChange::Nothing)
     }
 
     /// The targets that a route chose for the last request, by number; `None` where there is no route: then it belongs
@@ -302,6 +308,9 @@ impl ChainEntry {
         // What may be in a body that was not searched decides nothing: it goes nowhere.
         searched(context)?;
         if holds {
+            if self.kind == FilterKind::Changes {
+                context.changed = context.changed.max(RequestChange::Something);
+            }
             self.link.apply(request, context)?;
             searched(context)?;
         }
@@ -522,7 +531,7 @@ mod tests {
         let mut chain = Chain::new(&set);
         for (path, is_set) in [("/v1/", false), ("/v2/", true), ("/v1/", false)] {
             chain.apply(&mut request_to(path)).unwrap();
-            assert_eq!(chain.host_was_set(), is_set, "{path}");
+            assert_eq!((chain.host_was_set(), chain.has_changed()), (is_set, is_set), "{path}");
         }
     }
 

@@ -90,6 +90,17 @@ pub(crate) trait ResponseFilter: std::fmt::Debug + Send + Sync {
     fn apply(&self, response: &mut Response, context: &mut Context) -> bool;
 }
 
+/// What filters may have changed of a request; each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RequestChange {
+    /// No filter that changes requests applied to it.
+    Nothing,
+    /// Anything but its Host.
+    Something,
+    /// Its Host, too: the target's name does not replace that.
+    Host,
+}
+
 /// Facts about the current request for filters.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -99,8 +110,8 @@ pub struct Context {
     pub run: Arc<RunIdentity>,
     /// Counts about bodies so far.
     pub bodies: BodyCounts,
-    /// True when a filter gave the request its Host: then the target's name does not replace it.
-    pub host_set: bool,
+    /// What filters may have changed of the request.
+    pub changed: RequestChange,
     /// The targets that a route chose, by number; `None` where no route was asked.
     pub targets: Option<Arc<[usize]>>,
     /// The name that a route chose.
@@ -142,7 +153,7 @@ impl Context {
             due: Timestamp::default(),
             run: Arc::new(run),
             bodies: BodyCounts::default(),
-            host_set: false,
+            changed: RequestChange::Nothing,
             targets: None,
             route: None,
             ended_by: None,
@@ -173,7 +184,7 @@ impl Context {
     /// Like [`Self::begin`], for filters that do not read its head. Reads of the head still work, but more slowly.
     pub(super) fn begin_unread(&mut self, due: Timestamp) {
         self.due = due;
-        self.host_set = false;
+        self.changed = RequestChange::Nothing;
         self.targets = None;
         self.route = None;
         self.ended_by = None;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use regex::bytes::Regex;
 
+use super::context::RequestChange;
 use super::value_change::ValueChange;
 use super::{Context, RunIdentity, Template, cookies, query};
 use crate::exchange::{LineEdit, Request};
@@ -93,7 +94,9 @@ impl FieldEdit {
     }
 
     fn mark_host(&self, context: &mut Context) {
-        context.host_set |= self.touches_host();
+        if self.touches_host() {
+            context.changed = RequestChange::Host;
+        }
     }
 
     /// Offers each value to `change`, together with the run identity.

@@ -22,7 +22,9 @@ use crate::middleware::carry_set::CarrySet;
 use crate::middleware::secret_names::SecretNames;
 use crate::middleware::{Chain, ChainSettings};
 use crate::replay::wire::InMemoryTarget;
-use crate::replay::{BeforeSend as _, Delivery, Destination, ResponseOptions, SendSettings, TargetId, TargetResponse};
+use crate::replay::{
+    BeforeSend as _, Delivery, Destination, ResponseOptions, SendSettings, SentAs, TargetId, TargetResponse,
+};
 use crate::report::{Production, ReportEvent, ReportSettings, Reporter, RunTotals, Started, Summary, TargetSet};
 
 /// Bytes that may be kept for comparisons; far more than one exchange after the other needs.
@@ -132,6 +134,7 @@ impl Stages {
         let wanted = ResponseOptions {
             kept: self.retention.as_ref().map(RetentionRules::most),
             keep_host: self.chain.host_was_set(),
+            rewritten: self.chain.has_changed(),
             ..ResponseOptions::HASH
         };
         let mut sent = |bytes: &[u8]| {
@@ -148,7 +151,9 @@ impl Stages {
             None => answer,
         });
         let times = answer.as_ref().map(|answer: &TargetResponse| answer.first_byte - answer.written);
-        Delivery { answer, service: times, response: times, ..Delivery::unsent(request.id, HERE, outcome) }
+        let head = wanted.rewritten.then(|| Box::new(request.head.clone()));
+        let sent_as = SentAs { keeps_host: wanted.keep_host, head };
+        Delivery { answer, sent_as, service: times, response: times, ..Delivery::unsent(request.id, HERE, outcome) }
     }
 
     fn response(&mut self, of: ExchangeId, mut response: Box<Response>) {

@@ -121,7 +121,8 @@ impl TargetStarter<'_> {
         };
         let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
         let source = self.source.clone().filter(|_| destination.target().is_some());
-        let (limits, mut links) = (TargetLimits::from(&settings), TargetLinks { source, ..self.links() });
+        let keeps_host = settings.keep_host;
+        let (limits, mut links) = (TargetLimits::from(&settings), TargetLinks { source, keeps_host, ..self.links() });
         if responses.is_none() && self.writes_early() {
             links.places = Some(Arc::new(Semaphore::new(limits.places())));
         }

@@ -39,6 +39,7 @@ mod request_source;
 mod response_progress;
 mod response_watch;
 mod send_error;
+mod sent_as;
 mod settings;
 mod spec;
 mod stamp_leap;
@@ -69,6 +70,7 @@ pub use range::{Amplify, CaptureWindow, ReplayRange};
 pub(crate) use request_source::{Pulled, RequestSource};
 pub use response_progress::{BegunResponse, ClosedEarly, ResponseProgress};
 pub use send_error::{Reason, SendError};
+pub use sent_as::SentAs;
 pub use settings::{
     ChoiceError, ClientChoice, ConnectionMode, ReferenceSettings, SendSettings, TargetLimits, TlsIdentity,
 };
@@ -122,13 +124,15 @@ pub struct ResponseOptions {
     pub kept: Option<usize>,
     /// The request keeps its Host, whatever goes for the others: somebody set it.
     pub keep_host: bool,
+    /// Filters may have changed the request's head: it is reported as it was sent.
+    pub rewritten: bool,
     /// The carry rules that read the response, and change the request.
     pub(crate) carried: CarrySet,
 }
 
 impl ResponseOptions {
     /// The hash alone.
-    pub const HASH: Self = Self { hash: true, kept: None, keep_host: false, carried: CarrySet::NONE };
+    pub const HASH: Self = Self { hash: true, kept: None, keep_host: false, rewritten: false, carried: CarrySet::NONE };
 }
 
 /// A client that sends requests: the wire client, reqwest, or one in memory.
@@ -306,6 +310,8 @@ pub struct Delivery {
     pub id: ExchangeId,
     /// Where it went.
     pub destination: Destination,
+    /// How it was sent there.
+    pub sent_as: SentAs,
     /// Outcome of the request.
     pub outcome: Outcome,
     /// Reason of the failure, in words for people, where it failed and that is known.
@@ -329,6 +335,7 @@ impl Delivery {
         Self {
             id,
             destination,
+            sent_as: SentAs::CAPTURED,
             outcome,
             reason: None,
             answer: None,

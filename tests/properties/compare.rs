@@ -31,7 +31,7 @@ impl Answer {
             body_len: self.body.len() as u64,
             body_sha256: (!self.body.is_empty()).then_some(&self.sha256),
             body: Some(&self.body),
-            authorities: [b"h", b""],
+            authorities: [b"h", b"", b""],
         }
     }
 }

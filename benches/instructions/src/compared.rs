@@ -61,7 +61,7 @@ impl Response {
             body_len: self.body.len() as u64,
             body_sha256: None,
             body: Some(&self.body),
-            authorities: [b"tv.example", b""],
+            authorities: [b"tv.example", b"", b""],
         }
     }
 }

@@ -2,7 +2,14 @@
 
 use crate::middleware::context::UnreadableCounts;
 use crate::middleware::{Chain, ChainSettings};
+use crate::replay::ResponseOptions;
 use crate::report::TargetSet;
+
+/// Returns `before` with what `chain` asks for of the request that it passed last.
+pub(super) const fn options_after(chain: &Chain, before: ResponseOptions) -> ResponseOptions {
+    let keep_host = before.keep_host || chain.host_was_set();
+    ResponseOptions { keep_host, rewritten: before.rewritten || chain.has_changed(), ..before }
+}
 
 /// The chains of a run.
 pub(in crate::pipeline) struct RunChains {

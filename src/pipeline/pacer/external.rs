@@ -139,10 +139,11 @@ impl Pacer {
     }
 
     /// A request came back: what was changed in it may not make a write of it, or a tunnel.
-    fn came_back(&mut self, passed: AcceptedRequest, changed: bool) -> Result<(), Stopped> {
+    fn came_back(&mut self, mut passed: AcceptedRequest, changed: bool) -> Result<(), Stopped> {
         if self.has_enough() {
             return Ok(());
         }
+        passed.wanted.rewritten |= changed;
         match if changed { self.settings.chains.all.admit(&passed.request) } else { Ok(()) } {
             Ok(()) => self.take(passed),
             Err(outcome) => self.end(passed.note, outcome),

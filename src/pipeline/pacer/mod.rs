@@ -42,6 +42,7 @@ use crate::replay::{ConnKey, Delivery, Destination, ResponseOptions, TargetId};
 use crate::report::{ReportEvent, RequestRecord, TargetSet};
 
 pub(super) use chains::RunChains;
+use chains::options_after;
 pub(super) use leap::stamp;
 use lookahead::Lookahead;
 use next::{PacerStep, Upcoming};
@@ -217,8 +218,7 @@ impl Pacer {
         }
         let chain = &self.settings.chains.all;
         let place = chain.place().unwrap_or_default();
-        let (keep_host, carried) = (chain.host_was_set(), chain.carried());
-        let wanted = ResponseOptions { keep_host, carried, ..ResponseOptions::HASH };
+        let wanted = options_after(chain, ResponseOptions { carried: chain.carried(), ..ResponseOptions::HASH });
         // Responses go on to recordings and processes only.
         let goes_outside = self.settings.mode.external().is_some();
         let goes_on = self.channels.recording.is_some() || goes_outside;
@@ -343,7 +343,7 @@ impl Pacer {
             let admitted = match self.settings.chains.of_target(target) {
                 Some(chain) => {
                     let admitted = chain.apply_at(&mut copy, clock);
-                    wanted.keep_host |= chain.host_was_set();
+                    wanted = options_after(chain, wanted);
                     admitted
                 }
                 None => Ok(()),

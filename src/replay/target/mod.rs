@@ -56,6 +56,8 @@ pub struct TargetLinks {
     pub(crate) session: Option<Arc<dyn StoreSession>>,
     /// What makes requests when somebody can send them, where they do not come by themselves.
     pub(crate) source: Option<Arc<dyn RequestSource>>,
+    /// Its requests keep the Host that they have.
+    pub(crate) keeps_host: bool,
     /// The places for requests in flight, where somebody else takes some of them, too.
     pub(crate) places: Option<Arc<Semaphore>>,
 }
@@ -396,6 +398,17 @@ mod tests {
 
     fn outcomes(ended: &[Delivery]) -> Vec<Outcome> {
         ended.iter().map(|delivery| delivery.outcome.clone()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_filters_changed_is_told_as_it_was_sent() {
+        let sends = TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, ""));
+        let wanted = ResponseOptions { keep_host: true, rewritten: true, ..ResponseOptions::HASH };
+        sends.feed([job(1, None), Job { wanted, ..job(2, None) }]).await;
+        let (ended, _) = sends.finish().await;
+        let sent: Vec<_> =
+            ended.iter().map(|delivery| (delivery.sent_as.keeps_host, delivery.sent_as.host())).collect();
+        assert_eq!(sent, [(false, &b""[..]), (true, b"h")]);
     }
 
     const FAILED_LATE: Outcome = Outcome::Failed(FailureKind::Timeout);

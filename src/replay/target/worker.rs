@@ -17,7 +17,8 @@ use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
 use crate::recording::Admission;
 use crate::replay::response_watch::ResponseWatch;
 use crate::replay::{
-    Client, Delivery, Destination, Job, Prepared, Reason, ResponseProgress, SendError, TargetLimits, TargetResponse,
+    Client, Delivery, Destination, Job, Prepared, Reason, ResponseProgress, SendError, SentAs, TargetLimits,
+    TargetResponse,
 };
 
 /// What all places among the requests in flight share, and what a request in one needs. Where another one waits when that
@@ -259,6 +260,8 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
     ) -> Box<Delivery> {
         let Job { held, request, due, turn, wanted } = job;
         let (id, sent) = (request.id, turn.written_at().unwrap_or_else(Instant::now));
+        let head = wanted.rewritten.then(|| Box::new(request.head.clone()));
+        let sent_as = SentAs { keeps_host: wanted.keep_host || self.links.keeps_host, head };
         let in_flight = self.links.in_flight.enter();
         let progress = ResponseProgress::default();
         let mut watched =
@@ -282,7 +285,8 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
         })
         .await;
         drop((in_flight, held));
-        delivery(Delivery::unsent(id, self.destination, Outcome::Sent), due, sent, result)
+        let unsent = Delivery { sent_as, ..Delivery::unsent(id, self.destination, Outcome::Sent) };
+        delivery(unsent, due, sent, result)
     }
 
     /// Gives the place of a stream to ordinary requests, where there is one beside them; says whether it just did.

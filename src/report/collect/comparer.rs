@@ -10,6 +10,7 @@ use crate::compare::{
     self, BodyKnowledge, CompareRules, ComparedResponse, Effort, EndlessBodies, ResponseDiff, Unknown,
 };
 use crate::exchange::{Damage, Outcome};
+use crate::middleware::secret_names::SecretNames;
 use crate::replay::{ClosedEarly, Delivery, Destination, TargetId, TargetResponse};
 
 use super::inputs::{Production, RequestRecord};
@@ -65,7 +66,8 @@ impl ComparisonTask {
         let production = self.joined.production.as_ref().ok().into_iter().chain(&self.before);
         let productions = production.filter_map(|production| production.kept.as_deref());
         let answers = self.joined.deliveries.iter().filter_map(|delivery| delivery.answer.as_ref()?.kept.as_deref());
-        size_of::<Self>() + self.joined.note.text.len() + productions.chain(answers).map(kept).sum::<usize>()
+        let sent: usize = self.joined.deliveries.iter().map(|delivery| delivery.sent_as.len()).sum();
+        size_of::<Self>() + self.joined.note.text.len() + sent + productions.chain(answers).map(kept).sum::<usize>()
     }
 }
 
@@ -79,6 +81,11 @@ impl Comparer {
         let warning =
             |rule| format!("--ignore {rule} left out nothing in the responses compared: is it spelled right?");
         self.rules.unmet().map(warning)
+    }
+
+    /// Names that are masked in what is kept of requests.
+    pub(crate) const fn secrets(&self) -> &SecretNames {
+        self.rules.secrets()
     }
 
     /// Does a task; where bodies are to be left `unread`, by their hashes.
@@ -106,8 +113,8 @@ impl Comparer {
                 (Destination::SelfCheck(target), Some(second), _) => {
                     let first =
                         joined.deliveries.iter().find(|delivery| delivery.destination == Destination::Target(target));
-                    match first.and_then(|first| answer(first)) {
-                        Some(first) => Some(of.check(target, first, second)?),
+                    match first.and_then(|first| Some((answer(first)?, first.sent_as.host()))) {
+                        Some(first) => Some(of.check(target, first, (second, delivery.sent_as.host()))?),
                         None => None,
                     }
                 }
@@ -157,17 +164,26 @@ impl OneRequest<'_> {
         };
         let host = self.note.text.host();
         let one = production_side(production, host);
-        let other = answer_side(answer, self.comparer.host(delivery.destination), host);
+        let own = self.comparer.host(delivery.destination);
+        let other = answer_side(answer, (own, delivery.sent_as.host()), host);
         self.sides(&one, &other, bodies)
     }
 
     /// Compares a target's second response with its first.
-    fn check(&self, target: TargetId, first: &TargetResponse, second: &TargetResponse) -> Option<ResponseDiff> {
+    ///
+    /// Each comes with the Host that it was asked for with.
+    fn check(
+        &self,
+        target: TargetId,
+        (first, first_sent): (&TargetResponse, &[u8]),
+        (second, second_sent): (&TargetResponse, &[u8]),
+    ) -> Option<ResponseDiff> {
         let (host, own) = (self.note.text.host(), self.comparer.host(Destination::Target(target)));
         // Where each of them was closed says nothing of the target.
         let are_whole = first.closed.is_none() && second.closed.is_none();
         let bodies = if are_whole { self.whole() } else { BodyKnowledge::Damaged };
-        self.sides(&answer_side(first, own, host), &answer_side(second, own, host), bodies)
+        let first = answer_side(first, (own, first_sent), host);
+        self.sides(&first, &answer_side(second, (own, second_sent), host), bodies)
     }
 
     /// Compares production's response with its previous one.

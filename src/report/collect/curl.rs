@@ -1,8 +1,8 @@
-//! A command line that asks the other stack what a captured request asked, without the secrets in it.
+//! A command line that asks the other stack for what it was asked for, without the secrets in it.
 //!
 //! It is printable ASCII whatever the request has in it, and means the same in sh, dash, bash, zsh and fish: every word is
-//! in single quotes, and both characters that shells read differently there stand outside of them. It names the target
-//! and no other host, whatever the request asks for.
+//! in single quotes, and both characters that shells read differently there stand outside of them. It leads to
+//! the target and to no other host, whatever the request asks for: only a Host line may name another.
 
 use url::{Position, Url};
 
@@ -53,16 +53,23 @@ pub fn chosen(head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 /// Returns the command line, or one that begins with `#` and says why there is none.
 ///
-/// `origin` is the target's URL without a path; `body` is how long the request's body was, which is not kept.
+/// `origin` is the target's URL without a path; `host` is that of the request, where it is not to be the target's own; `body`
+/// is how long the request's body was, which is not kept.
 #[must_use]
-pub fn line(origin: &str, method: &[u8], target: &[u8], headers: &[(Vec<u8>, Vec<u8>)], body: u64) -> String {
-    build(origin, method, target, headers, body).unwrap_or_else(|why| format!("# no command line: {why}"))
+pub fn line(
+    origin: &str,
+    request: (&[u8], &[u8]),
+    host: Option<&[u8]>,
+    headers: &[(Vec<u8>, Vec<u8>)],
+    body: u64,
+) -> String {
+    build(origin, request, host, headers, body).unwrap_or_else(|why| format!("# no command line: {why}"))
 }
 
 fn build(
     origin: &str,
-    method: &[u8],
-    target: &[u8],
+    (method, target): (&[u8], &[u8]),
+    host: Option<&[u8]>,
     headers: &[(Vec<u8>, Vec<u8>)],
     body: u64,
 ) -> Result<String, &'static str> {
@@ -76,6 +83,10 @@ fn build(
         _ => return Err("the method is no word"),
     }
     line.push_str(&address(origin, target)?);
+    if let Some(host) = host.filter(|host| is_other_host(origin, host)) {
+        line.push_str(" \\\n  -H ");
+        line.push_str(&header(b"Host", host)?);
+    }
     for (name, value) in headers {
         line.push_str(" \\\n  -H ");
         line.push_str(&header(name, value)?);
@@ -117,6 +128,13 @@ fn address(origin: &str, target: &[u8]) -> Result<String, &'static str> {
     }
     let url = quoted(&[scheme_and_host.as_bytes(), b"/"].concat())?;
     Ok(format!("{way}--request-target {} {url}", quoted(&path)?))
+}
+
+/// Returns whether this Host is to be said, since curl would say another.
+fn is_other_host(origin: &str, host: &[u8]) -> bool {
+    let own = base_and_way(origin).ok();
+    let own = own.as_ref().map(|(base, _)| &base[Position::BeforeHost..Position::AfterPort]);
+    !host.is_empty() && host.len() <= MAX_VALUE && own.is_none_or(|own| !own.as_bytes().eq_ignore_ascii_case(host))
 }
 
 /// Splits a target's URL, as reports have it, into a URL that curl knows and the options that lead to it.
@@ -209,7 +227,7 @@ mod tests {
     fn check(request: &str, body: u64, expected: &str) {
         let head = Head::new(request.as_bytes().to_vec());
         let (method, target, _) = head.request_line();
-        assert_eq!(line("https://new:8443", method, target, &chosen(&head), body), expected);
+        assert_eq!(line("https://new:8443", (method, target), None, &chosen(&head), body), expected);
     }
 
     #[test]
@@ -226,6 +244,16 @@ mod tests {
             7,
             "curl -sSig --path-as-is -X 'POST' 'https://new:8443/a' \\\n  --data-binary '@body'",
         );
+    }
+
+    #[test]
+    fn a_host_is_said_where_curl_would_say_another() {
+        let of = |origin, host| line(origin, (b"GET", b"/a"), host, &[], 0);
+        let expected = "curl -sSig --path-as-is 'http://new:81/a' \\\n  -H 'Host: api.example'";
+        assert_eq!(of("http://new:81", Some(b"api.example")), expected);
+        for host in [None, Some(&b"NEW:81"[..]), Some(b"")] {
+            assert_eq!(of("http://new:81", host), "curl -sSig --path-as-is 'http://new:81/a'");
+        }
     }
 
     #[test]
@@ -253,13 +281,13 @@ mod tests {
         for target in
             ["@evil/x", ".evil.example/x", ":1@evil/", "evil", "*", "#", "\\evil", "/\\evil", "http://evil/x#y"]
         {
-            let line = line("https://new:8443", b"GET", target.as_bytes(), &[], 0);
+            let line = line("https://new:8443", (b"GET", target.as_bytes()), None, &[], 0);
             assert!(line.ends_with(" 'https://new:8443/'") && line.contains("--request-target "), "{line}");
         }
         check("GET //evil/x HTTP/1.1\r\n\r\n", 0, "curl -sSig --path-as-is 'https://new:8443//evil/x'");
         check("GET http://evil?q HTTP/1.1\r\n\r\n", 0, "curl -sSig --path-as-is 'https://new:8443/?q'");
-        assert!(line("https://user:word@new/", b"GET", b"/a", &[], 0).ends_with(" 'https://new/a'"));
-        assert!(line("javascript:x", b"GET", b"/a", &[], 0).starts_with("# no command line: "));
+        assert!(line("https://user:word@new/", (b"GET", b"/a"), None, &[], 0).ends_with(" 'https://new/a'"));
+        assert!(line("javascript:x", (b"GET", b"/a"), None, &[], 0).starts_with("# no command line: "));
     }
 
     #[test]
@@ -271,10 +299,10 @@ mod tests {
             ("https://new/v2 via unix:/run/a.sock", "--unix-socket '/run/a.sock' 'https://new/v2/a'"),
             ("http://[fe80::1%eth0]:81", "'http://[fe80::1%25eth0]:81/a'"),
         ] {
-            let line = line(origin, b"GET", b"/a", &[], 0);
+            let line = line(origin, (b"GET", b"/a"), None, &[], 0);
             assert_eq!(line, format!("curl -sSig --path-as-is {expected}"), "{origin}");
         }
-        let apart = line("http://new/v2", b"GET", b"/a#b", &[], 0);
+        let apart = line("http://new/v2", (b"GET", b"/a#b"), None, &[], 0);
         assert!(apart.ends_with("--request-target '/v2/a#b' 'http://new/'"), "{apart}");
     }
 
@@ -282,7 +310,7 @@ mod tests {
     fn what_cannot_be_typed_is_said_instead() {
         let why = |method: &[u8], target: &[u8], headers: &[(&[u8], &[u8])], body| {
             let headers: Vec<_> = headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-            let line = line("https://new", method, target, &headers, body);
+            let line = line("https://new", (method, target), None, &headers, body);
             assert!(line.starts_with("# no command line: ") && !line.contains('\n') && line.is_ascii(), "{line}");
         };
         for byte in (0..=b' ').chain(0x7f..=0xff) {

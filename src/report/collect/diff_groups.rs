@@ -13,7 +13,7 @@ use crate::compare::{self, Difference, DifferencePart};
 use crate::exchange::{Head, wire_text};
 use crate::middleware;
 use crate::middleware::secret_names::SecretNames;
-use crate::replay::{RetainedResponse, TargetResponse};
+use crate::replay::{RetainedResponse, SentAs, TargetResponse};
 use crate::report::schema::diff_groups::{
     DiffExample, DiffGroup, DiffGroups, ExampleBodies, ExampleBody, ExampleRequest,
 };
@@ -91,6 +91,8 @@ struct DiffGroupCount {
 pub(crate) struct DifferingPair<'a> {
     /// The request, named.
     pub(crate) note: &'a RequestRecord,
+    /// How it was sent to the target.
+    pub(crate) sent_as: &'a SentAs,
     /// Target, counted from 0.
     pub(crate) target: usize,
     /// Its URL.
@@ -309,7 +311,7 @@ fn shortened(mut text: String, most: usize) -> String {
 
 fn example(pair: DifferingPair<'_>, difference: &Difference, secrets: &SecretNames) -> Option<DiffExample> {
     let note = pair.note;
-    let (request, curl) = shown_request(&note.text, note.body_len, pair.url)?;
+    let (request, curl) = shown_request(&note.text, pair.sent_as, note.body_len, pair.url)?;
     let is_whole = difference.place == DifferencePart::Status
         || (difference.place == DifferencePart::Body && difference.path.is_empty());
     Some(DiffExample {
@@ -325,13 +327,29 @@ fn example(pair: DifferingPair<'_>, difference: &Difference, secrets: &SecretNam
     })
 }
 
-/// A request as it may be shown, and the command line that asks for it again; `None` where its target is too long.
-pub(super) fn shown_request(text: &RequestText, body_len: u64, url: &str) -> Option<(ExampleRequest, String)> {
+/// A request as it was captured and may be shown, and the command line that asks for it again, as it was sent; `None` where
+/// its target is too long.
+pub(super) fn shown_request(
+    text: &RequestText,
+    sent_as: &SentAs,
+    body_len: u64,
+    url: &str,
+) -> Option<(ExampleRequest, String)> {
     if text.target().len() > MAX_TARGET {
         return None;
     }
     let headers = curl::chosen(&Head::new(text.head().to_vec()));
-    let curl = curl::line(url, text.method(), text.target(), &headers, body_len);
+    let curl = match &sent_as.head {
+        None => {
+            let host = sent_as.keeps_host.then(|| text.host());
+            curl::line(url, (text.method(), text.target()), host, &headers, body_len)
+        }
+        Some(head) => {
+            let (method, target, _) = head.request_line();
+            let host = head.get("host").filter(|_| sent_as.keeps_host);
+            curl::line(url, (method, target), host, &curl::chosen(head), body_len)
+        }
+    };
     let shown = |bytes: &[u8]| wire_text(bytes).into_owned();
     let request = ExampleRequest {
         method: shown(text.method()),
@@ -384,6 +402,7 @@ mod tests {
         note.route = Some(route.into());
         let pair = DifferingPair {
             note: &note,
+            sent_as: &SentAs::CAPTURED,
             target: 0,
             url: "http://t",
             production: &production(200),

@@ -191,7 +191,8 @@ impl Evidence {
         {
             let response = delivery.answer.as_ref();
             let status = response.map(|response| response.status);
-            let pair = DifferingPair { note, target: target.index(), url, production, status, response };
+            let sent_as = &delivery.sent_as;
+            let pair = DifferingPair { note, sent_as, target: target.index(), url, production, status, response };
             self.kinds.take(pair, compared.differences);
         }
     }

@@ -225,7 +225,8 @@ impl Joins {
     /// A delivery ended.
     pub(crate) fn delivered(&mut self, delivery: Box<Delivery>) -> DeliveryJoin {
         let Entry::Occupied(mut entry) = self.waiting.entry(delivery.id) else { return DeliveryJoin::Late(delivery) };
-        let more = HeldBytes::of(delivery.answer.as_ref().and_then(|answer| answer.kept.as_deref()));
+        let mut more = HeldBytes::of(delivery.answer.as_ref().and_then(|answer| answer.kept.as_deref()));
+        more.heads += delivery.sent_as.len();
         entry.get_mut().deliveries.push(delivery);
         if let Some(joined) = grown(entry, more, &mut self.held, self.bodiless) {
             return DeliveryJoin::Complete(joined);

@@ -92,15 +92,16 @@ pub(crate) fn production_side<'a>(production: &'a Production, host: &'a [u8]) ->
         body_len: production.body_len,
         body_sha256: production.body_sha256.as_ref(),
         body: production.kept.as_ref().and_then(|kept| kept.body.as_deref()),
-        authorities: [host, b""],
+        authorities: [host, b"", b""],
     }
 }
 
-/// Returns a target's response in the form that is compared; the request named the target's own host, or production's.
+/// Returns a target's response in the form that is compared; the request named the target's own host, production's, or the
+/// one that it was `sent` with.
 #[must_use]
 pub(crate) fn answer_side<'a>(
     answer: &'a TargetResponse,
-    own: &'a [u8],
+    (own, sent): (&'a [u8], &'a [u8]),
     host: &'a [u8],
 ) -> compare::ComparedResponse<'a> {
     compare::ComparedResponse {
@@ -109,7 +110,7 @@ pub(crate) fn answer_side<'a>(
         body_len: answer.body_len,
         body_sha256: answer.body_sha256.as_ref(),
         body: answer.kept.as_ref().and_then(|kept| kept.body.as_deref()),
-        authorities: [own, host],
+        authorities: [own, host, sent],
     }
 }
 
@@ -382,7 +383,7 @@ mod tests {
         let delivery = delivery(3, Outcome::Sent, Some(503));
         let production = production(200);
         let (one, other) =
-            (production_side(&production, b""), answer_side(delivery.answer.as_ref().unwrap(), b"", b""));
+            (production_side(&production, b""), answer_side(delivery.answer.as_ref().unwrap(), (b"", b""), b""));
         let found =
             compare::compare(&compare::CompareRules::default(), b"GET", &one, &other, compare::BodyKnowledge::Whole)
                 .differences;

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::exchange::{ExchangeId, Timestamp};
-use crate::replay::Delivery;
+use crate::replay::{Delivery, SentAs};
 use crate::report::schema::by_route::SlowRequest;
 
 use super::diff_groups::shown_request;
@@ -31,7 +31,15 @@ struct SlowTally {
     id: ExchangeId,
     at: Timestamp,
     text: RequestText,
+    sent_as: SentAs,
     body_len: u64,
+}
+
+impl SlowTally {
+    /// Bytes of what it asks.
+    fn len(&self) -> usize {
+        self.text.len() + self.sent_as.len()
+    }
 }
 
 impl Slowest {
@@ -50,8 +58,8 @@ impl Slowest {
         if at >= MAX_SLOWEST {
             return;
         }
-        let freed = self.0.get(MAX_SLOWEST - 1).map_or(0, |last| last.text.len());
-        let Some(left) = (*room + freed).checked_sub(note.text.len()) else { return };
+        let freed = self.0.get(MAX_SLOWEST - 1).map_or(0, SlowTally::len);
+        let Some(left) = (*room + freed).checked_sub(note.text.len() + delivery.sent_as.len()) else { return };
         *room = left;
         self.0.truncate(MAX_SLOWEST - 1);
         let slow = SlowTally {
@@ -62,6 +70,7 @@ impl Slowest {
             id: note.id,
             at: note.at,
             text: note.text.clone(),
+            sent_as: delivery.sent_as.clone(),
             body_len: note.body_len,
         };
         self.0.insert(at, slow);
@@ -70,13 +79,13 @@ impl Slowest {
     /// Forgets a request whose response is nobody's after all; says how much room that makes.
     pub(crate) fn take_back(&mut self, id: ExchangeId) -> usize {
         let at = self.0.iter().position(|known| known.id == id);
-        at.map_or(0, |at| self.0.remove(at).text.len())
+        at.map_or(0, |at| self.0.remove(at).len())
     }
 
     /// What they asked, and how long it took, for a target at `url`.
     pub(crate) fn shown(&self, url: &str) -> Vec<SlowRequest> {
         let shown = |slow: &SlowTally| {
-            let (request, curl) = shown_request(&slow.text, slow.body_len, url)?;
+            let (request, curl) = shown_request(&slow.text, &slow.sent_as, slow.body_len, url)?;
             Some(SlowRequest {
                 id: slow.id.to_string(),
                 at: slow.at.to_string(),

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::exchange::{ConnectionId, ExchangeId, Outcome, Timestamp};
 use crate::middleware::Share;
-use crate::replay::{ConnNumber, Delivery, Destination, TargetId, TargetResponse};
+use crate::replay::{ConnNumber, Delivery, Destination, SentAs, TargetId, TargetResponse};
 
 use super::inputs::{Production, RequestRecord};
 use super::recent::CountedDelivery;
@@ -62,6 +62,7 @@ pub(crate) fn delivery(n: u32, outcome: Outcome, status: Option<u16>) -> Deliver
     Delivery {
         id: id(n),
         destination: Destination::Target(TargetId::at(0)),
+        sent_as: SentAs::CAPTURED,
         outcome,
         reason: None,
         answer: status.map(answer),

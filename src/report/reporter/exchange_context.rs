@@ -54,6 +54,7 @@ impl Reporter {
 
     pub(super) fn delivered(&mut self, mut delivery: Box<Delivery>) {
         self.doubt_new(&mut delivery);
+        delivery.sent_as.hide(self.comparer.secrets());
         match delivery.destination {
             Destination::SelfCheck(_) => self.checks.ended(&delivery.outcome),
             Destination::Target(_) | Destination::Baseline => {

@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::exchange::{FailureKind, Incomplete, Shed};
-use crate::replay::RetainedResponse;
+use crate::exchange::{FailureKind, Head, Incomplete, Shed};
+use crate::replay::{RetainedResponse, SentAs};
 use crate::report::collect::inputs::TargetTotals;
 use crate::report::threshold::Thresholds;
 
@@ -259,4 +259,29 @@ fn nothing_is_left_to_others_while_facts_come_too_fast_or_nobody_does_it() {
     }
     assert!(alone.next_comparison().is_none());
     assert_eq!(ended(alone).targets["http://t"].differences.body, 1);
+}
+
+#[test]
+fn the_host_that_was_sent_is_the_targets_own_and_the_command_line_says_it() {
+    let redirect = |to: &str| {
+        let head = format!("HTTP/1.1 301 Moved\r\nLocation: http://{to}/new\r\n\r\n");
+        RetainedResponse::new(Head::new(head.into_bytes()), None)
+    };
+    let mut reporter = Reporter::new(settings(None));
+    for (n, place) in [(1, "api.staging.example"), (2, "elsewhere.example")] {
+        let mut shadow = delivery(n, Outcome::Sent, Some(301));
+        shadow.answer.as_mut().unwrap().kept = Some(Box::new(redirect(place)));
+        let head = Head::new(b"GET /v2/a?b HTTP/1.1\r\nHost: api.staging.example\r\n\r\n".to_vec());
+        shadow.sent_as = SentAs { keeps_host: true, head: Some(Box::new(head)) };
+        let production = Production { kept: Some(Box::new(redirect("old.example"))), ..production(301) };
+        reporter.take(offered(n));
+        reporter.take(ReportEvent::Delivered(Box::new(shadow)));
+        reporter.take(ReportEvent::Production { of: id(n), production: Ok(production) });
+    }
+    let summary = ended(reporter);
+    assert_eq!(summary.targets["http://t"].differences.headers, 1);
+    let curl = "curl -sSig --path-as-is 'http://t/v2/a?b' \\\n  -H 'Host: api.staging.example'";
+    assert_eq!(summary.kinds.as_ref().unwrap().rows[0].examples[0].curl, curl);
+    assert_eq!(summary.routes[0].targets["http://t"].slowest[0].curl, curl);
+    assert_eq!(summary.routes[0].targets["http://t"].slowest[0].request.target, "/a", "as it was captured");
 }
