@@ -213,9 +213,8 @@ fn demanded(args: &ReportCommand, kind: ResultsKind, summary: &mut Summary) -> a
         })?;
     }
     summary.gates = watch.judge(summary);
-    if kind == ResultsKind::Sum {
-        summary.verdict = Some(Verdict::of(summary));
-    }
+    // That of the run began with the gates that failed then.
+    summary.verdict = Some(Verdict::of(summary));
     Ok(true)
 }
 
