@@ -275,7 +275,7 @@ impl Summary {
 
     /// Returns the name that a target was given, else its URL.
     #[must_use]
-    pub(crate) fn name_of<'a>(&'a self, url: &'a str) -> &'a str {
+    pub fn name_of<'a>(&'a self, url: &'a str) -> &'a str {
         self.asked.as_ref().and_then(|asked| asked.names.get(url)).map_or(url, String::as_str)
     }
 

@@ -13,6 +13,11 @@ use shadowtap::report::{CountMap, Snapshot};
 
 use super::ProgressKind;
 
+/// Row of a matrix for requests whose production response is not known.
+const NONE: &str = "none";
+/// Column for those that the target did not answer.
+const FAILED: &str = "failed";
+
 /// Figures of the progress lines. With `--log-format json`, each line has them as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct ProgressFigures {
@@ -42,8 +47,13 @@ pub(super) struct ProgressFigures {
     /// 99th percentile of the time from the wire to the targets in microseconds, of a live capture.
     pub(super) capture_delay_us: Option<u64>,
     pub(super) production: Option<ProgressSide>,
-    /// All targets together; latency is that of the slowest one.
+    /// The slowest target, and of the requests whose production response is known, where any is.
     pub(super) shadow: Option<ProgressSide>,
+    /// Name or URL of that target, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) target: Option<String>,
+    /// Number of targets.
+    pub(super) targets: usize,
 }
 
 /// Responses of one side.
@@ -87,26 +97,33 @@ impl ProgressFigures {
             capture_delay_us: seen.and_then(|seen| seen.summary.capture_delay_us.as_ref()).map(|delay| delay.p99),
             production: seen.and_then(production),
             shadow: seen.and_then(shadow),
+            target: seen.and_then(named),
+            targets: targets().count(),
         }
     }
 }
 
-/// Returns the figures of production; `None` before its first response. Its latency is that of the requests whose latency
-/// at the slowest target is known, too, as soon as there are any.
+/// Returns the figures of production; `None` before its first response. They are of the requests whose response of the
+/// slowest target is known, too, as soon as there are any: others were not sent, or wait.
 fn production(seen: &Snapshot) -> Option<ProgressSide> {
     let side = &seen.summary.production;
     let latency = pairs(seen).map_or(&side.latency_us, |pairs| &pairs.production);
-    let statuses = classes([&side.statuses]);
+    let statuses = match slowest_target(seen).map(both_known) {
+        Some((production, _)) if !production.is_empty() => production,
+        _ => classes(&side.statuses),
+    };
     (latency.count > 0).then(|| progress_side(statuses, latency))
 }
 
-/// Returns the figures of the targets: all statuses, and the latency of the slowest target; `None` before the first
-/// response.
+/// Returns the figures of the slowest target; `None` before the first response.
 fn shadow(seen: &Snapshot) -> Option<ProgressSide> {
-    let targets = || seen.summary.targets.values();
+    let target = slowest_target(seen)?;
     let slowest = pairs(seen).map(|pairs| &pairs.response);
-    let slowest = slowest.or_else(|| Some(&slowest_target(seen)?.latency_us.response))?;
-    let statuses = classes(targets().map(|target| &target.statuses));
+    let slowest = slowest.unwrap_or(&target.latency_us.response);
+    let statuses = match both_known(target) {
+        (production, shadow) if !production.is_empty() => shadow,
+        _ => classes(&target.statuses),
+    };
     (slowest.count > 0).then(|| progress_side(statuses, slowest))
 }
 
@@ -116,16 +133,40 @@ fn pairs(seen: &Snapshot) -> Option<&PairedLatency> {
 }
 
 fn slowest_target(seen: &Snapshot) -> Option<&TargetSummary> {
-    seen.summary.targets.values().max_by_key(|target| target.latency_us.response.p95)
+    slowest(seen).map(|(_, target)| target)
+}
+
+fn slowest(seen: &Snapshot) -> Option<(&String, &TargetSummary)> {
+    seen.summary.targets.iter().max_by_key(|(_, target)| target.latency_us.response.p95)
+}
+
+/// The name of the slowest target, where there are others.
+fn named(seen: &Snapshot) -> Option<String> {
+    let (url, _) = slowest(seen).filter(|_| seen.summary.targets.len() > 1)?;
+    Some(seen.summary.name_of(url).to_owned())
+}
+
+/// Statuses of the requests that went to a target and whose response of production is known: of both sides, by class.
+fn both_known(target: &TargetSummary) -> (BTreeMap<&'static str, u64>, BTreeMap<&'static str, u64>) {
+    let (mut production, mut shadow) = (CountMap::default(), CountMap::default());
+    for (before, row) in target.matrix.iter().filter(|(status, _)| *status != NONE) {
+        for (after, count) in row {
+            *production.entry(before.clone()).or_default() += count;
+            if after != FAILED {
+                *shadow.entry(after.clone()).or_default() += count;
+            }
+        }
+    }
+    (classes(&production), classes(&shadow))
 }
 
 const fn progress_side(statuses: BTreeMap<&'static str, u64>, latency: &LatencySummary) -> ProgressSide {
     ProgressSide { statuses, p50_us: latency.p50, p95_us: latency.p95, p99_us: latency.p99 }
 }
 
-fn classes<'a>(all: impl IntoIterator<Item = &'a CountMap>) -> BTreeMap<&'static str, u64> {
+fn classes(all: &CountMap) -> BTreeMap<&'static str, u64> {
     let mut classes = BTreeMap::new();
-    for (status, count) in all.into_iter().flatten() {
+    for (status, count) in all {
         *classes.entry(StatusClass::of(status.parse().ok()).key()).or_default() += count;
     }
     classes
@@ -159,5 +200,28 @@ mod tests {
         let (before, after) = (production(&seen).unwrap(), shadow(&seen).unwrap());
         assert_eq!((before.p50_us, before.p95_us, before.p99_us), (300, 600, 900));
         assert_eq!((after.p50_us, after.p95_us, after.p99_us), (900, 1_800, 2_700));
+    }
+
+    #[test]
+    fn statuses_are_of_the_same_requests_of_one_target() {
+        let row = |cells: &[(&str, u64)]| cells.iter().map(|(status, count)| ((*status).to_owned(), *count)).collect();
+        let mut seen = Snapshot::default();
+        for (url, p95) in [("http://slow", 9), ("http://quick", 1)] {
+            let mut target = TargetSummary::default();
+            target.latency_us.response.count = 10;
+            target.latency_us.response.p95 = p95;
+            target.statuses = row(&[("200", 7), ("503", 2)]);
+            target.matrix.insert("200".into(), row(&[("200", 6), ("503", 2), ("failed", 1)]));
+            target.matrix.insert("none".into(), row(&[("200", 1)]));
+            seen.summary.targets.insert(url.into(), target);
+        }
+        seen.summary.production.latency_us.count = 100;
+        seen.summary.production.statuses = row(&[("200", 100)]);
+        let (before, after) = (production(&seen).unwrap().statuses, shadow(&seen).unwrap().statuses);
+        assert_eq!(before, BTreeMap::from([("2xx", 9)]), "those that were held back are not among them");
+        assert_eq!(after, BTreeMap::from([("2xx", 6), ("5xx", 2)]), "those of the other target are not among them");
+        assert_eq!(named(&seen).as_deref(), Some("http://slow"));
+        seen.summary.targets.remove("http://quick");
+        assert_eq!(named(&seen), None);
     }
 }

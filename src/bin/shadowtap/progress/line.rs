@@ -3,6 +3,7 @@
 //! The first line has the progress of the run and its losses; the second compares production with the target. Parts
 //! that do not fit are left out, the least important first. Lines never wrap.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use shadowtap::report::units::{bytes, duration, number, percent, short_number};
@@ -18,6 +19,9 @@ const NARROWEST: usize = 30;
 
 /// Columns of the spinner before the first line, and of the blanks below it.
 const MARGIN: usize = 2;
+
+/// Longest name of a target, in characters; of a longer one its beginning is.
+const MAX_NAME: usize = 16;
 
 /// A piece of a line. Pieces of a lower rank stay longest where there is not room for all.
 struct LinePart {
@@ -75,7 +79,8 @@ fn how_far(figures: &ProgressFigures, number: fn(u64) -> String) -> Vec<LinePart
         pieces.push(piece(1, format!("{} {what}recorded ({size})", number(figures.recorded))));
     } else {
         let share = figures.share.map(|share| format!(" ({})", percent(share))).unwrap_or_default();
-        pieces.push(piece(1, format!("{} sent{share}", number(figures.sent))));
+        let to = if figures.targets > 1 { format!(" to {} targets", figures.targets) } else { String::new() };
+        pieces.push(piece(1, format!("{} sent{share}{to}", number(figures.sent))));
         pieces.push(piece(4, format!("{} waiting", number(figures.waiting))));
         pieces.extend(figures.lag_us.map(|lag| piece(5, format!("lag {}", duration(lag)))));
         pieces.extend(figures.capture_delay_us.map(|delay| piece(6, format!("capture {}", duration(delay)))));
@@ -112,15 +117,17 @@ fn lost(figures: &ProgressFigures, number: fn(u64) -> String) -> String {
 /// Production, an arrow and the target; one of them alone where there is no other.
 fn comparison(figures: &ProgressFigures) -> Vec<LinePart> {
     let sides: Vec<&ProgressSide> = [&figures.production, &figures.shadow].into_iter().flatten().collect();
+    let target = figures.target.as_deref().map_or(Cow::Borrowed("target"), short_name);
     let name = match (&figures.production, &figures.shadow) {
-        (Some(_), Some(_)) => "production→target",
-        (Some(_), None) => "production",
-        (None, Some(_)) => "target",
+        (Some(_), Some(_)) => format!("production→{target}"),
+        (Some(_), None) => "production".to_owned(),
+        (None, Some(_)) => target.into_owned(),
         (None, None) => return Vec::new(),
     };
     let pair = |of: &dyn Fn(&ProgressSide) -> String| sides.iter().map(|side| of(side)).collect::<Vec<_>>().join("→");
     let mut pieces = vec![
-        LinePart { then: " ", ..piece(7, format!("{name}:")) },
+        // Without it nothing says what the pairs are of.
+        LinePart { then: " ", ..piece(1, format!("{name}:")) },
         piece(0, format!("p50 {}", pair(&|side| duration(side.p50_us)))),
         piece(1, format!("p95 {}", pair(&|side| duration(side.p95_us)))),
         piece(4, format!("p99 {}", pair(&|side| duration(side.p99_us)))),
@@ -135,6 +142,15 @@ fn comparison(figures: &ProgressFigures) -> Vec<LinePart> {
         }
     }
     pieces
+}
+
+/// A name that leaves room for figures: of a URL the host.
+fn short_name(name: &str) -> Cow<'_, str> {
+    let host = name.split_once("://").map_or(name, |(_, host)| host);
+    match host.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => format!("{}…", host.get(..end).unwrap_or_default()).into(),
+        None => host.into(),
+    }
 }
 
 /// As many pieces as there is room for, in their order.
@@ -206,6 +222,8 @@ mod tests {
             capture_delay_us: None,
             production: Some(side(1_210, 85_300, &[("2xx", 6_010), ("4xx", 33)])),
             shadow: Some(side(1_920, 120_000, &[("2xx", 6_000), ("4xx", 33), ("5xx", 9)])),
+            target: None,
+            targets: 1,
         }
     }
 
@@ -231,7 +249,19 @@ mod tests {
             &figures(),
             79,
             "52%, 12,345 seen, 6,170 sent (50%), 12 waiting, lag 1.20ms, 0 lost 1:23\n  \
-             p50 1.21ms→1.92ms, p95 42.6ms→60.0ms, 2xx 6,010→6,000, 5xx 0→9",
+             production→target: p50 1.21ms→1.92ms, p95 42.6ms→60.0ms, 5xx 0→9",
+        );
+    }
+
+    #[test]
+    fn of_several_targets_one_is_set_beside_production_by_its_name() {
+        let target = Some("http://staging-two.internal.example:8080".to_owned());
+        let figures = ProgressFigures { target, targets: 2, ..figures() };
+        assert_eq!(
+            plain(&figures),
+            "52%, 12,345 seen, 6,170 sent (50%) to 2 targets, 12 waiting, lag 1.20ms, 0 lost; \
+             production→staging-two.inte…: p50 1.21ms→1.92ms, p95 42.6ms→60.0ms, p99 85.3ms→120ms, 2xx 6,010→6,000, \
+             4xx 33→33, 5xx 0→9"
         );
     }
 
