@@ -1,5 +1,6 @@
 //! Output for people: functions of a summary, of two summaries, or of one exchange.
 
+mod asked;
 pub mod haproxy;
 pub mod html;
 pub mod junit;

@@ -15,6 +15,8 @@ use crate::report::verdict::speed;
 
 use super::loads::{ENOUGH, Loads, Pacing, rate_words};
 
+use super::asked::AskedDiff;
+
 /// Standard errors from which two shares differ.
 const ERRORS: f64 = 3.0;
 
@@ -59,6 +61,8 @@ impl Trend {
 /// Two runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDiff {
+    /// That the runs were asked for different things, where they were.
+    pub asked: Option<String>,
     /// In a sentence.
     pub sentence: String,
     /// The earlier run and the later one.
@@ -110,14 +114,16 @@ impl RunDiff {
     /// Compares one run with the next.
     #[must_use]
     pub fn of(before: &Summary, after: &Summary) -> Self {
+        let asked = AskedDiff::of(before, after);
         let targets = after.targets.iter().filter_map(|(url, target)| {
             let (old_url, old) = counterpart(before, url, after.targets.len())?;
-            Some(change([(before, old_url, old), (after, url, target)]))
+            Some(change([(before, old_url, old), (after, url, target)], asked.rules))
         });
         let targets: Vec<TargetChange> = targets.collect();
         let line =
             |summary: &Summary| RunLine { started: summary.started.clone(), verdict: Verdict::of(summary).line() };
-        Self { sentence: sentence(&targets), runs: [line(before), line(after)], targets }
+        let (asked, sentence) = (asked.sentence(), sentence(&targets));
+        Self { asked, sentence, runs: [line(before), line(after)], targets }
     }
 
     /// Returns whether any figure got worse.
@@ -168,7 +174,8 @@ fn sentence(targets: &[TargetChange]) -> String {
     }
 }
 
-fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
+/// Where other rules compare, no difference is for the better or for the worse.
+fn change(sides: [(&Summary, &String, &TargetSummary); 2], other_rules: bool) -> TargetChange {
     let [before, after] = sides;
     let (old, new) = (before.2, after.2);
     let loads = Loads::of(sides.map(|(summary, _, target)| (summary, target)));
@@ -192,10 +199,10 @@ fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
     let mut rows = vec![
         plain("requests answered", [old.ended.sent, new.ended.sent]),
         rate_row(&loads),
-        share("responses that differ", |target| (target.differences.differing(), target.differences.compared)),
-        share("in status", |target| (target.differences.status, target.differences.compared)),
-        share("in headers", |target| (target.differences.headers, target.differences.compared)),
-        share("in body", |target| (target.differences.body, target.differences.compared)),
+        share(DIFFERENCES[0], |target| (target.differences.differing(), target.differences.compared)),
+        share(DIFFERENCES[1], |target| (target.differences.status, target.differences.compared)),
+        share(DIFFERENCES[2], |target| (target.differences.headers, target.differences.compared)),
+        share(DIFFERENCES[3], |target| (target.differences.body, target.differences.compared)),
         share("no response", |target| (sum(&target.ended.failed), target.ended.sent + sum(&target.ended.failed))),
         share("5xx responses", |target| (server_errors(&target.statuses), target.ended.sent)),
     ];
@@ -206,20 +213,20 @@ fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
         rows.push(time(&format!("service {name}"), |target| &target.latency_us.service, at));
     }
     let [old_production, new_production] = production;
-    for (name, at) in TAIL {
-        rows.push(DiffRow {
-            // Production is not what is judged: its turn is for comparison.
-            turn: Trend::Same,
-            ..time_row(&format!("production {name}"), old_production, new_production, at)
-        });
-    }
+    // Production is not what is judged: its turn is for comparison.
+    rows.extend(TAIL.map(|(name, at)| DiffRow {
+        turn: Trend::Same,
+        ..time_row(&format!("production {name}"), old_production, new_production, at)
+    }));
     rows.push(plain("most connections at once", [old.peak_connections, new.peak_connections]));
     if !is_judged {
         rows.push(plain("most in flight at once", loads.in_flight));
     }
     rows.push(plain("lost: frames, gaps, sheds", lost));
     rows.retain(|row| row.before != NOTHING || row.after != NOTHING);
-    let mut routes = routes([(before.0, before.1), (after.0, after.1)], is_judged);
+    let judged = JudgedFigures { differences: !other_rules, latencies: is_judged };
+    judged.leave_out(&mut rows);
+    let mut routes = routes([(before.0, before.1), (after.0, after.1)], judged);
     let more_routes = routes.len().saturating_sub(MAX_ROUTES);
     routes.truncate(MAX_ROUTES);
     TargetChange {
@@ -231,6 +238,26 @@ fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
         note: loads.note(),
     }
 }
+
+/// What of two runs is judged.
+#[derive(Clone, Copy, Debug)]
+struct JudgedFigures {
+    /// Both were compared by the same rules.
+    differences: bool,
+    /// Both kept a schedule.
+    latencies: bool,
+}
+
+impl JudgedFigures {
+    /// What was counted by other rules got neither better nor worse.
+    fn leave_out(self, rows: &mut [DiffRow]) {
+        let is_left_out = |row: &&mut DiffRow| !self.differences && DIFFERENCES.contains(&row.name.as_str());
+        rows.iter_mut().filter(is_left_out).for_each(|row| row.turn = Trend::Same);
+    }
+}
+
+/// Figures of differences.
+const DIFFERENCES: [&str; 4] = ["responses that differ", "in status", "in headers", "in body"];
 
 /// Figure of a latency summary to compare.
 type LatencyPick = fn(&LatencySummary) -> u64;
@@ -309,7 +336,7 @@ fn turn_of_time(before: &LatencySummary, after: &LatencySummary, at: LatencyPick
 
 /// Returns the changes by route: those for the worse first, and of these the ones with the most requests. An earlier run that was
 /// added up from its lines has no routes, which says nothing of those of the later one.
-fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2], judges_speed: bool) -> Vec<DiffRow> {
+fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2], judged: JudgedFigures) -> Vec<DiffRow> {
     if before.routes.is_empty() {
         return Vec::new();
     }
@@ -319,11 +346,11 @@ fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2], judge
     for route in &after.routes {
         let Some(target) = route.targets.get(new_url) else { continue };
         let Some(old) = old(&route.route) else {
-            let rows = new_route(&route.route, target);
+            let rows = new_route(&route.route, target, judged);
             found.extend(rows.map(|row| (true, route.requests, row)));
             continue;
         };
-        for row in route_rows(&route.route, old, target, judges_speed) {
+        for row in route_rows(&route.route, old, target, judged) {
             found.push((row.turn == Trend::Worse, route.requests, row));
         }
     }
@@ -332,9 +359,9 @@ fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2], judge
 }
 
 /// Returns the row of a route that the earlier run did not have, where it has differences or failures.
-fn new_route(route: &str, target: &RouteTarget) -> Option<DiffRow> {
+fn new_route(route: &str, target: &RouteTarget, judged: JudgedFigures) -> Option<DiffRow> {
     let wrong = target.differences.differing() + target.failed;
-    (wrong > 0).then(|| DiffRow {
+    (wrong > 0 && (judged.differences || target.failed > 0)).then(|| DiffRow {
         name: route.to_owned(),
         before: "not seen".to_owned(),
         after: format!("{} differ or fail", number(wrong)),
@@ -342,7 +369,12 @@ fn new_route(route: &str, target: &RouteTarget) -> Option<DiffRow> {
     })
 }
 
-fn route_rows(route: &str, old: &RouteTarget, new: &RouteTarget, judges_speed: bool) -> impl Iterator<Item = DiffRow> {
+fn route_rows(
+    route: &str,
+    old: &RouteTarget,
+    new: &RouteTarget,
+    judged: JudgedFigures,
+) -> impl Iterator<Item = DiffRow> {
     let differ = |target: &RouteTarget| (target.differences.differing(), target.differences.compared);
     let fail = |target: &RouteTarget| (target.failed, target.sent + target.failed);
     let shares = [
@@ -351,14 +383,16 @@ fn route_rows(route: &str, old: &RouteTarget, new: &RouteTarget, judges_speed: b
     ];
     let (before, after) = (&old.latency_us.response, &new.latency_us.response);
     let times = TAIL.map(|(name, at)| time_row(&format!("{route}: {name}"), before, after, at));
-    let times = times.into_iter().filter(move |_| judges_speed);
-    shares.into_iter().chain(times).filter(|row| row.turn != Trend::Same)
+    let shares = shares.into_iter().skip(usize::from(!judged.differences));
+    let times = times.into_iter().filter(move |_| judged.latencies);
+    shares.chain(times).filter(|row| row.turn != Trend::Same)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::schema::by_route::RouteSummary;
+    use crate::report::schema::request::RunRequest;
     use crate::report::schema::target::{Differences, PairedLatency};
 
     fn run(url: &str, differing: u64, failed: u64, p99: u64) -> Summary {
@@ -429,6 +463,20 @@ mod tests {
         let found = RunDiff::of(&with(1_000, 3_000), &with(2_000, 5_000));
         let row = found.targets[0].rows.iter().find(|row| row.name == "production p99").unwrap();
         assert_eq!((row.before.as_str(), row.after.as_str()), ("3.00ms", "5.00ms"));
+    }
+
+    #[test]
+    fn differences_by_other_rules_are_neither_better_nor_worse() {
+        let asked = |mut run: Summary, line: &str| {
+            run.asked = Some(RunRequest { command_line: format!("shadowtap {line}"), ..RunRequest::default() });
+            run
+        };
+        let (before, after) = (asked(run("u", 900, 50, 1_000), ""), asked(run("u", 0, 0, 1_000), "--ignore header:a"));
+        check(&before, &after, "Better: no response. Nothing got worse.", &["GET /a: no response"]);
+        let said = RunDiff::of(&before, &after).asked;
+        let expected = "The two runs were asked for different things (compare rules): differences are not held against each other.";
+        assert_eq!(said.as_deref(), Some(expected));
+        assert_eq!(RunDiff::of(&before, &before).asked, None);
     }
 
     #[test]

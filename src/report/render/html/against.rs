@@ -15,6 +15,9 @@ pub fn against(comparison: &RunDiff) -> String {
         "<p class=\"run\"><b>shadowtap report</b><span>two runs</span></p><div class=\"verdict {tone}\"><h1>{}</h1><ul>",
         escaped(&comparison.sentence)
     );
+    if let Some(asked) = &comparison.asked {
+        write!(fixed, "<li>{}</li>", escaped(asked)).ok();
+    }
     for (name, run) in ["Before", "After"].iter().zip(&comparison.runs) {
         let started = run.started.get(..16).unwrap_or_default().replace('T', " ");
         write!(fixed, "<li>{name}, {}: {}</li>", escaped(&started), escaped(&run.verdict)).ok();

@@ -14,6 +14,9 @@ const FIGURE: usize = 18;
 #[must_use]
 pub fn against(comparison: &RunDiff, width: usize, color: bool) -> String {
     let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), color };
+    if let Some(asked) = &comparison.asked {
+        page.paragraph(asked, Severity::Odd);
+    }
     page.paragraph(&comparison.sentence, if comparison.is_worse() { Severity::Bad } else { Severity::Good });
     for (name, run) in ["before", "after"].iter().zip(&comparison.runs) {
         page.wrapped(
