@@ -55,6 +55,10 @@ impl GateInput {
     }
 }
 
+/// What may be wrong where a route of a demand had no delivery.
+const NO_ROUTE: &str =
+    ": no request that was sent has such a route (routes are as captured, before filters rewrite them)";
+
 /// A word for one, and for several.
 type SampleWord = (&'static str, &'static str);
 
@@ -131,12 +135,10 @@ fn of_known(demand: &Threshold, needed: u64, measured: &GateInput) -> GateResult
     let reason = if state == GateState::TooFew {
         let (one, several) = sample;
         let needed = needed.max(1);
-        format!(
-            "it needs {} {} to pass, and there are {}",
-            number(needed),
-            if needed == 1 { one } else { several },
-            number(samples)
-        )
+        let (words, there) = (if needed == 1 { one } else { several }, number(samples));
+        let is_nowhere = demand.route.is_some() && measured.deliveries == 0;
+        let hint = if is_nowhere { NO_ROUTE } else { "" };
+        format!("it needs {} {words} to pass, and there are {there}{hint}", number(needed))
     } else {
         format!("{found} is {relation} {allowed}")
     };
@@ -445,6 +447,15 @@ mod tests {
         assert_eq!(judged("status-diff>0", &summary).state, GateState::Failed, "what was counted stays counted");
         let nobody = Summary::default();
         assert_eq!(judged("errors>0", &nobody).state, GateState::TooFew, "no target, no samples");
+    }
+
+    #[test]
+    fn a_route_that_nothing_has_is_said_to_be_one() {
+        let demand: Threshold = "p95{route=\"/v2/*\"}>50ms".parse().unwrap();
+        let nothing = one(&demand, 30, &GateInput::default()).reason;
+        assert!(nothing.ends_with(", and there are 0: no request that was sent has such a route (routes are as captured, before filters rewrite them)"), "{nothing}");
+        let some = one(&demand, 30, &GateInput { deliveries: 1, ..GateInput::default() }).reason;
+        assert!(some.ends_with(", and there are 0"), "{some}");
     }
 
     #[test]
