@@ -51,6 +51,7 @@ fn main() {
         trial("what differs comes in the order of the sentences", as_the_sentences_say),
         trial("carried values have their figures, and what did not happen has no row", carried_values),
         trial("the sums of a fleet have their section, and what is not in them is said", sums_of_a_fleet),
+        trial("of several targets production is that of each one's requests", production_of_each_target),
         trial("a ratio is that of the requests whose latency is known on both sides", ratios_of_pairs),
         trial("the last, partial second is no point of a curve", a_partial_second),
         trial("noise that is not known is said with what helps", unlearnt_noise),
@@ -587,6 +588,25 @@ fn ratios_of_pairs() {
     let page = html::report(&summary);
     let row = page.split("<td class=\"wire\">GET /paired</td>").nth(1).unwrap().split("</tr>").next().unwrap();
     assert!(row.contains(">6.00ms</td>") && row.contains(">18.0ms</td>"), "p95 of the pairs: {row}");
+}
+
+/// Of several targets production is that of each one's own requests, as in the text.
+fn production_of_each_target() {
+    let mut summary = run(vec![route("GET /a", 0)], vec![], 60);
+    summary.production.latency_us = figures(500);
+    let target = summary.targets.get_mut(URL).unwrap();
+    target.paired_latency_us =
+        Some(filled!(PairedLatency { production: figures(2_000), service: figures(4_000), response: figures(6_000) }));
+    let other = target.clone();
+    target.ended.failed.insert("timeout".into(), 100_000);
+    summary.targets.insert("http://other".into(), other);
+    let probe = "
+        const rows = [...document.querySelectorAll('#latency table tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent));
+        document.documentElement.dataset.probe = rows.find((row) => row[0] === 'p50')[1].replace(/\\s/g, '');
+    ";
+    let shown = show(&probed(&summary, probe));
+    shown.is_quiet();
+    shown.has(&["data-probe=\"2.00ms\"", "100,000 of these timed out"]);
 }
 
 fn a_partial_second() {

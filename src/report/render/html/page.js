@@ -328,13 +328,23 @@ const shadowtap = (() => {
   const SIDES = [["production", "production", "last byte of the request to first of the response, on the wire"], ["service", "service", "the same, at the target"], ["response", "shadow", "from when it was due: what users would feel"]];
   const latency = () => {
     const t = target();
-    const all = { production: summary.production.latency_us, service: t && t.latency_us.service, response: t && t.latency_us.response };
+    // As in the text: of several targets each is held against production's figures for the requests that it was offered.
+    const paired = t && t.paired_latency_us, several = urls().length > 1;
+    const all = { production: several && paired ? paired.production : summary.production.latency_us, service: t && t.latency_us.service, response: t && t.latency_us.response };
     if (!SIDES.some(([side]) => has(all[side]))) return null;
     const curves = summary.curves || {}, mine = at(curves.targets, targetUrl()) || {};
     const lines = { production: curves.production, service: mine.service, response: mine.response };
     return section("latency", "Latency", null, h("div", { class: "pair" },
       h("figure", {}, legend("By percentile", SIDES.filter(([side]) => (lines[side] || []).length).map(([side, tone]) => [side, tone])), curveChart(lines)),
-      h("div", {}, latencyTable(all, t && t.paired_latency_us), h("dl", { class: "small soft" }, SIDES.filter(([side]) => has(all[side])).map(([side, tone, what]) => h("div", {}, h("dt", { class: "hidden" }, side), h("dd", {}, h("b", { class: tone === "shadow" ? "shadow" : tone }, side), ": " + what)))))));
+      h("div", {}, latencyTable(all, paired), ofPairs(all, paired), timedOut(t), h("dl", { class: "small soft" }, SIDES.filter(([side]) => has(all[side])).map(([side, tone, what]) => h("div", {}, h("dt", { class: "hidden" }, side), h("dd", {}, h("b", { class: tone === "shadow" ? "shadow" : tone }, side), ": " + what)))))));
+  };
+  const ofPairs = (all, paired) => {
+    if (!has((paired || {}).production) || (paired.production.count === all.production.count && paired.response.count === all.response.count)) return null;
+    return h("p", { class: "small" }, `The ratio is of the ${counted(paired.response.count, "request")} whose latency is known on both sides.`);
+  };
+  const timedOut = (t) => {
+    const failed = ((t || {}).ended || {}).failed || {}, late = (failed.timeout || 0) + (failed.connect_timeout || 0);
+    return late && late * 100 >= t.latency_us.service.count ? h("p", { class: "small" }, `${number(late)} of these timed out, and count as long as they were waited for.`) : null;
   };
   // A ratio is of the requests whose latency is known on both sides.
   const latencyTable = (all, paired, ratioOf = has((paired || {}).production) ? [paired.production, paired.response] : [all.production, all.response]) => h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}), SIDES.map(([side, tone]) => has(all[side]) ? h("th", { class: "num " + tone, scope: "col" }, side) : null), has(all.production) && has(all.response) ? h("th", { class: "num", scope: "col" }, "ratio") : null)),
@@ -664,7 +674,7 @@ const shadowtap = (() => {
       if (t.guard) add("guard", guardText(t.guard));
     }
     const p = summary.production || {};
-    for (const [why, n] of Object.entries(p.unjoined || {})) if (n) add("production response unknown: " + words(why), number(n));
+    for (const [why, n] of Object.entries(p.unjoined || {})) if (n) add(why === "orphan" ? "responses without a request" : "production response unknown: " + words(why), number(n));
     for (const [why, n] of Object.entries(p.damaged || {})) if (n) add("production response in part: " + words(why), number(n));
     add("connections captured", number(tcp.connections || 0)); add("most open at once" + most, number(tcp.peak_open || 0));
     add("gaps", tcp.gaps ? `${number(tcp.gaps)} (${bytes(tcp.gap_bytes)})` : "0"); add("sent again by TCP", bytes(tcp.retransmitted_bytes || 0));

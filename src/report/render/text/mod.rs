@@ -424,12 +424,24 @@ fn latency(page: &mut TextReport, summary: &Summary, target: &TargetSummary) {
         write!(line, "{:>10}", number(f.count)).ok();
         page.line(&line);
     }
+    if let Some(words) = timed_out(target) {
+        let line = page.paint(&format!("  {words}"), Severity::Odd);
+        page.line(&line);
+    }
     if page.width >= 100 {
         for (name, _, words) in all.iter().filter(|(_, figures, _)| figures.count > 0) {
             let line = page.paint(&format!("  {name}: {words}"), Severity::Faint);
             page.line(&line);
         }
     }
+}
+
+/// Says that latencies at the target are also how long was waited for what never came, where that is one in a hundred or more.
+fn timed_out(target: &TargetSummary) -> Option<String> {
+    let late = ["timeout", "connect_timeout"].map(|kind| target.ended.failed.get(kind).copied().unwrap_or_default());
+    let late: u64 = late.into_iter().sum();
+    (late > 0 && late * 100 >= target.latency_us.service.count)
+        .then(|| format!("{} of these timed out, and count as long as they were waited for", number(late)))
 }
 
 /// Connections and the schedule. Of several runs it is not known what was at once in all of them.
@@ -574,11 +586,7 @@ fn warnings(page: &mut TextReport, summary: &Summary) {
         let what = counted(summary.tcp.bad_checksums, "segment");
         all.push(format!("{what} had a wrong checksum: copies of them were taken where any came"));
     }
-    let unjoined = sum(&summary.production.unjoined);
-    if unjoined > 0 {
-        let what = kinds(&summary.production.unjoined);
-        all.push(format!("{} not known ({what})", counted(unjoined, "production response")));
-    }
+    all.extend(unjoined(&summary.production.unjoined));
     for (url, target) in &summary.targets {
         if target.schedule_lag_us.as_ref().is_some_and(|lag| lag.p50 >= LATE_US) {
             all.push(format!("the schedule could not be kept toward {url}: {KEEPS_UP}"));
@@ -591,6 +599,23 @@ fn warnings(page: &mut TextReport, summary: &Summary) {
     for text in all {
         page.paragraph(&format!("! {text}"), Severity::Odd);
     }
+}
+
+/// Says which production responses are not known, and which requests are not. An orphan is a response without a request.
+fn unjoined(counts: &CountMap) -> Vec<String> {
+    let mut unknown = counts.clone();
+    let orphans = unknown.remove("orphan").unwrap_or_default();
+    let mut said = Vec::new();
+    if sum(&unknown) > 0 {
+        said.push(format!("{} not known ({})", counted(sum(&unknown), "production response"), kinds(&unknown)));
+    }
+    if orphans > 0 {
+        let (what, its) =
+            (counted(orphans, "response"), if orphans == 1 { "its request was" } else { "their requests were" });
+        let them = if orphans == 1 { "it" } else { "them" };
+        said.push(format!("{what} without a request ({its} not captured, or the server sent {them} unasked)"));
+    }
+    said
 }
 
 /// What helps where requests go out late.

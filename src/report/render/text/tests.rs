@@ -567,3 +567,29 @@ fn each_of_several_targets_stands_beside_production_of_the_requests_that_it_was_
 fn with_pairs(pairs: PairedLatency) -> TargetSummary {
     TargetSummary { paired_latency_us: Some(pairs), ..target() }
 }
+
+#[test]
+fn a_response_without_a_request_is_called_so() {
+    let mut summary = summary();
+    summary.production.unjoined = counts([("orphan", 1)]);
+    let text = report(&summary, 80, false).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        text.contains("! 1 response without a request (its request was not captured, or the server sent it unasked)"),
+        "{text}"
+    );
+    assert!(!text.contains("not known"), "{text}");
+    summary.production.unjoined = counts([("orphan", 2), ("gap", 1)]);
+    let text = report(&summary, 80, false).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("! 1 production response not known (gap 1)"), "{text}");
+    assert!(text.contains("! 2 responses without a request (their requests were not captured,"), "{text}");
+}
+
+#[test]
+fn latencies_that_are_those_of_timeouts_are_called_so() {
+    let mut summary = summary();
+    assert!(!report(&summary, 80, false).contains("timed out"), "2 of 1,204 change no percentile that is shown");
+    summary.targets.values_mut().for_each(|target| _ = target.ended.failed.insert("timeout".into(), 180));
+    assert!(
+        report(&summary, 80, false).contains("  180 of these timed out, and count as long as they were waited for\n")
+    );
+}
