@@ -38,6 +38,31 @@ fn a_keep_alive_connection_of_curl() {
 }
 
 #[test]
+fn a_capture_of_one_direction_and_one_of_cut_frames_are_called_so() {
+    let warnings = |frames: &[OwnedFrame]| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.pcap");
+        std::fs::write(&file, pcap(frames, false, true)).unwrap();
+        inspect_files(&[file]).1.warnings
+    };
+    // Ethernet and IPv4 without options.
+    let destination = |frame: &OwnedFrame| [frame.data[36], frame.data[37]];
+    let server = destination(&gets()[0]);
+    for is_kept in [true, false] {
+        let mut one = gets();
+        one.retain(|frame| (destination(frame) == server) == is_kept);
+        let found = warnings(&one);
+        assert!(found.len() == 1 && found[0].starts_with("only one direction of "), "{found:?}");
+    }
+    let mut cut = gets();
+    for frame in &mut cut {
+        frame.data.truncate(96);
+    }
+    let found = warnings(&cut);
+    assert!(found.len() == 1 && found[0].contains(" are missing because the capture cut frames"), "{found:?}");
+}
+
+#[test]
 fn linux_cooked_captures_of_both_versions_hold_the_same() {
     holds("any-sll.pcap", GETS);
     holds("any-sll2.pcap", GETS);

@@ -36,6 +36,14 @@ pub struct FlowStats {
     pub clock_steps: u64,
     /// Connections of which only one direction was captured, and bytes waited for the other one.
     pub one_way: u64,
+    /// Connections that ended and had carried bytes.
+    pub carried: u64,
+    /// Of those, the ones of which no segment of one side was captured.
+    pub one_sided: u64,
+    /// Of the gaps, those that the capture's snap length made.
+    pub cuts: u64,
+    /// Bytes in them.
+    pub cut_bytes: u64,
 }
 
 impl FlowStats {

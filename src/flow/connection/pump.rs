@@ -194,6 +194,8 @@ pub(super) fn emit(
     if cut > 0 {
         stats.gaps += 1;
         stats.gap_bytes += cut;
+        stats.cuts += 1;
+        stats.cut_bytes += cut;
         sink(Chunk::Gap { slot, side, len: cut, why: GapReason::Cut });
         half.advance(cut);
     }

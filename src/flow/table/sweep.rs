@@ -135,6 +135,10 @@ impl FlowTable {
         let before = connection.waiting();
         connection.pump(slot, &self.clock, true, &mut self.stats, sink);
         self.waiting = self.waiting - before + connection.waiting();
+        if connection.carried_bytes {
+            self.stats.carried += 1;
+            self.stats.one_sided += u64::from(connection.halves.iter().any(|half| !half.heard));
+        }
         connection.life = ConnState::Closed { at: now, reset: connection.is_reset() };
         self.wake_at(slot, now.plus(LINGER));
         self.stats.open -= 1;

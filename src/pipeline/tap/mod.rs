@@ -7,8 +7,9 @@ use arrayvec::ArrayVec;
 use crate::capture::{self, BpfFilter, BpfMatch, FEW, Frame, FramePosition, Source};
 use crate::decode::{Decoder, Legs, LocatedSegment, Segment, Skip, plain};
 use crate::exchange::{Event, Timestamp};
-use crate::flow::{self, CONNECTION_COST, FlowTable, SightingStats, Sightings};
+use crate::flow::{self, CONNECTION_COST, FlowStats, FlowTable, SightingStats, Sightings};
 use crate::http1::{BodyPolicies, Http1};
+use crate::report::units::{bytes, counted, number};
 use crate::report::{CaptureStats, FileFrame, Frames, Streams, Tcp};
 use engine::{Engine, MANY};
 
@@ -282,7 +283,7 @@ impl Tap {
                 upgraded: streams.upgraded,
                 unknown: streams.unknown,
             },
-            warnings: [source.warnings(), self.decoder.advice(), told_twice(sightings)].concat(),
+            warnings: [source.warnings(), self.decoder.advice(), told_twice(sightings), incomplete(tcp)].concat(),
             unread: source.unread(),
             kernel_share: source.kernel_share(),
         }
@@ -296,6 +297,32 @@ fn wanted(segment: &Segment<'_>, ports: &[u16], legs: &Legs) -> Result<(), Skip>
         return Err(Skip::Port);
     }
     if legs.takes((&segment.source, &segment.destination)) { Ok(()) } else { Err(Skip::Direction) }
+}
+
+/// Returns the warnings about parts of the traffic that whoever made the capture left out of it.
+fn incomplete(tcp: &FlowStats) -> Vec<String> {
+    let FlowStats { carried, one_sided, cuts, cut_bytes, .. } = *tcp;
+    let mut warnings = Vec::new();
+    if one_sided > 0 && one_sided * 10 >= carried * 9 {
+        warnings.push(format!(
+            "only one direction of {} was captured: requests or responses are missing. Capture both directions: `port 80`, \
+             not `dst port 80`; of a mirror port, both of them",
+            if one_sided == carried {
+                counted(carried, "connection")
+            } else {
+                format!("{} of {}", number(one_sided), counted(carried, "connection"))
+            }
+        ));
+    }
+    if cuts > 0 {
+        warnings.push(format!(
+            "{} of {} are missing because the capture cut frames at its snap length, which is no packet loss. Capture whole \
+             frames: tcpdump -s 0",
+            bytes(cut_bytes),
+            counted(cuts, "segment")
+        ));
+    }
+    warnings
 }
 
 /// Returns the warnings about connections that were seen twice.
