@@ -34,6 +34,9 @@ pub(crate) type Stretch = u32;
 /// The stretch of a stamp that nothing confirms.
 pub(crate) const FALSE_STAMP: Stretch = u32::MAX;
 
+/// An instant that does not come.
+pub(super) const NEVER: Timestamp = Timestamp::from_nanos(u64::MAX);
+
 const fn nanos(duration: Duration) -> u64 {
     duration.as_secs() * 1_000_000_000 + duration.subsec_nanos() as u64
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::clock::Stretch;
+use super::clock::{NEVER, Stretch};
 use crate::exchange::Timestamp;
 
 /// Overhead of a waiting segment besides its bytes, in bytes.
@@ -48,11 +48,13 @@ pub(super) struct OutOfOrderQueue {
     pub(super) runs: BTreeMap<u64, u64>,
     /// What holding them costs, in bytes.
     pub(super) cost: usize,
+    /// Since when their receiver has acknowledged bytes of the hole, or [`NEVER`].
+    pub(super) acked_since: Timestamp,
 }
 
 impl Default for OutOfOrderQueue {
     fn default() -> Self {
-        Self { segments: BTreeMap::new(), runs: BTreeMap::new(), cost: QUEUE_COST }
+        Self { segments: BTreeMap::new(), runs: BTreeMap::new(), cost: QUEUE_COST, acked_since: NEVER }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use shadowtap::exchange::Close;
 
-use crate::packets::{ACK, Capture, Client, FIN, RST, SYN, Server, Talk};
+use crate::packets::{ACK, Capture, Client, FIN, RST, SYN, Server, Talk, Who};
 use crate::{check, chunked, get, large, noise, ok, post};
 
 const TWO: [&str; 2] = ["GET /a -> 200 \"a\"", "GET /b -> 200 \"b\""];
@@ -470,6 +470,33 @@ fn a_capture_that_begins_with_segments_out_of_order() {
     check(&second(talk).close().capture(), &TWO);
     let talk = Talk::joined().reversed(|talk| talk.cut(Client, get("/a"), &[5, 10, 20])).server(ok("a"));
     check(&second(talk).close().capture(), &TWO);
+}
+
+/// The first bytes of a message are lost before the recorder, and the receiver says so; they come again after a while, and
+/// their acknowledgement is stamped before them.
+fn repeated(talk: Talk, who: Who, message: impl AsRef<[u8]>, rto: u64, early: bool) -> Talk {
+    let other = if who == Client { Server } else { Client };
+    let message = message.as_ref();
+    let (first, rest) = message.split_at(20);
+    let talk = talk.lost(|talk| talk.send(who, first)).send(who, rest);
+    let talk = talk.behind(other, message.len()).control(other, ACK).behind(other, 0).wait(rto);
+    let (ack, back) = (|talk: Talk| talk.control(other, ACK), -i32::try_from(message.len()).unwrap());
+    let again = |talk: Talk| talk.stray(who, back, ACK, first);
+    if early { again(ack(talk)) } else { ack(again(talk)) }
+}
+
+#[test]
+fn a_retransmission_that_is_captured_after_its_acknowledgement() {
+    for rto in [50, 200, 300, 550, 1000, 4000] {
+        for early in [true, false] {
+            let talk = repeated(first(), Client, get("/b"), rto, early).server(ok("b"));
+            let seen = check(&talk.close().capture(), &TWO);
+            assert_eq!(seen.flow.gaps, 0, "request, {rto} ms, {early}");
+            let talk = repeated(first().client(get("/b")), Server, ok("b"), rto, early);
+            let seen = check(&talk.close().capture(), &TWO);
+            assert_eq!(seen.flow.gaps, 0, "response, {rto} ms, {early}");
+        }
+    }
 }
 
 #[test]

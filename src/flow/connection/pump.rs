@@ -6,7 +6,7 @@ use super::{Connection, PATIENCE_ACKED};
 use crate::exchange::Timestamp;
 use crate::flow::clock::{Clock, Stretch};
 use crate::flow::given_up::FlowRecord;
-use crate::flow::half::{MAX_PENDING_BYTES, NEVER, StreamHalf};
+use crate::flow::half::{MAX_PENDING_BYTES, StreamHalf};
 use crate::flow::{Chunk, GapReason, Side, Slot};
 
 /// The same where a copy of the bytes may come from another place, whose clock is its own.
@@ -83,9 +83,7 @@ impl Connection {
             }
             None => false,
             _ => {
-                if half.stuck_since == NEVER {
-                    half.stuck_since = now;
-                }
+                half.note_stuck(now);
                 false
             }
         }
@@ -158,17 +156,20 @@ impl Connection {
     fn is_out_of_patience(&self, side: Side, clock: &Clock, order_patience: Duration) -> bool {
         let half = side.of(&self.halves);
         let in_order = half.first_waiting().is_some_and(|(offset, _)| offset <= half.next());
-        let patience = if half.joining || (half.acked_beyond() && !in_order) {
-            if self.expects_copies { PATIENCE_COPY } else { PATIENCE_ACKED }
+        let short = if self.expects_copies { PATIENCE_COPY } else { PATIENCE_ACKED };
+        let (since, patience) = if half.joining {
+            (half.stuck_since, short)
         } else if in_order {
-            order_patience
+            (half.stuck_since, order_patience)
+        } else if half.acked_beyond() {
+            // However old the hole is: what is acknowledged was just repeated, and may be captured after that.
+            (half.acked_since(), short)
         } else if half.missed && !half.is_implausible() {
-            PATIENCE_MISSED
+            (half.stuck_since, PATIENCE_MISSED)
         } else {
-            PATIENCE_UNACKED
+            (half.stuck_since, PATIENCE_UNACKED)
         };
-        half.pending_cost() > MAX_PENDING_BYTES
-            || (!side.of(&self.holds_suspects) && clock.is_over(half.stuck_since, patience))
+        half.pending_cost() > MAX_PENDING_BYTES || (!side.of(&self.holds_suspects) && clock.is_over(since, patience))
     }
 }
 

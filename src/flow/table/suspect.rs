@@ -16,9 +16,8 @@ use super::FlowTable;
 use crate::decode::{Flags, Segment};
 use crate::exchange::Timestamp;
 use crate::flow::checksum_trust::ChecksumTrust;
-use crate::flow::clock::Stretch;
+use crate::flow::clock::{NEVER, Stretch};
 use crate::flow::connection::PATIENCE_ACKED;
-use crate::flow::half::NEVER;
 use crate::flow::{Chunk, Seq, Side, Slot};
 
 /// Bytes of such segments that are held in all connections; past it another one is dropped, and counted as unplaced.

@@ -1,5 +1,8 @@
 //! One direction of a connection: what came, what is next, what waits behind a hole.
 
+mod reach;
+
+use super::clock::NEVER;
 use super::out_of_order::{BufferedSegment, OutOfOrderQueue};
 use super::{GapReason, Seq};
 use crate::exchange::Timestamp;
@@ -12,14 +15,9 @@ pub(crate) const ORIGIN: u64 = 1 << 32;
 /// Offset of FIN as long as none was seen: beyond every offset. It is not an `Option`, so that a connection has few
 /// cache lines.
 const NO_FIN: u64 = u64::MAX;
-/// An instant that does not come.
-pub(super) const NEVER: Timestamp = Timestamp::from_nanos(u64::MAX);
 /// Largest distance ahead, in bytes, at which a lone segment is accepted without its receiver's acknowledgement.
 pub(super) const PLAUSIBLE_AHEAD: u64 = 16 * 1024 * 1024;
-/// Largest distance before the first captured byte, in bytes, of segments that were in flight when the capture joined
-/// the stream.
-const BEFORE_JOINED: i64 = 64 * 1024;
-/// The same while it is being joined.
+/// Largest distance before the first captured byte, in bytes, of segments that come while the stream is being joined.
 const BEFORE_JOINING: i64 = 1 << 20;
 /// Largest distance ahead, in bytes, of a segment that is a copy from another network. The numbers of another connection
 /// are as near once in thousands of times, and those of both directions once in millions.
@@ -177,11 +175,30 @@ impl StreamHalf {
     }
 
     /// Advances by `len` bytes that were emitted.
-    pub(super) const fn advance(&mut self, len: u64) {
+    pub(super) fn advance(&mut self, len: u64) {
         self.next += len;
         self.seq = self.seq.plus(len);
         self.stuck_since = NEVER;
         self.missed = false;
+        if let Some(queue) = &mut self.queue {
+            queue.acked_since = NEVER;
+        }
+    }
+
+    /// Notes that the next byte is still waited for.
+    pub(super) fn note_stuck(&mut self, now: Timestamp) {
+        if self.stuck_since == NEVER {
+            self.stuck_since = now;
+        }
+        let is_acked = self.acked_beyond();
+        if let Some(queue) = &mut self.queue {
+            queue.acked_since = if is_acked { queue.acked_since.min(now) } else { NEVER };
+        }
+    }
+
+    /// Since when the receiver is known to have what was not captured (yet), and bytes wait for that.
+    pub(super) fn acked_since(&self) -> Timestamp {
+        self.queue.as_ref().map_or(NEVER, |queue| queue.acked_since)
     }
 
     /// Notes how far the other side has received; returns that as an offset. `latest`: nothing that it sent before comes
@@ -229,50 +246,6 @@ impl StreamHalf {
         if end > self.fin {
             self.fin = NO_FIN;
         }
-    }
-
-    /// Returns how many bytes before the next one were seen, or may still be in flight: those may be retransmitted.
-    fn repeatable(&self) -> i64 {
-        let told = if self.next > ORIGIN + PLAUSIBLE_AHEAD { i64::MAX } else { self.seq.ahead_of(self.origin) };
-        let before = if self.joining || self.implied {
-            BEFORE_JOINING
-        } else if self.from_syn {
-            1
-        } else {
-            BEFORE_JOINED
-        };
-        told.clamp(0, PLAUSIBLE_AHEAD.cast_signed()) + before
-    }
-
-    /// Returns whether the byte with this number was seen.
-    pub(super) fn is_from(&self, seq: Seq) -> bool {
-        (-self.repeatable()..=0).contains(&seq.ahead_of(self.seq))
-    }
-
-    /// Returns whether the byte with this number was seen, or comes soon: after a few that another place has lost.
-    pub(super) fn is_near(&self, seq: Seq) -> bool {
-        (-self.repeatable()..=MAX_NEAR).contains(&seq.ahead_of(self.seq))
-    }
-
-    /// Returns whether all `len` bytes from this number on were emitted, not long ago.
-    pub(super) fn has_told(&self, seq: Seq, len: u64) -> bool {
-        const NOT_LONG_AGO: i64 = 1 << 20;
-        let told = self.seq.ahead_of(self.origin).clamp(0, NOT_LONG_AGO);
-        let behind = self.seq.ahead_of(seq);
-        (0..=told).contains(&behind) && len <= behind.unsigned_abs()
-    }
-
-    /// Returns whether this number can be of the stream: a retransmission, or one of those that come next. None do once the
-    /// connection is closed: the same ends may begin another one a little ahead.
-    pub(super) fn can_have(&self, seq: Seq, closed: bool) -> bool {
-        let known = self.acked.max(self.next).saturating_sub(self.next).cast_signed();
-        let ahead = if closed { known + 1 } else { PLAUSIBLE_AHEAD.max(self.pending_cost() as u64).cast_signed() };
-        (-self.repeatable()..=ahead).contains(&seq.ahead_of(self.seq))
-    }
-
-    /// Returns whether an acknowledgement of this number is one of bytes that were emitted.
-    pub(super) fn has_said(&self, ack: Seq) -> bool {
-        self.started && (-self.repeatable()..=1).contains(&ack.ahead_of(self.seq))
     }
 
     /// Returns whether all emitted bytes were acknowledged: the sender repeats none of them.
