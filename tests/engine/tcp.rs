@@ -500,6 +500,25 @@ fn a_retransmission_that_is_captured_after_its_acknowledgement() {
 }
 
 #[test]
+fn a_capture_that_begins_with_a_segment_before_which_bytes_are_missing() {
+    for rto in [50, 300, 550, 1000, 4000] {
+        for early in [true, false] {
+            let talk = repeated(Talk::joined(), Client, get("/a"), rto, early).server(ok("a"));
+            check(&second(talk).close().capture(), &TWO);
+            let talk = Talk::joined().control(Client, ACK);
+            let talk = repeated(talk, Client, get("/a"), rto, early).server(ok("a"));
+            check(&second(talk).close().capture(), &TWO);
+        }
+    }
+    // Of what was under way the acknowledgement comes later: nothing is missing.
+    let body = noise(5000);
+    let under_way = |talk: Talk| talk.behind(Server, 3000).control(Server, ACK).behind(Server, 0).control(Server, ACK);
+    let talk = under_way(Talk::joined().segments(Client, body, 1000)).server(ok("lost"));
+    let talk = second(talk.client(get("/a")).server(ok("a")));
+    check(&talk.close().capture(), &[TWO[0], TWO[1], "orphan -> 200 \"lost\""]);
+}
+
+#[test]
 fn a_segment_whose_number_cannot_be_right_holds_nobody_up() {
     let talk = second(first().stray(Client, 1 << 29, ACK, "lost in space").stray(Server, -(1 << 29), ACK, "as well"));
     check(&talk.close().capture(), &TWO);

@@ -116,7 +116,10 @@ impl StreamHalf {
         let back = self.seq.ahead_of(first);
         if (0..=BEFORE_JOINING).contains(&back) {
             self.next = self.next.saturating_sub(back.unsigned_abs());
-            self.acked = self.acked.max(self.next);
+            self.missed &= self.acked < self.next;
+            if !self.missed {
+                self.acked = self.acked.max(self.next);
+            }
             self.seq = first;
             self.origin = first;
             if syn {
@@ -213,6 +216,12 @@ impl StreamHalf {
             return self.acked;
         }
         self.confirmed = true;
+        if self.joining && self.is_waiting() && offset + BEFORE_JOINING.unsigned_abs() >= self.next {
+            // Where the stream begins was a guess: by the latest word bytes before that are missing, or none are.
+            self.missed = offset < self.next;
+            self.acked = if self.missed { offset } else { self.acked.max(offset) };
+            return offset;
+        }
         if offset > self.acked {
             self.acked = offset;
         } else if latest && self.acked > self.next + 1 {
