@@ -1,5 +1,6 @@
 //! The table of connections.
 
+mod both_legs;
 mod copies;
 mod lookup;
 mod suspect;
@@ -19,6 +20,7 @@ use super::time_wait::{LateCopy, TimeWait};
 use super::{Chunk, FlowStats, Seq, Side, Slab, Slot};
 use crate::decode::{Flags, Segment};
 use crate::exchange::{Close, ConnectionId, Timestamp};
+use both_legs::OtherLegs;
 use suspect::SuspectSegments;
 
 /// Memory reserved per connection, in bytes: its entries here and in the parser, six cache lines; its share of the
@@ -52,6 +54,7 @@ pub struct FlowTable {
     sweep_cursor: usize,
     challenges: PendingSyns,
     suspects: SuspectSegments,
+    other_legs: OtherLegs,
     time_wait: TimeWait,
     stats: FlowRecord,
     clock: Clock,
@@ -111,6 +114,7 @@ impl FlowTable {
             sweep_cursor: 0,
             challenges: PendingSyns::default(),
             suspects: SuspectSegments::default(),
+            other_legs: OtherLegs::default(),
             time_wait: TimeWait::default(),
             stats: FlowRecord::default(),
             clock: Clock::default(),
@@ -187,6 +191,8 @@ impl FlowTable {
 
     /// Finds the connection that a segment belongs to, and hands it on.
     fn place(&mut self, place: &FlowLookup, segment: &Segment<'_>, stretch: Stretch, sink: &mut impl FnMut(Chunk<'_>)) {
+        let by_own_numbers = self.of_other_leg(place, segment);
+        let segment = by_own_numbers.as_ref().unwrap_or(segment);
         let Some((slot, fit)) = self.slot_of(place, segment) else {
             // An acknowledgement or end of something that was never seen tells nothing.
             if (segment.flags.has(Flags::SYN) || has_bytes(segment)) && !self.takes_late_copy(place, segment) {
@@ -246,18 +252,6 @@ impl FlowTable {
             None => {}
         }
         copy.is_some()
-    }
-
-    /// Returns whether an accepted SYN-ACK continues the existing connection: the one before it was not accepted, or it
-    /// is of a host in between. A side whose end was told does not begin again.
-    fn takes_up(&mut self, slot: Slot, side: Side, syn: &Segment<'_>) -> bool {
-        let Some(connection) = self.slots.get_mut(slot) else { return false };
-        let asked = side.other().of(&connection.halves);
-        let is_response = syn.flags.has(Flags::ACK) && asked.from_syn && asked.is_origin(Seq(syn.ack));
-        is_response && !side.of(&connection.halves).ended && {
-            connection.restart(side, syn);
-            true
-        }
     }
 
     fn belongs(&self, slot: Slot, fit: Fit, side: Side, segment: &Segment<'_>) -> Belongs {

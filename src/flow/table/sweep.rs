@@ -153,6 +153,7 @@ impl FlowTable {
         self.time_wait.remember(hash, connection, self.stats.has_holes(slot), self.clock.now());
         *connection = Connection::default();
         self.challenges.forget(slot);
+        self.other_legs.forget(slot);
         self.brought.remove(&slot);
         self.stats.forget(slot);
         self.free.push(slot);
