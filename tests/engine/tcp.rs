@@ -519,6 +519,15 @@ fn a_capture_that_begins_with_a_segment_before_which_bytes_are_missing() {
 }
 
 #[test]
+fn a_capture_without_acknowledgements_that_begins_with_a_segment_before_which_bytes_are_missing() {
+    let data = |talk: Talk| second(talk).close().capture_where(|packet| !packet.payload.is_empty());
+    for rto in [50, 300, 550, 1000, 2500] {
+        check(&data(repeated(Talk::joined(), Client, get("/a"), rto, false).server(ok("a"))), &TWO);
+        check(&data(repeated(Talk::joined().client(get("/a")), Server, ok("a"), rto, false)), &TWO);
+    }
+}
+
+#[test]
 fn a_segment_whose_number_cannot_be_right_holds_nobody_up() {
     let talk = second(first().stray(Client, 1 << 29, ACK, "lost in space").stray(Server, -(1 << 29), ACK, "as well"));
     check(&talk.close().capture(), &TWO);

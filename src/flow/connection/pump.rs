@@ -157,10 +157,7 @@ impl Connection {
         let half = side.of(&self.halves);
         let in_order = half.first_waiting().is_some_and(|(offset, _)| offset <= half.next());
         let short = if self.expects_copies { PATIENCE_COPY } else { PATIENCE_ACKED };
-        let (since, patience) = if half.joining {
-            let since = if half.acked_beyond() { half.acked_since() } else { half.stuck_since };
-            if half.missed { (half.stuck_since, PATIENCE_MISSED) } else { (since, short) }
-        } else if in_order {
+        let (since, patience) = if in_order && !half.joining {
             (half.stuck_since, order_patience)
         } else if half.acked_beyond() {
             // However old the hole is: what is acknowledged was just repeated, and may be captured after that.

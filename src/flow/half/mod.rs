@@ -115,10 +115,11 @@ impl StreamHalf {
     pub(super) fn rewind(&mut self, first: Seq, syn: bool) {
         let back = self.seq.ahead_of(first);
         if (0..=BEFORE_JOINING).contains(&back) {
+            let unheard = self.acked == self.next;
             self.next = self.next.saturating_sub(back.unsigned_abs());
             self.missed &= self.acked < self.next;
-            if !self.missed {
-                self.acked = self.acked.max(self.next);
+            if unheard {
+                self.acked = self.next;
             }
             self.seq = first;
             self.origin = first;
