@@ -114,11 +114,16 @@ fn reach(path: &Path) -> Result<(std::os::unix::net::UnixStream, u32), AskError>
     let nothing = || AskError::Nothing { path: path.to_owned() };
     let missing = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { nothing() } else { speak(error) };
     let (folder, name) = Folder::of(path, None).map_err(missing)?;
-    // Whose folder it is matters only where something is in it.
-    let stat = folder.entry(name).map_err(missing)?.ok_or_else(nothing)?;
     let above = path.parent().unwrap_or(Path::new("."));
     let ours = |stat: &rustix::fs::Stat| !is_open_to_others(stat) && may_belong_to(above, stat.st_uid);
-    if !ours(&folder.stat().map_err(speak)?) {
+    let is_ours = ours(&folder.stat().map_err(speak)?);
+    // Whose folder it is matters only where something is in it, as far as one may look.
+    let stat = match folder.entry(name) {
+        Ok(entry) => entry.ok_or_else(nothing)?,
+        Err(_) if !is_ours => return Err(not_ours()),
+        Err(error) => return Err(missing(error)),
+    };
+    if !is_ours {
         return Err(not_ours());
     }
     if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
