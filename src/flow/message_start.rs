@@ -8,7 +8,8 @@ pub(super) fn begins_message(bytes: &[u8]) -> bool {
     bytes.starts_with(b"HTTP/") || (word >= 3 && bytes.get(word) == Some(&b' '))
 }
 
-/// Returns what follows the line ends before a request: a server passes them over (RFC 9112, 2.2).
+/// Returns what follows the line ends before a message: a server passes them over (RFC 9112, 2.2), and so does who reads
+/// responses.
 #[inline]
 pub(crate) fn past_blank_lines(bytes: &[u8]) -> &[u8] {
     let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();

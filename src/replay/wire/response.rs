@@ -10,8 +10,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::tls_probe::speaks_tls_only;
-use super::unasked::{Unasked, judge, past_line_ends};
+use super::unasked::{Unasked, judge};
 use crate::exchange::{Digest, FailureKind, Framing, Head};
+use crate::flow::past_blank_lines;
 use crate::http1::{
     BodyProgress, BodyReader, HashTiming, RequestContext, ResponseHeadError, StartCheck, StrictResponseHead, content,
     head_end, read_answer, response_begins,
@@ -198,7 +199,7 @@ impl ResponseReader {
             }
             if began.is_none() {
                 // A blank line behind the response before is no part of this one.
-                bytes = past_line_ends(bytes);
+                bytes = past_blank_lines(bytes);
                 if bytes.is_empty() {
                     return Ok(false);
                 }
@@ -327,7 +328,7 @@ impl ResponseReader {
         let done = match last.body.feed(bytes) {
             BodyProgress::All => false,
             BodyProgress::Ended(used) => {
-                if let Some(more) = bytes.get(used..).filter(|more| !past_line_ends(more).is_empty()) {
+                if let Some(more) = bytes.get(used..).filter(|more| !past_blank_lines(more).is_empty()) {
                     last.persists = false;
                     last.followed_by = Some(judge(more, last.bodiless));
                 }

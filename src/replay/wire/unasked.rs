@@ -8,6 +8,7 @@
 use memchr::memmem;
 
 use crate::exchange::FailureKind;
+use crate::flow::past_blank_lines;
 use crate::replay::{Reason, SendError};
 
 /// Bytes that are looked at: enough for a status line and what may stand before it.
@@ -31,7 +32,7 @@ pub(super) fn judge(bytes: &[u8], after_bodiless: bool) -> Unasked {
     loop {
         rest = rest.trim_ascii_start();
         let digits = match rest {
-            [] if !bytes.is_empty() && past_line_ends(bytes).is_empty() => return Unasked::Blank,
+            [] if !bytes.is_empty() && past_blank_lines(bytes).is_empty() => return Unasked::Blank,
             [] => return Unasked::Harmless,
             [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', digits @ ..] => digits,
             _ if after_bodiless && !rest.starts_with(b"HTTP") => return Unasked::Harmless,
@@ -45,12 +46,6 @@ pub(super) fn judge(bytes: &[u8], after_bodiless: bool) -> Unasked {
             _ => return Unasked::Response,
         }
     }
-}
-
-/// Returns `bytes` from the first one on that is no line end.
-pub(super) fn past_line_ends(bytes: &[u8]) -> &[u8] {
-    let from = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
-    bytes.get(from..).unwrap_or_default()
 }
 
 /// The failure of a request that met the 408 with which a target closes an idle connection.
