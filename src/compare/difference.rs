@@ -23,6 +23,16 @@ pub struct Difference {
     pub shadow: Value,
 }
 
+/// About how many bytes a value holds beside itself.
+fn held(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(|item| size_of::<Value>() + held(item)).sum(),
+        Value::Object(items) => items.iter().map(|(name, item)| name.len() + 2 * size_of::<Value>() + held(item)).sum(),
+    }
+}
+
 /// Part of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -82,7 +92,19 @@ pub struct ResponseDiff {
     pub body_unknown: Option<Unknown>,
 }
 
+impl Difference {
+    /// About how many bytes it holds.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + self.path.len() + held(&self.production) + held(&self.shadow)
+    }
+}
+
 impl ResponseDiff {
+    /// About how many bytes its differences hold.
+    pub(crate) fn weight(&self) -> usize {
+        self.differences.iter().map(Difference::weight).sum()
+    }
+
     /// Returns whether this part of the responses differs.
     #[must_use]
     pub fn has(&self, place: DifferencePart) -> bool {

@@ -17,6 +17,7 @@ mod headers;
 mod ids;
 mod indexed_head;
 mod json;
+mod known_pairs;
 mod met;
 mod number;
 mod path;
@@ -46,6 +47,7 @@ pub use unknown::Unknown;
 
 pub(crate) use excerpt::excerpt;
 pub(crate) use ids::{is_id, is_number};
+pub(crate) use known_pairs::{KnownPairs, ResponsePair};
 pub use path::field;
 pub use rules::{CompareRules, RuleError};
 

@@ -4,10 +4,13 @@
 //! [`ComparisonTask`] leaves the reporter, goes to whoever has time for it, and comes back as a [`ComparedExchange`]. How
 //! much one of them costs is the target's choice, within the bounds of [`compare`]: so nothing waits for it.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::compare::{
-    self, BodyKnowledge, CompareRules, ComparedResponse, Effort, EndlessBodies, ResponseDiff, Unknown,
+    self, BodyKnowledge, CompareRules, ComparedResponse, Effort, EndlessBodies, KnownPairs, ResponseDiff, ResponsePair,
+    Unknown,
 };
 use crate::exchange::{Damage, Outcome};
 use crate::middleware::secret_names::SecretNames;
@@ -25,6 +28,9 @@ pub(crate) struct Comparer {
     hosts: Vec<Vec<u8>>,
     /// Host and port of the baseline; empty where there is none.
     baseline: Vec<u8>,
+    known: KnownPairs,
+    /// No difference at all.
+    same: Arc<ResponseDiff>,
 }
 
 /// The responses to one request, before they are compared.
@@ -46,9 +52,9 @@ pub struct ComparedExchange {
 #[derive(Debug, Default)]
 pub(crate) struct FoundInExchange {
     /// Of each delivery, where both responses are known.
-    pub(crate) deliveries: SmallVec<[Option<ResponseDiff>; 1]>,
+    pub(crate) deliveries: SmallVec<[Option<Arc<ResponseDiff>>; 1]>,
     /// Of production's response and its last one to the same request.
-    pub(crate) repeat: Option<ResponseDiff>,
+    pub(crate) repeat: Option<Arc<ResponseDiff>>,
 }
 
 impl ComparisonTask {
@@ -72,8 +78,8 @@ impl ComparisonTask {
 }
 
 impl Comparer {
-    pub(crate) const fn new(rules: CompareRules, hosts: Vec<Vec<u8>>, baseline: Vec<u8>) -> Self {
-        Self { rules, hosts, baseline }
+    pub(crate) fn new(rules: CompareRules, hosts: Vec<Vec<u8>>, baseline: Vec<u8>) -> Self {
+        Self { rules, hosts, baseline, known: KnownPairs::default(), same: Arc::default() }
     }
 
     /// Returns a warning for each rule that left out nothing, though it could have.
@@ -151,7 +157,12 @@ struct OneRequest<'a> {
 
 impl OneRequest<'_> {
     /// Compares a target's response with production's.
-    fn delivery(&self, delivery: &Delivery, answer: &TargetResponse, production: &Production) -> Option<ResponseDiff> {
+    fn delivery(
+        &self,
+        delivery: &Delivery,
+        answer: &TargetResponse,
+        production: &Production,
+    ) -> Option<Arc<ResponseDiff>> {
         let bodies = match (production.damage, answer.closed) {
             (None, None) => self.whole(),
             (None, Some(_)) if !production.left => BodyKnowledge::Unfinished,
@@ -177,7 +188,7 @@ impl OneRequest<'_> {
         target: TargetId,
         (first, first_sent): (&TargetResponse, &[u8]),
         (second, second_sent): (&TargetResponse, &[u8]),
-    ) -> Option<ResponseDiff> {
+    ) -> Option<Arc<ResponseDiff>> {
         let (host, own) = (self.note.text.host(), self.comparer.host(Destination::Target(target)));
         // Where each of them was closed says nothing of the target.
         let are_whole = first.closed.is_none() && second.closed.is_none();
@@ -187,7 +198,7 @@ impl OneRequest<'_> {
     }
 
     /// Compares production's response with its previous one.
-    fn repeat(&self, before: &Production, production: &Production) -> Option<ResponseDiff> {
+    fn repeat(&self, before: &Production, production: &Production) -> Option<Arc<ResponseDiff>> {
         let host = self.note.text.host();
         self.sides(&production_side(before, host), &production_side(production, host), self.whole())
     }
@@ -197,8 +208,24 @@ impl OneRequest<'_> {
         one: &ComparedResponse<'_>,
         other: &ComparedResponse<'_>,
         bodies: BodyKnowledge,
-    ) -> Option<ResponseDiff> {
-        compare::attempt(&self.comparer.rules, self.note.text.method(), one, other, bodies, self.effort)
+    ) -> Option<Arc<ResponseDiff>> {
+        let Comparer { rules, known, same, .. } = self.comparer;
+        let method = self.note.text.method();
+        let is_whole = matches!(bodies, BodyKnowledge::Whole | BodyKnowledge::Unread(_));
+        let pair = ResponsePair::new(method, one, other).filter(|_| is_whole).map(|pair| known.hashed(pair));
+        // What is known needs no reading.
+        if let Some(found) = pair.and_then(|pair| known.get(&pair)) {
+            return Some(found);
+        }
+        let found = compare::attempt(rules, method, one, other, bodies, self.effort)?;
+        if found == ResponseDiff::default() {
+            return Some(Arc::clone(same));
+        }
+        let found = Arc::new(found);
+        if let Some(pair) = pair.filter(|_| bodies == BodyKnowledge::Whole) {
+            known.learn(&pair, &found);
+        }
+        Some(found)
     }
 
     fn whole(&self) -> BodyKnowledge {

@@ -8,11 +8,12 @@
 //! As many are remembered as there is room for, the oldest make room: these stand as they were counted.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::compare::{Difference, ResponseDiff, Unknown};
+use crate::compare::ResponseDiff;
 use crate::exchange::{ExchangeId, FailureKind, Outcome};
 use crate::replay::{ConnNumber, Delivery, Destination, Reason};
 
@@ -53,20 +54,22 @@ pub(crate) struct KnownProduction {
     pub(crate) latency: Option<Duration>,
 }
 
-/// How two responses compare: places without their values.
+/// How two responses compare: places without their values, unless these are shared.
 #[derive(Clone, Debug)]
 pub(crate) struct CountedComparison {
-    pub(crate) found: ResponseDiff,
+    pub(crate) found: Arc<ResponseDiff>,
     /// Whether it was among the comparisons that tell what is noise.
     pub(crate) tells_noise: bool,
 }
 
 impl CountedComparison {
-    pub(crate) fn new(mut differences: Vec<Difference>, body_unknown: Option<Unknown>, tells_noise: bool) -> Self {
-        for difference in &mut differences {
-            (difference.production, difference.shadow) = (Value::Null, Value::Null);
+    pub(crate) fn new(mut found: Arc<ResponseDiff>, tells_noise: bool) -> Self {
+        if let Some(found) = Arc::get_mut(&mut found) {
+            for difference in &mut found.differences {
+                (difference.production, difference.shadow) = (Value::Null, Value::Null);
+            }
         }
-        Self { found: ResponseDiff { differences, body_unknown }, tells_noise }
+        Self { found, tells_noise }
     }
 }
 
@@ -86,8 +89,7 @@ impl CountedDelivery {
 
     /// Bytes that it holds.
     fn weight(&self) -> usize {
-        let found = self.compared.iter().flat_map(|compared| &compared.found.differences);
-        size_of::<Option<Remembered>>() + found.map(|one| size_of::<Difference>() + one.path.len()).sum::<usize>()
+        size_of::<Option<Remembered>>() + self.compared.as_ref().map_or(0, |compared| compared.found.weight())
     }
 }
 
@@ -207,6 +209,7 @@ impl Delivery {
 mod tests {
     use super::super::testing::{self, delivery};
     use super::*;
+    use crate::compare::Difference;
 
     fn counted(connection: ConnNumber, n: u32) -> CountedDelivery {
         CountedDelivery { connection, ..testing::counted(n) }
@@ -255,7 +258,8 @@ mod tests {
             production: long.clone().into(),
             shadow: long.into(),
         };
-        let compared = Some(CountedComparison::new(vec![difference], None, false));
+        let found = ResponseDiff { differences: vec![difference], body_unknown: None };
+        let compared = Some(CountedComparison::new(Arc::new(found), false));
         let one = CountedDelivery { compared, ..counted(ConnNumber::next(), 1) };
         assert!(one.weight() < 1000 && one.weight() > size_of::<Option<Remembered>>() + size_of::<Difference>());
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::compare::{Difference, DifferencePart, ResponseDiff};
+use crate::compare::{DifferencePart, ResponseDiff};
 use crate::exchange::{FailureKind, Outcome};
 use crate::replay::Delivery;
 use crate::report::schema::counts::{CountMap, count};
@@ -140,19 +140,19 @@ impl TargetTally {
         &mut self,
         delivery: &Delivery,
         production: Option<&Production>,
-        found: Option<ResponseDiff>,
-    ) -> Vec<Difference> {
+        found: Option<&ResponseDiff>,
+    ) {
         let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent);
         let shadow = match (&delivery.outcome, answer) {
             (Outcome::Sent, Some(answer)) => Some(answer.status),
             (Outcome::Failed(_), _) => None,
-            _ => return Vec::new(),
+            _ => return,
         };
         *self.matrix.entry((production.map(|production| production.status), shadow)).or_default() += 1;
         self.pairs.record(delivery, production);
-        let Some(found) = found else { return Vec::new() };
-        self.differences.count(&found);
-        found.differences
+        if let Some(found) = found {
+            self.differences.count(found);
+        }
     }
 
     /// The matrix by keys.

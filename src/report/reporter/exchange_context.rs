@@ -145,27 +145,27 @@ impl Reporter {
         meeting: Option<&ExchangeContext<'_>>,
         delivery: &Delivery,
         production: Option<&Production>,
-        found: Option<ResponseDiff>,
+        found: Option<Arc<ResponseDiff>>,
     ) {
         let (role, target) = (delivery.destination, delivery.destination.target());
         let tells_noise =
-            meeting.zip(found.as_ref()).is_some_and(|(meeting, found)| self.learn(role, meeting, production, found));
+            meeting.zip(found.as_deref()).is_some_and(|(meeting, found)| self.learn(role, meeting, production, found));
         let note = meeting.map(|meeting| meeting.note);
         let mut counted = CountedAs::new(note.and_then(|note| note.route.as_ref()), production);
         let url = target.and_then(|target| self.urls.get(target.index())).map_or("", String::as_str);
         if target.is_some() {
-            counted.demands = self.watch.delivered(url, note, delivery, production, found.as_ref());
+            counted.demands = self.watch.delivered(url, note, delivery, production, found.as_deref());
         }
         let Some(tally) = tally_of(&mut self.targets, &mut self.baseline, delivery.destination) else { return };
+        tally.compared(delivery, production, found.as_deref());
         let unknown = found.as_ref().map(|found| found.body_unknown);
-        let differences = tally.compared(delivery, production, found);
+        let differences = found.as_ref().map_or(&[][..], |found| &found.differences);
         if let Some(target) = target {
-            let looked =
-                ExchangeComparison { unknown: unknown.map(|unknown| unknown.is_some()), differences: &differences };
+            let looked = ExchangeComparison { unknown: unknown.map(|unknown| unknown.is_some()), differences };
             self.evidence.compared(note, delivery, production, url, looked);
             let recent = self.recent.as_mut().filter(|recent| recent.wants() && !differences.is_empty());
             if recent.is_some() || self.results.wanted() {
-                let line = ResultLine::delivered(note, delivery, url, production, &differences);
+                let line = ResultLine::delivered(note, delivery, url, production, differences);
                 let line = line.unknown(unknown.flatten());
                 if let Some(recent) = recent {
                     recent.keep((delivery.id, target), &line);
@@ -173,7 +173,7 @@ impl Reporter {
                 self.results.write(&line);
             }
         }
-        counted.compared = unknown.map(|unknown| CountedComparison::new(differences, unknown, tells_noise));
+        counted.compared = found.map(|found| CountedComparison::new(found, tells_noise));
         self.remember(delivery, counted);
     }
 
@@ -208,13 +208,13 @@ impl Reporter {
     }
 
     /// Counts the differences between a target's second response and its first, where both are known.
-    fn checked(&mut self, meeting: &ExchangeContext<'_>, delivery: &Delivery, found: Option<ResponseDiff>) {
+    fn checked(&mut self, meeting: &ExchangeContext<'_>, delivery: &Delivery, found: Option<Arc<ResponseDiff>>) {
         let mut counted = CountedAs::new(meeting.note.route.as_ref(), None);
         if let Some(found) = found {
             self.checks.compared(&found);
             let is_known = found.body_unknown.is_none();
             let tells_noise = is_known && self.noise.own(meeting.route, NoiseSource::SelfCheck, &found);
-            counted.compared = Some(CountedComparison::new(found.differences, found.body_unknown, tells_noise));
+            counted.compared = Some(CountedComparison::new(found, tells_noise));
         }
         self.remember(delivery, counted);
     }

@@ -242,6 +242,32 @@ fn a_comparison_that_takes_time_is_left_to_others_and_the_ledger_does_not_wait()
 }
 
 #[test]
+fn what_came_twice_is_known_from_then_on_and_counts_as_often_as_it_comes() {
+    let mut reporter = Reporter::new(settings(None));
+    let comparer = reporter.defer_comparisons();
+    for n in 1..=5 {
+        for fact in exchange(n, true) {
+            reporter.take(fact);
+        }
+        let task = reporter.next_comparison();
+        assert_eq!(task.is_some(), n <= 2, "{n}");
+        if let Some(task) = task {
+            reporter.compared(comparer.compare(task, None));
+        }
+    }
+    reporter.hurry(true);
+    for fact in exchange(6, true) {
+        reporter.take(fact);
+    }
+    let summary = ended(reporter);
+    let differences = &summary.targets["http://t"].differences;
+    assert_eq!((differences.compared, differences.body, differences.bodies_unknown), (6, 6, 0));
+    let kind = &summary.kinds.as_ref().unwrap().rows[0];
+    assert_eq!((kind.path.as_str(), kind.count, kind.examples.len()), ("$.a", 6, 3));
+    assert_eq!(kind.examples[2].shadow, 2);
+}
+
+#[test]
 fn nothing_is_left_to_others_while_facts_come_too_fast_or_nobody_does_it() {
     let mut overloaded = Reporter::new(settings(None));
     overloaded.defer_comparisons();
