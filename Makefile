@@ -32,7 +32,7 @@ soak: needed ## ten minutes of shadowing at a fixed rate, as root: memory has to
 bench-live: needed ## what recording, shadowing and a tenth of it cost beside a busy nginx, as root (BENCH_RUNS, BENCH_SECONDS, BENCH_RATE)
 	cargo test --release --locked --test load -- --ignored --nocapture costs
 
-bench-replay: needed ## how late a replay sends by its own word and by tcpdump's, and what it reaches beside wrk, at nginx, as root (BENCH_RUNS, BENCH_SECONDS)
+bench-replay: needed ## how late a replay sends by its own word and by tcpdump's, and what it reaches beside wrk, at nginx, as root (BENCH_RUNS, BENCH_SECONDS, BENCH_CONNECTIONS)
 	cargo test --release --locked --test load -- --ignored --nocapture replay
 
 bench-haproxy: needed ## how long a real HAProxy waits for acknowledgements, and what a million lines of its log cost, as root (BENCH_RUNS, BENCH_LINES)

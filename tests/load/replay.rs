@@ -82,20 +82,24 @@ pub(crate) fn lag() {
     }
 }
 
-/// As fast as answers come, over ever more connections: first where nginx answers as production did, then where every
-/// answer differs, which costs the most.
+/// As fast as answers come, over ever more connections: first where nginx answers as production did, then where each answer
+/// differs in a few things, as another stack's do, and last in all, which costs the most.
 pub(crate) fn fast() {
     let files = getrlimit(Resource::Nofile);
     // For wrk and nginx, too, which take what they are given.
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
     let (folder, _nginx) = (folder(), Nginx::start_busy(TARGET));
     let (exchanges, file) = (setting("BENCH_REQUESTS", 1_000_000), folder.path().join("fast.pcap"));
-    for (answers, answer) in [("equal", answer()), ("differ", Vec::new())] {
+    let most = setting("BENCH_CONNECTIONS", 10_000);
+    let lines = "\r\nCache-Control: no-store\r\nVia: 1.1 varnish\r\nX-Cache: HIT\r\n\r\nno";
+    let few = replaced(&answer(), "\r\n\r\nok", lines);
+    let status = replaced(&few, " 200 OK", " 203 Non-Authoritative Information");
+    for (answers, answer) in [("equal", answer()), ("few", few), ("status", status), ("all", Vec::new())] {
         capture(&file, exchanges, 20_000, 64, answer);
         println!(
             "answers  connections  wrk, requests/s  us/request     shadowtap  us/request  share   cost  peak MB  opened"
         );
-        for connections in [10, 50, 100, 1_000, 10_000] {
+        for connections in [10, 50, 100, 1_000, 10_000].into_iter().filter(|connections| *connections <= most) {
             (0..setting("BENCH_RUNS", 3)).for_each(|_| beside_wrk(folder.path(), &file, answers, connections));
         }
     }
@@ -104,6 +108,13 @@ pub(crate) fn fast() {
 /// What nginx answers to everything, but for the time.
 pub(crate) fn answer() -> Vec<u8> {
     one_answer(&mut TcpStream::connect(TARGET).unwrap())
+}
+
+/// `answer` with another text in the place of `old`.
+fn replaced(answer: &[u8], old: &str, new: &str) -> Vec<u8> {
+    let answer = std::str::from_utf8(answer).unwrap();
+    assert!(answer.contains(old), "{answer}");
+    answer.replacen(old, new, 1).into_bytes()
 }
 
 /// A replay of `file` over so many connections, with wrk before and after it.
