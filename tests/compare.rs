@@ -155,6 +155,28 @@ async fn headers_are_compared_and_what_names_the_machine_is_not() {
     );
 }
 
+/// RFC 7540, 3.2: the response to the request follows over HTTP/2, and nobody knows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_to_http_2_is_no_response_that_could_differ() {
+    let of = |protocol: &str, rest: &str| {
+        format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n{protocol}\r\n{rest}").into_bytes()
+    };
+    let server = Server::start(move |_| vec![send(json_message("{}"))]).await;
+    let talks = [
+        ("GET /a", of("Upgrade: h2c\r\n", "\0\0\u{6}\u{4}")),
+        ("GET /b", of("Upgrade: TLS/1.2, HTTP/1.1\r\n", "")),
+        ("GET /c", of("Upgrade: websocket\r\n", "")),
+        ("GET /d", json_message("{}")),
+    ];
+    let (summary, lines) = run(&captured(&talks), &server, |_| {}).await;
+    assert_eq!(lines.len(), 4);
+    assert_eq!(summary.production.unjoined, [("upgraded".to_owned(), 2)].into());
+    let target = summary.targets.values().next().unwrap();
+    assert_eq!((target.ended.sent, target.differences.compared, target.differences.status), (4, 2, 1));
+    assert_eq!(target.matrix["none"]["200"], 2);
+    assert_eq!(summary.production.statuses, [("101".to_owned(), 1), ("200".to_owned(), 1)].into());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_without_a_body_have_none_that_could_differ() {
     let not_modified = b"HTTP/1.1 304 Not Modified\r\nETag: a\r\n\r\n".to_vec();

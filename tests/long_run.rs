@@ -13,7 +13,7 @@ use shadowtap::report::schema::request::RunRequest;
 use shadowtap::report::threshold::Thresholds;
 use shadowtap::report::{
     Production, ReportEvent, ReportSettings, Reporter, RequestRecord, RequestText, RunGauges, RunTotals, Started,
-    Summary, TargetGauges, TargetSet, TargetTotals,
+    Summary, TargetGauges, TargetSet, TargetTotals, Unjoined,
 };
 
 /// Half of the run: a point of the timeline is twice as wide after the second one, and there are as many.
@@ -105,11 +105,11 @@ impl Long {
         self.reporter.take(ReportEvent::Delivered(Box::new(delivery)));
     }
 
-    fn production(&mut self) -> Result<Production, Damage> {
+    fn production(&mut self) -> Result<Production, Unjoined> {
         let latency = Some(Duration::from_micros(200 + 2_000 * self.next(64)));
         let known =
             Production { status: 200, body_len: 5, body_sha256: None, damage: None, left: false, latency, kept: None };
-        if self.next(100) == 0 { Err(Damage::NoResponse) } else { Ok(known) }
+        if self.next(100) == 0 { Err(Damage::NoResponse.into()) } else { Ok(known) }
     }
 
     fn delivery(&mut self, id: ExchangeId) -> Delivery {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Body, Timestamp};
-use crate::head::Head;
+use crate::head::{Head, is_passed_over};
 
 /// A response as it was on the wire, or as a target gave it.
 #[derive(Clone, Debug)]
@@ -35,6 +35,14 @@ impl Response {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.left || self.damage.is_some_and(Damage::is_open)
+    }
+
+    /// Whether it only says that the response to the request follows in another protocol (RFC 7540, 3.2; RFC 2817, 3.3).
+    #[must_use]
+    pub fn switches_for_the_same_request(&self) -> bool {
+        let lines = self.head.get_all("upgrade").flat_map(|value| value.split(|byte| *byte == b','));
+        let mut chosen = lines.filter(|protocol| !protocol.trim_ascii().is_empty()).peekable();
+        self.status == 101 && chosen.peek().is_some() && chosen.all(is_passed_over)
     }
 
     /// The time from the last byte of its request to its own first byte, where that is known; zero for an early one.

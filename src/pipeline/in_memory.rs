@@ -104,7 +104,7 @@ impl Stages {
             Event::Damaged { of, why } => {
                 if let Some((_, client, rules)) = self.asked.remove(&of) {
                     self.issued(of, (client, rules), None);
-                    self.reporter.take(ReportEvent::Production { of, production: Err(why) });
+                    self.reporter.take(ReportEvent::Production { of, production: Err(why.into()) });
                 }
             }
             Event::Orphan { .. } => self.reporter.take(ReportEvent::Orphan),
@@ -159,9 +159,10 @@ impl Stages {
     fn response(&mut self, of: ExchangeId, mut response: Box<Response>) {
         let Some((at, client, rules)) = self.asked.remove(&of) else { return };
         self.issued(of, (client, rules), Some(&response));
-        let kept = self.retention.as_ref().map(|retention| Box::new(retention.production(&mut response, false)));
-        let production = Production::of(&response, at, kept);
-        self.reporter.take(ReportEvent::Production { of, production: Ok(production) });
+        let retention = self.retention.as_ref();
+        let keep = |response: &mut Response| Some(Box::new(retention?.production(response, false)));
+        let production = Production::of(&mut response, at, keep);
+        self.reporter.take(ReportEvent::Production { of, production });
     }
 }
 

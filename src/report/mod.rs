@@ -37,6 +37,7 @@ pub use collect::patterns::RoutePatterns;
 pub use collect::request_text::RequestText;
 pub use collect::status::StatusChoice;
 pub use collect::steps::RampSteps;
+pub use collect::unjoined::Unjoined;
 pub use render::listing::Listing;
 pub use render::run_diff::RunDiff;
 pub use reporter::snapshot::{Snapshot, SnapshotRequest};

@@ -50,7 +50,7 @@ impl Pacer {
             self.observed(|| Observation { failed: true, ..Observation::default() });
         }
         self.channels.production_ends.note(of, ProductionEnd::Unknown { due: Instant::now() });
-        self.report(ReportEvent::Production { of, production: Err(why) })
+        self.report(ReportEvent::Production { of, production: Err(why.into()) })
     }
 
     /// A response ended, or is due to be closed then; see [`Pacer::upcoming`].
@@ -69,12 +69,12 @@ impl Pacer {
         }
         self.issued(of, asked.issues.as_ref(), Some(&response));
         let goes_on = asked.recorded || self.settings.mode.external().is_some();
-        let kept =
-            self.settings.retention.as_ref().map(|retention| Box::new(retention.production(&mut response, goes_on)));
-        let production = Production::of(&response, asked.at, kept);
+        let retention = self.settings.retention.as_ref();
+        let keep = |response: &mut Response| Some(Box::new(retention?.production(response, goes_on)));
+        let production = Production::of(&mut response, asked.at, keep);
         self.observed(|| {
-            let (status, service) = (Some(production.status), production.latency);
-            Observation { failed: production.status >= 500, status, service, ..Observation::default() }
+            let (status, service) = (Some(response.status), response.latency(asked.at));
+            Observation { failed: response.status >= 500, status, service, ..Observation::default() }
         });
         let is_recordable = self.settings.chains.all.filter_response(&asked.response_filters, &mut response);
         self.notice();
@@ -87,7 +87,7 @@ impl Pacer {
         } else if asked.recorded {
             self.record(Event::Response { of, response });
         }
-        self.report(ReportEvent::Production { of, production: Ok(production) })
+        self.report(ReportEvent::Production { of, production })
     }
 
     /// Shows a response of production to the conditions of a dashcam, where there are any.
@@ -111,6 +111,7 @@ impl Pacer {
 fn production_end(response: &Response, due: impl FnOnce() -> Instant) -> ProductionEnd {
     match response.damage {
         _ if response.is_open() => ProductionEnd::Open { len: response.body.len, due: due() },
+        _ if response.switches_for_the_same_request() => ProductionEnd::Unknown { due: due() },
         None => ProductionEnd::Whole,
         Some(_) => ProductionEnd::Unknown { due: due() },
     }

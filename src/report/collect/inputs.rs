@@ -23,6 +23,7 @@ use super::histogram::LatencyHistogram;
 use super::request_text::RequestText;
 use super::route_name::RouteName;
 use super::steps::RampSteps;
+use super::unjoined::Unjoined;
 use crate::report::schema::recording::RecordingSummary;
 
 /// Gauges of a run at one moment.
@@ -101,10 +102,22 @@ pub struct Production {
 }
 
 impl Production {
-    /// What is told of production's response to a request whose last byte came at `asked`.
-    #[must_use]
-    pub(crate) fn of(response: &Response, asked: Timestamp, kept: Option<Box<RetainedResponse>>) -> Self {
-        Self {
+    /// What is told of production's response to a request whose last byte came at `asked`; `keep` takes from it what is to be
+    /// compared.
+    ///
+    /// # Errors
+    ///
+    /// Where the response to the request follows this one in another protocol.
+    pub(crate) fn of(
+        response: &mut Response,
+        asked: Timestamp,
+        keep: impl FnOnce(&mut Response) -> Option<Box<RetainedResponse>>,
+    ) -> Result<Self, Unjoined> {
+        if response.switches_for_the_same_request() {
+            return Err(Unjoined::Upgraded);
+        }
+        let kept = keep(response);
+        Ok(Self {
             status: response.status,
             body_len: response.body.len,
             body_sha256: response.body.sha256,
@@ -112,7 +125,7 @@ impl Production {
             left: response.left,
             latency: response.latency(asked),
             kept,
-        }
+        })
     }
 }
 

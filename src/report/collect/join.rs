@@ -8,10 +8,11 @@ use std::collections::{HashMap, VecDeque};
 
 use smallvec::SmallVec;
 
-use crate::exchange::{Damage, ExchangeId, Timestamp};
+use crate::exchange::{ExchangeId, Timestamp};
 use crate::replay::{Delivery, RetainedResponse, TargetResponse};
 
 use super::inputs::{Production, RequestRecord};
+use super::unjoined::Unjoined;
 
 /// Joins that may wait at once: past it the oldest is ended as [`Unjoined::Evicted`].
 pub(crate) const MAX_PENDING_JOINS: usize = 65_536;
@@ -21,29 +22,6 @@ pub(crate) const MAX_PENDING_BYTES: usize = 32 << 20;
 
 /// Joins that may have ended before it is worth the while to forget where they stood.
 const FEW: usize = 1024;
-
-/// Reason that a join has no production side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unjoined {
-    /// The capture has no usable response.
-    Damage(Damage),
-    /// It had to make room for later ones before the response came.
-    Evicted,
-    /// The run ended first.
-    Stopped,
-}
-
-impl Unjoined {
-    /// Key in machine-readable output.
-    #[must_use]
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::Damage(why) => why.key(),
-            Self::Evicted => "evicted",
-            Self::Stopped => "stopped",
-        }
-    }
-}
 
 /// A request with the responses of both sides.
 #[derive(Debug)]
@@ -89,7 +67,7 @@ struct PendingJoin {
     note: Box<RequestRecord>,
     targets: usize,
     deliveries: Deliveries,
-    production: Option<Result<Production, Damage>>,
+    production: Option<Result<Production, Unjoined>>,
     held: HeldBytes,
 }
 
@@ -131,10 +109,7 @@ impl PendingJoin {
     }
 
     fn end(self, without: Unjoined) -> Joined {
-        let production = match self.production {
-            Some(half) => half.map_err(Unjoined::Damage),
-            None => Err(without),
-        };
+        let production = self.production.unwrap_or(Err(without));
         Joined { note: self.note, deliveries: self.deliveries, production }
     }
 }
@@ -236,7 +211,7 @@ impl Joins {
     }
 
     /// The production half came. A second one for the same request changes nothing.
-    pub(crate) fn production(&mut self, of: ExchangeId, half: Result<Production, Damage>) -> ProductionJoin {
+    pub(crate) fn production(&mut self, of: ExchangeId, half: Result<Production, Unjoined>) -> ProductionJoin {
         let Entry::Occupied(mut entry) = self.waiting.entry(of) else { return ProductionJoin::Unwanted };
         let pending = entry.get_mut();
         if pending.production.is_some() {
@@ -308,7 +283,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::exchange::{Head, Outcome, digest};
+    use crate::exchange::{Damage, Head, Outcome, digest};
 
     fn sent(n: u32) -> Box<Delivery> {
         Box::new(delivery(n, Outcome::Sent, Some(200)))
@@ -324,7 +299,9 @@ mod tests {
 
         joins.offered(note(2), 1);
         assert!(matches!(joins.delivered(sent(2)), DeliveryJoin::Waiting));
-        let ProductionJoin::Complete(joined) = joins.production(id(2), Err(Damage::Gap)) else { panic!("still waits") };
+        let ProductionJoin::Complete(joined) = joins.production(id(2), Err(Damage::Gap.into())) else {
+            panic!("still waits")
+        };
         assert_eq!(joined.production.unwrap_err(), Unjoined::Damage(Damage::Gap));
         assert_eq!(joins.finish().count(), 0);
     }

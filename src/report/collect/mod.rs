@@ -35,6 +35,7 @@ pub mod status;
 pub mod steps;
 pub(crate) mod tally;
 pub mod timeline;
+pub(crate) mod unjoined;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -81,7 +81,7 @@ fn run<'a>(second: u64, requests: impl IntoIterator<Item = (u32, &'a Request)>) 
         reporter.take(ReportEvent::Delivered(Box::new(delivery)));
         let mut answered = production(200);
         answered.latency = Some(known);
-        let production = if request.has_production { Ok(answered) } else { Err(crate::exchange::Damage::Gap) };
+        let production = if request.has_production { Ok(answered) } else { Err(crate::exchange::Damage::Gap.into()) };
         reporter.take(ReportEvent::Production { of, production });
         connect.record(service);
     }

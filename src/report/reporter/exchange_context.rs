@@ -8,10 +8,11 @@ use crate::replay::{Delivery, Destination};
 use crate::report::collect::by_route::ExchangeComparison;
 use crate::report::collect::comparer::{ComparedExchange, Comparer, ComparisonTask, FoundInExchange};
 use crate::report::collect::inputs::{Production, RepeatKey, RequestRecord};
-use crate::report::collect::join::{DeliveryJoin, Joined, Unjoined};
+use crate::report::collect::join::{DeliveryJoin, Joined};
 use crate::report::collect::recent::CountedComparison;
 use crate::report::collect::results::ResultLine;
 use crate::report::collect::route_name::OTHER;
+use crate::report::collect::unjoined::Unjoined;
 use crate::report::schema::noise::NoiseSource;
 
 use super::desynchronised::CountedAs;

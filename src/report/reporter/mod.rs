@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::compare;
-use crate::exchange::{Damage, ExchangeId, Outcome};
+use crate::exchange::{ExchangeId, Outcome};
 use crate::replay::{ConnNumber, Delivery, Destination};
 
 use super::collect::comparer::{Comparer, ComparisonTask};
@@ -23,6 +23,7 @@ use super::collect::recent::RecentDeliveries;
 use super::collect::repeats::RepeatTracker;
 use super::collect::results::{ResultLine, ResultsWriter, TakenBackLines};
 use super::collect::tally::{self, TargetTally};
+use super::collect::unjoined::Unjoined;
 use super::schema::curves::Curves;
 use super::schema::middleware::MiddlewareCounts;
 use super::schema::reference::{Baseline, SelfChecks};
@@ -82,7 +83,7 @@ pub enum ReportEvent {
         /// The request it belongs to.
         of: ExchangeId,
         /// Response of production, or the reason that it is not known.
-        production: Result<Production, Damage>,
+        production: Result<Production, Unjoined>,
     },
     /// Connections to targets on which a response came without a request: those before it are nobody's.
     Desynchronised(Vec<ConnNumber>),

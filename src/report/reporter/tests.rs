@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::exchange::{FailureKind, Head, Incomplete, Shed};
+use crate::exchange::{Damage, FailureKind, Head, Incomplete, Shed};
 use crate::replay::{RetainedResponse, SentAs};
 use crate::report::collect::inputs::TargetTotals;
 use crate::report::threshold::Thresholds;
@@ -94,7 +94,7 @@ fn a_delivery_without_production_stands_in_the_row_none() {
     let facts = vec![
         offered(1),
         sent(1, 200),
-        ReportEvent::Production { of: id(1), production: Err(Damage::Gap) },
+        ReportEvent::Production { of: id(1), production: Err(Damage::Gap.into()) },
         ReportEvent::Orphan,
     ];
     let (summary, lines) = run(facts);
@@ -122,7 +122,7 @@ fn ratios_are_of_requests_with_both_latencies() {
         ReportEvent::Delivered(Box::new(Delivery { service: took, response: took, ..delivery(n, outcome, status) }))
     };
     // The first has no response in production; the second times out, and its wait counts.
-    let unknown = ReportEvent::Production { of: id(1), production: Err(Damage::Gap) };
+    let unknown = ReportEvent::Production { of: id(1), production: Err(Damage::Gap.into()) };
     let late = slow(2, 4_000, Outcome::Failed(FailureKind::Timeout), None);
     let (summary, _) =
         run(vec![offered(1), offered(2), unknown, slow(1, 9_000, Outcome::Sent, Some(200)), answered(2, 200), late]);
