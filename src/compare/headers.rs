@@ -183,8 +183,8 @@ fn same<'l, 'a>(
     }
     if is("location") || is("content-location") {
         return values(a, line)
-            .map(|value| local(value, production.authorities))
-            .eq(values(b, line).map(|value| local(value, shadow.authorities)));
+            .map(|value| Reference::of(value, production.authorities))
+            .eq(values(b, line).map(|value| Reference::of(value, shadow.authorities)));
     }
     let (ordered, caseless) = list_form(line.name);
     if let (Some(one), Some(other)) = (only(values(a, line)), only(values(b, line)))
@@ -283,19 +283,42 @@ fn split(value: &[u8], at: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A reference without the scheme and the host where they are its own stack's.
-fn local<'a>(value: &'a [u8], authorities: [&[u8]; 3]) -> &'a [u8] {
-    let after = [&b"http://"[..], b"https://", b"//"].into_iter().find_map(|scheme| {
-        let (begin, rest) = value.split_at_checked(scheme.len())?;
-        begin.eq_ignore_ascii_case(scheme).then_some(rest)
-    });
-    let Some(after) = after else { return value };
-    let end = memchr::memchr3(b'/', b'?', b'#', after).unwrap_or(after.len());
-    match after.split_at_checked(end) {
-        Some((host, rest)) if authorities.iter().any(|own| !own.is_empty() && same_host(host, own)) => {
-            if rest.is_empty() { b"/" } else { rest }
+/// A reference to somewhere, without the host where that is its own stack's.
+#[derive(Clone, Copy, Debug)]
+struct Reference<'a> {
+    /// Scheme before its own stack's host, where it names one.
+    scheme: Option<&'a [u8]>,
+    rest: &'a [u8],
+}
+
+impl<'a> Reference<'a> {
+    fn of(value: &'a [u8], authorities: [&[u8]; 3]) -> Self {
+        let whole = Self { scheme: None, rest: value };
+        let parts = [&b"http"[..], b"https", b""].into_iter().find_map(|scheme| {
+            let (begin, rest) = value.split_at_checked(scheme.len())?;
+            let after = rest.strip_prefix(if scheme.is_empty() { &b"//"[..] } else { b"://" })?;
+            begin.eq_ignore_ascii_case(scheme).then_some(((!scheme.is_empty()).then_some(begin), after))
+        });
+        let Some((scheme, after)) = parts else { return whole };
+        let end = memchr::memchr3(b'/', b'?', b'#', after).unwrap_or(after.len());
+        match after.split_at_checked(end) {
+            Some((host, rest)) if authorities.iter().any(|own| !own.is_empty() && same_host(host, own)) => {
+                Self { scheme, rest: if rest.is_empty() { b"/" } else { rest } }
+            }
+            _ => whole,
         }
-        _ => value,
+    }
+}
+
+/// What names no scheme stays with the one that it was asked by: that is any. Between two that do, a redirect may never
+/// end on one of them.
+impl PartialEq for Reference<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let same_scheme = match (self.scheme, other.scheme) {
+            (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+            _ => true,
+        };
+        same_scheme && self.rest == other.rest
     }
 }
 

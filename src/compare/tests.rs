@@ -597,7 +597,11 @@ fn a_redirect_to_its_own_stack_is_the_same_on_both() {
     check("http://old.example/a/", "http://new.example:8080/a/", false);
     check("https://old.example/a/", "/a/", false);
     check("//old.example", "http://OLD.example/", false);
-    check("http://old.example/a/", "https://api.example/a/", false);
+    check("http://old.example/a/", "HTTP://api.example/a/", false);
+    check("https://old.example/a/", "https://new.example/a/", false);
+    // The one is where it was asked already: that has no end.
+    check("https://old.example/a/", "http://new.example:8080/a/", true);
+    check("http://old.example/a/", "https://api.example/a/", true);
     check("http://old.example/a/", "http://elsewhere.example/a/", true);
     check("http://old.example/a/", "http://new.example:8080/b/", true);
 }
