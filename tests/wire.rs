@@ -506,7 +506,7 @@ async fn requests_of_a_connection_go_in_their_order_and_hold_up_no_other() {
     assert_eq!(outcomes[..9], vec![Outcome::Sent; 9]);
     assert_eq!(outcomes[9], Outcome::Failed(FailureKind::Timeout));
     // Its turn came as its patience ended; either is true of it.
-    assert!([Outcome::Sent, Outcome::Shed(Shed::Connections)].contains(&outcomes[10]), "{outcomes:?}");
+    assert!([Outcome::Sent, Outcome::Shed(Shed::ConnectionBusy)].contains(&outcomes[10]), "{outcomes:?}");
     let first: Vec<String> = server
         .requests()
         .iter()
@@ -619,6 +619,21 @@ async fn a_connection_that_never_comes_free_sheds_its_request() {
     let mut outcomes: Vec<_> = ended.into_iter().map(|delivery| delivery.outcome).collect();
     outcomes.sort_by_key(|outcome| *outcome == Outcome::Sent);
     assert_eq!(outcomes, [Outcome::Shed(Shed::Connections), Outcome::Sent]);
+}
+
+/// More connections would not help it.
+#[tokio::test]
+async fn a_request_behind_a_response_that_goes_on_is_shed_for_that() {
+    let slow = || vec![send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"), Step::Drip(b"a".to_vec())];
+    let server =
+        Server::start(move |request| if request.starts_with("GET /slow") { slow() } else { ok(request) }).await;
+    let (timeout, max_time) = (Duration::from_secs(1), Duration::from_secs(3));
+    let settings = SendSettings { timeout, max_time, ..mirrored(&server.url("http")) };
+    let client = WireClient::new(&settings).unwrap();
+    let mut requests = vec![get(1, "/slow"), get(1, "/after")];
+    requests[1].id.index = 2;
+    let ended = deliver(&settings, client, requests).await;
+    assert_eq!(ended[1].outcome, Outcome::Shed(Shed::ConnectionBusy));
 }
 
 // Names and addresses.

@@ -102,8 +102,10 @@ pub enum Shed {
     Capture,
     /// The queue before the recording was full, or the recording could not be written.
     Recording,
-    /// No connection came free for it in time: all that may be open were, or its own was busy.
+    /// No connection came free for it in time: all that may be open were.
     Connections,
+    /// Its own connection was not free in time: requests before it had no whole response yet.
+    ConnectionBusy,
     /// An external middleware did not take it in time.
     Middleware,
     /// This machine had no file left for its connection.
@@ -134,6 +136,7 @@ impl Shed {
             Self::Capture => "capture",
             Self::Recording => "recording",
             Self::Connections => "connections",
+            Self::ConnectionBusy => "connection_busy",
             Self::Middleware => "middleware",
             Self::OpenFiles => "open_files",
             Self::LocalPorts => "local_ports",

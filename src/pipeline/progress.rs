@@ -29,6 +29,8 @@ pub struct Progress {
     pub kept_back: AtomicU64,
     /// Requests and deliveries that were thrown away for want of room.
     pub shed: AtomicU64,
+    /// Deliveries that were thrown away because earlier ones kept their connection.
+    pub held_up: AtomicU64,
     /// Deliveries that were thrown away for want of a file or a port for their connection.
     pub unconnected: AtomicU64,
     /// Deliveries offered and not yet ended.
@@ -77,6 +79,7 @@ impl Default for Progress {
             failed: zero(),
             kept_back: zero(),
             shed: zero(),
+            held_up: zero(),
             unconnected: zero(),
             in_flight: zero(),
             recorded: zero(),

@@ -250,6 +250,7 @@ fn count_outcome(outcome: &Outcome, progress: &Progress) {
         Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),
         Outcome::Failed(_) => progress.failed.fetch_add(1, Ordering::Relaxed),
         Outcome::Shed(Shed::OpenFiles | Shed::LocalPorts) => progress.unconnected.fetch_add(1, Ordering::Relaxed),
+        Outcome::Shed(Shed::ConnectionBusy) => progress.held_up.fetch_add(1, Ordering::Relaxed),
         // Another replayer has it, or had it, or the run ended: that says nothing about the target.
         Outcome::Shed(Shed::Moved | Shed::Uncertain | Shed::Stopped | Shed::RunEnded) => 0,
         Outcome::Shed(_) => progress.shed.fetch_add(1, Ordering::Relaxed),
@@ -264,9 +265,10 @@ mod tests {
     #[test]
     fn what_another_replayer_has_or_nobody_waits_for_does_not_count_as_shed() {
         let progress = Progress::default();
-        for shed in [Shed::Moved, Shed::Uncertain, Shed::Stopped, Shed::RunEnded, Shed::TargetQueue] {
+        let others = [Shed::Moved, Shed::Uncertain, Shed::Stopped, Shed::RunEnded, Shed::ConnectionBusy];
+        for shed in others.into_iter().chain([Shed::TargetQueue]) {
             count_outcome(&Outcome::Shed(shed), &progress);
         }
-        assert_eq!(progress.shed.load(Ordering::Relaxed), 1);
+        assert_eq!((progress.shed.load(Ordering::Relaxed), progress.held_up.load(Ordering::Relaxed)), (1, 1));
     }
 }

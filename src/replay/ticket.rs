@@ -44,6 +44,11 @@ impl Ticket {
         self.lane.is_none()
     }
 
+    /// Returns whether requests before this one keep its connection, rather than the limit of connections.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.lane.as_ref().is_some_and(|lane| lane.is_behind())
+    }
+
     /// Ready when the connection is free, or a new one may be opened. May be dropped and called again.
     pub async fn ready(&mut self) {
         if let Some(place) = &mut self.lane {

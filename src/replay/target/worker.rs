@@ -239,17 +239,23 @@ impl<C: Client, D: From<Box<Delivery>> + Send + 'static> SendWorker<C, D> {
             return None;
         }
         let (until, due) = (Instant::now() + self.limits.timeout, job.due);
-        let mut turn = pin!(job.turn.ready());
-        std::future::poll_fn(|cx| {
-            if turn.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(None);
-            }
-            if alarm.poll_until(until, cx).is_ready() {
-                return Poll::Ready(Some(Outcome::Shed(Shed::Connections)));
-            }
-            stop.poll(cx).map_or(Poll::Pending, |_| Poll::Ready(Some(not_reached(due, &self.limits, &self.links))))
-        })
-        .await
+        let ended = {
+            let mut turn = pin!(job.turn.ready());
+            std::future::poll_fn(|cx| {
+                if turn.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                if alarm.poll_until(until, cx).is_ready() {
+                    return Poll::Ready(Some(Outcome::Shed(Shed::Connections)));
+                }
+                stop.poll(cx).map_or(Poll::Pending, |_| Poll::Ready(Some(not_reached(due, &self.limits, &self.links))))
+            })
+            .await
+        };
+        match ended {
+            Some(Outcome::Shed(Shed::Connections)) if job.turn.is_behind() => Some(Outcome::Shed(Shed::ConnectionBusy)),
+            ended => ended,
+        }
     }
 
     async fn send(

@@ -81,6 +81,11 @@ impl MirroredTicket {
         }
     }
 
+    /// Returns whether requests before this one are not done, as far as it was told.
+    pub(crate) const fn is_behind(&self) -> bool {
+        matches!(self.before, Predecessor::Waiting(_))
+    }
+
     /// Gives the lane's place among the open connections to another: its connection does not count any more. The next turn
     /// takes one again.
     pub(super) fn leave_place(&mut self) {

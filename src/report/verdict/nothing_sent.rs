@@ -160,6 +160,7 @@ fn dropped_at(place: &str) -> &'static str {
         "uncertain" => "not sent again after a replayer was lost that may have sent them",
         "local_ports" => "dropped: no local port was left for a connection (net.ipv4.ip_local_port_range)",
         "connections" => "dropped because no connection came free in time",
+        "connection_busy" => "dropped because earlier ones kept their mirrored connection (--connections pooled)",
         "body_limit" => "dropped because their bodies are larger than what is kept",
         "stopped" => "dropped because the run was stopped before",
         "run_ended" => "not sent before the run ended",

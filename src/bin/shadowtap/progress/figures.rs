@@ -70,7 +70,7 @@ impl ProgressFigures {
     pub(super) fn new(about: ProgressKind, progress: &Progress, seen: Option<&Snapshot>) -> Self {
         let of = |counter: &AtomicU64| counter.load(Relaxed);
         let permille = of(&progress.read_permille);
-        let lost = [&progress.frames_dropped, &progress.gaps, &progress.shed, &progress.unconnected];
+        let lost = [&progress.frames_dropped, &progress.gaps, &progress.shed, &progress.held_up, &progress.unconnected];
         let records = [&progress.unrecorded, &progress.lost_to_disk, &progress.lost_to_store];
         let lost_records = records.into_iter().map(of).sum::<u64>();
         // Captured connections are counted by the report alone where a file is read.

@@ -16,6 +16,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 pub(super) struct Losses {
     frames_dropped: ReportedLosses,
     shed: ReportedLosses,
+    held_up: ReportedLosses,
     unrecorded: ReportedLosses,
     lost_to_disk: ReportedLosses,
     gaps: ReportedLosses,
@@ -64,6 +65,13 @@ impl Losses {
                 counted(count, "request")
             ));
         }
+        if let Some(count) = self.held_up.news(&progress.held_up, now) {
+            all.push(format!(
+                "{} shed: on their mirrored connection an earlier one had no whole response within --timeout; more \
+                 connections do not help, but --connections pooled waits for no earlier one",
+                counted(count, "request")
+            ));
+        }
         if let Some(count) = self.unrecorded.news(&progress.unrecorded, now) {
             all.push(format!(
                 "{} not recorded: no room on their way to where they are stored; record less (--sample), or to a faster place",
@@ -102,9 +110,12 @@ mod tests {
     #[test]
     fn each_loss_has_its_own_advice() {
         let progress = Progress::default();
-        for (counter, advice) in
-            [(&progress.shed, "--sample"), (&progress.unrecorded, "faster place"), (&progress.gaps, "incomplete")]
-        {
+        for (counter, advice) in [
+            (&progress.shed, "--sample"),
+            (&progress.held_up, "--connections pooled"),
+            (&progress.unrecorded, "faster place"),
+            (&progress.gaps, "incomplete"),
+        ] {
             let mut losses = Losses::default();
             counter.store(1, Relaxed);
             let warnings = losses.warnings(&progress, Instant::now());
