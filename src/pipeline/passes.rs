@@ -80,6 +80,8 @@ pub(super) struct PassMapper {
     leap: Option<LeapPastEnd>,
     /// Nothing is asked for any more but to close what is open.
     closing: bool,
+    /// An earlier pass ended with the range, and was not read on.
+    ended_early: bool,
     /// Exchanges of which the end is still to come; only where reading may end before the capture does.
     under_way: HashSet<ExchangeId, foldhash::fast::RandomState>,
     sessions: CopiedSessions,
@@ -99,6 +101,7 @@ impl PassMapper {
             now: Timestamp::default(),
             leap: None,
             closing: false,
+            ended_early: false,
             under_way: HashSet::default(),
             delayed: DelayedCopies::default(),
             before: 0,
@@ -108,6 +111,7 @@ impl PassMapper {
 
     /// Begins a pass: events from now on belong to it.
     pub(super) fn begin(&mut self, pass: u32) {
+        self.ended_early |= self.is_over();
         (self.pass, self.now, self.leap, self.closing) = (pass, Timestamp::default(), None, false);
     }
 
@@ -193,7 +197,11 @@ impl PassMapper {
         let from = span.from.map(|from| format!("from {from} on (--from; {} before it)", requests(self.before)));
         // Reading ends soon after it: how many there are is not known.
         let until = span.until.map(|until| {
-            let more = if self.after > 0 { "there are more after it" } else { "none was seen after it" };
+            let more = match self.after {
+                0 if self.ended_early || self.is_over() => "what comes after it was not read",
+                0 => "none was read after it",
+                _ => "there are more after it",
+            };
             format!("until {until} (--until; {more})")
         });
         let bounds: Vec<String> = from.into_iter().chain(until).collect();
@@ -445,6 +453,20 @@ mod tests {
             remark.contains("--from; 1 request before it") && remark.contains("there are more after it"),
             "{remark}"
         );
+    }
+
+    #[test]
+    fn what_was_not_read_is_not_said_to_be_missing() {
+        let read = |last| taken(window(0, 20), vec![opened(0), asked(1, 5), answered(1), opened(last)]).1;
+        let said = |passage: &PassMapper, what: &str| {
+            let remark = passage.remark().unwrap();
+            assert!(remark.contains(&format!("--until; {what}")), "{remark}");
+        };
+        let mut stopped = read(21);
+        said(&stopped, "what comes after it was not read");
+        stopped.begin(2);
+        said(&stopped, "what comes after it was not read");
+        said(&read(19), "none was read after it");
     }
 
     #[test]
