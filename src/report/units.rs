@@ -23,10 +23,15 @@ pub fn short_number(n: u64) -> String {
     bytes(n).trim_end_matches('B').to_owned()
 }
 
-/// A count and what is counted: `1 gap`, `2,000 gaps`.
+/// A count and what is counted: `1 gap`, `2,000 gaps`, `2 deliveries`.
 #[must_use]
 pub fn counted(n: u64, what: &str) -> String {
-    format!("{} {what}{}", number(n), if n == 1 { "" } else { "s" })
+    let is_vowel = |letter: char| "aeiou".contains(letter);
+    match what.strip_suffix('y').filter(|stem| !stem.ends_with(is_vowel)) {
+        _ if n == 1 => format!("1 {what}"),
+        Some(stem) => format!("{} {stem}ies", number(n)),
+        None => format!("{} {what}s", number(n)),
+    }
 }
 
 /// Microseconds with three significant digits: `850µs`, `1.25ms`, `12.5s`, `4m10s`.
@@ -114,6 +119,8 @@ mod tests {
     fn thousands_are_told_apart() {
         check(number, &[(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")]);
         assert_eq!((counted(1, "gap"), counted(1_000, "gap")), ("1 gap".into(), "1,000 gaps".into()));
+        let some = ["delivery", "key"].map(|what| (counted(1, what), counted(2, what)));
+        assert_eq!(some.map(|(one, two)| format!("{one}, {two}")), ["1 delivery, 2 deliveries", "1 key, 2 keys"]);
     }
 
     #[test]
