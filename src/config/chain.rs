@@ -242,13 +242,19 @@ fn seed(typed: &str) -> Result<u64, String> {
 fn writes_by_name(settings: &ChainSettings, mistakes: &mut ConfigMistakes) {
     for method in &settings.allow_methods {
         let passes = settings.allow_writes || SAFE.contains(&method.as_str()) || settings.allows_some(method);
-        if !passes {
-            let why = format!(
+        if passes {
+            continue;
+        }
+        let upper = method.to_uppercase();
+        let why = if SAFE.contains(&upper.as_str()) {
+            format!("methods are told apart by case: write {upper}")
+        } else {
+            format!(
                 "{method} is a write, and writes are kept back: add --allow-writes if you mean it, or a chain file with \
                  `allow-writes` for the routes that you mean"
-            );
-            mistakes.add(format!("--allow-method {method}"), why);
-        }
+            )
+        };
+        mistakes.add(format!("--allow-method {method}"), why);
     }
 }
 
@@ -257,8 +263,9 @@ fn methods(allowed: &[String], mistakes: &mut ConfigMistakes, warnings: &mut Vec
     let names = allowed.iter().flat_map(|list| list.split(','));
     let methods: Vec<String> = names.filter_map(|name| mistakes.keep("--allow-method", method(name))).collect();
     for method in &methods {
-        if *method != method.to_uppercase() {
-            warnings.push(format!("--allow-method {method}: methods are told apart by case, and most are in capitals"));
+        let upper = method.to_uppercase();
+        if *method != upper {
+            warnings.push(format!("--allow-method {method}: methods are told apart by case: is {upper} meant?"));
         }
     }
     methods

@@ -138,6 +138,7 @@ fn what_is_followed_has_no_pace() {
 #[test]
 fn a_write_allowed_by_name_needs_writes_allowed() {
     check(|typed| typed.select.allow_methods = all("GET,DELETE"), &["DELETE", "--allow-writes"]);
+    check(|typed| typed.select.allow_methods = all("get"), &["--allow-method get", "write GET"]);
     config(|typed| {
         typed.select.allow_methods = all("DELETE");
         typed.writes.allow_writes = true;
