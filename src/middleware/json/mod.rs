@@ -1,15 +1,17 @@
 //! Values within a JSON text, by path: `$.items[*].price`, or a JSON pointer.
 //!
-//! In goes a text, out comes the text with one value changed or taken out. Only the objects and arrays on the way to it
-//! are written anew; every other value, number and key keeps its bytes, its order and its duplicates.
+//! In goes a text, out comes the text with one value changed or taken out. Everything beside it keeps its bytes: blanks,
+//! numbers, keys, their order and duplicates. What is taken out goes with its comma.
 
 mod node;
 mod values;
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use crate::json_path::{self, Segment, Step};
-use node::{JsonItem, JsonNode, JsonNodeKind, JsonText};
+use node::{JsonNode, JsonNodeKind};
 pub(super) use values::{replace, values};
 
 /// The text is not JSON.
@@ -159,27 +161,61 @@ fn inside(
     if let Segment { deep: true, step: Step::Key(key) } = first {
         return any_depth(text, key, change);
     }
-    let mut node: JsonNode<'_> = serde_json::from_str(text).map_err(|_| NotJson)?;
-    let mut is_changed = false;
-    for (at, item) in node.items.iter_mut().enumerate() {
+    let node: JsonNode<'_> = serde_json::from_str(text).map_err(|_| NotJson)?;
+    let mut changes = Vec::new();
+    for (at, item) in node.items.iter().enumerate() {
         if !item.key.as_deref().map_or_else(|| first.step.is_index(at), |key| first.step.is_key(key)) {
             continue;
         }
-        match inside(item.text(), rest, missing, change)? {
-            JsonChange::Keep => continue,
-            JsonChange::Value(new) => item.value = JsonText::New(new),
-            JsonChange::Remove => item.value = JsonText::Gone,
+        match inside(item.value, rest, missing, change)? {
+            JsonChange::Keep => {}
+            other => changes.push((at, other)),
         }
-        is_changed = true;
     }
-    if let (Some(value), [], Step::Key(key) | Step::KeyOrIndex(key, _), JsonNodeKind::Object) =
-        (missing, rest, &first.step, node.kind)
-        && !node.items.iter().any(|item| item.key.as_deref() == Some(key))
-    {
-        node.items.push(JsonItem { key: Some(key.clone()), value: JsonText::New(value.to_owned()) });
-        is_changed = true;
+    let added = match (missing, rest, &first.step, node.kind) {
+        (Some(value), [], Step::Key(key) | Step::KeyOrIndex(key, _), JsonNodeKind::Object)
+            if !node.items.iter().any(|item| item.key.as_deref() == Some(key)) =>
+        {
+            Some(format!("{}:{value}", serde_json::Value::from(key.as_str())))
+        }
+        _ => None,
+    };
+    let is_changed = added.is_some() || !changes.is_empty();
+    Ok(if is_changed { JsonChange::Value(spliced(text, &node, changes, added)) } else { JsonChange::Keep })
+}
+
+/// Returns the text of an object or array with changes to some of its items, by their places, and a member added at its
+/// end.
+fn spliced(text: &str, node: &JsonNode<'_>, changes: Vec<(usize, JsonChange)>, added: Option<String>) -> String {
+    let slice = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
+    let open = after_blanks(text, 0) + 1;
+    // What stands before the first item that stays, be it the first or not.
+    let first = slice(0, after_blanks(text, open));
+    let mut out = first.to_owned();
+    let mut changes = changes.into_iter().peekable();
+    let (mut end, mut is_empty) = (open, true);
+    for (at, item) in node.items.iter().enumerate() {
+        let from = item.value.as_ptr().addr() - text.as_ptr().addr();
+        // Blanks, comma, key and colon.
+        let before = slice(end, from);
+        end = from + item.value.len();
+        let value = match changes.next_if(|(place, _)| *place == at) {
+            Some((_, JsonChange::Remove)) => continue,
+            Some((_, JsonChange::Value(new))) => Cow::Owned(new),
+            _ => Cow::Borrowed(item.value),
+        };
+        out.push_str(if is_empty { before.trim_start_matches([',', ' ', '\t', '\r', '\n']) } else { before });
+        out.push_str(&value);
+        is_empty = false;
     }
-    Ok(if is_changed { JsonChange::Value(node.to_string()) } else { JsonChange::Keep })
+    if is_empty {
+        out.truncate(open);
+    }
+    if let Some(member) = added {
+        out.push_str(if is_empty { "" } else { "," });
+        out.push_str(&member);
+    }
+    out + slice(end, text.len())
 }
 
 /// Offers the value of each member under `key` to `change`, outer ones first, in one pass over the text.
@@ -320,60 +356,51 @@ mod tests {
 
     #[test]
     fn a_value_is_set_and_everything_beside_it_keeps_its_bytes() {
-        check(
-            "/user/mail",
-            Some("\"x\""),
-            Some(r#"{"b":1.50,"user":{"mail":"x","id":7},"list":[ {"x":1}, {"x":"é"}, 3 ],"b":2,"a/b":0}"#),
-        );
-        check(
-            "/list/*/x",
-            Some("null"),
-            Some(r#"{"b":1.50,"user":{"mail": "a@b", "id":7},"list":[{"x":null},{"x":null},3],"b":2,"a/b":0}"#),
-        );
-        check(
-            "$.list[*].x",
-            Some("null"),
-            Some(r#"{"b":1.50,"user":{"mail": "a@b", "id":7},"list":[{"x":null},{"x":null},3],"b":2,"a/b":0}"#),
-        );
-        check(
-            "$.user..mail",
-            Some("0"),
-            Some(r#"{"b":1.50,"user":{"mail": 0, "id":7},"list":[ {"x":1}, {"x":"é"}, 3 ],"b":2,"a/b":0}"#),
-        );
-        check("$.list[1].x[0]", Some("0"), None);
-        check(
-            "$['a/b']",
-            Some("1"),
-            Some(r#"{"b":1.50,"user":{"mail": "a@b", "id":7},"list":[ {"x":1}, {"x":"é"}, 3 ],"b":2,"a/b":1}"#),
-        );
-        check(
-            "/a~1b",
-            Some("1"),
-            Some(r#"{"b":1.50,"user":{"mail": "a@b", "id":7},"list":[ {"x":1}, {"x":"é"}, 3 ],"b":2,"a/b":1}"#),
-        );
+        let with = |old: &str, new: &str| Some(TEXT.replacen(old, new, 1));
+        for (path, value, after) in [
+            ("/user/mail", "\"x\"", with(r#""a@b""#, r#""x""#)),
+            ("/list/*/x", "null", with(r#"{"x":1}, {"x":"é"}"#, r#"{"x":null}, {"x":null}"#)),
+            ("$.list[*].x", "null", with(r#"{"x":1}, {"x":"é"}"#, r#"{"x":null}, {"x":null}"#)),
+            ("$.user..mail", "0", with(r#""a@b""#, "0")),
+            ("$.list[1].x[0]", "0", None),
+            ("$['a/b']", "1", with(r#""a/b":0"#, r#""a/b":1"#)),
+            ("/a~1b", "1", with(r#""a/b":0"#, r#""a/b":1"#)),
+        ] {
+            check(path, Some(value), after.as_deref());
+        }
     }
 
     #[test]
     fn a_missing_member_is_added_to_an_object_that_is_there() {
-        check(
-            "/user/new",
-            Some("true"),
-            Some(
-                r#"{"b":1.50,"user":{"mail": "a@b","id":7,"new":true},"list":[ {"x":1}, {"x":"é"}, 3 ],"b":2,"a/b":0}"#
-                    .replace(r#""mail": "#, r#""mail":"#)
-                    .as_str(),
-            ),
-        );
+        let added = TEXT.replace(r#""id":7}"#, r#""id":7,"new":true}"#);
+        check("/user/new", Some("true"), Some(&added));
         check("/nobody/new", Some("true"), None);
         check("/list/new", Some("true"), None);
     }
 
     #[test]
     fn values_are_taken_out_of_objects_and_arrays_duplicates_too() {
-        check("/b", None, Some(r#"{"user":{"mail": "a@b", "id":7},"list":[ {"x":1}, {"x":"é"}, 3 ],"a/b":0}"#));
-        check("/list/1", None, Some(r#"{"b":1.50,"user":{"mail": "a@b", "id":7},"list":[{"x":1},3],"b":2,"a/b":0}"#));
+        check("/b", None, Some(&TEXT.replace(r#""b": 1.50, "#, "").replace(r#", "b": 2"#, "")));
+        check("/list/1", None, Some(&TEXT.replace(r#", {"x":"é"}"#, "")));
         check("/none", None, None);
         check("/b/c", None, None);
+    }
+
+    #[test]
+    fn blanks_stay_where_they_were() {
+        let changed = |edit: JsonEdit, text: &str| edit.apply(text).unwrap().unwrap();
+        let remove = |path: &str, text: &str| changed(JsonEdit::remove(path).unwrap(), text);
+        let set = |path: &str, text: &str| changed(JsonEdit::set(path, "0".to_owned()).unwrap(), text);
+        let pretty = "\n{\n  \"\\u0061\" : 1,\n  \"b\": [1 , 2],\n  \"c\": {}\n}\r\n";
+        assert_eq!(set("$.a", pretty), pretty.replace(": 1,", ": 0,"));
+        assert_eq!(set("$.b[1]", pretty), pretty.replace(", 2]", ", 0]"));
+        assert_eq!(set("$.c.d", pretty), pretty.replace("{}", "{\"d\":0}"));
+        assert_eq!(set("$.d", pretty), pretty.replace("{}", "{},\"d\":0"));
+        assert_eq!(remove("$.a", pretty), pretty.replace("\"\\u0061\" : 1,\n  ", ""));
+        assert_eq!(remove("$.c", pretty), pretty.replace(",\n  \"c\": {}", ""));
+        assert_eq!(remove("$.b[0]", pretty), pretty.replace("1 , 2", "2"));
+        assert_eq!(remove("$.b[*]", pretty), pretty.replace("1 , 2", ""));
+        assert_eq!((remove("$.a", "{ \"a\": 1 }"), set("$.a", "{ }")), ("{ }".to_owned(), "{\"a\":0 }".to_owned()));
     }
 
     #[test]

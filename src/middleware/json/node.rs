@@ -22,40 +22,8 @@ pub(super) enum JsonNodeKind {
 pub(super) struct JsonItem<'a> {
     /// Of members of objects.
     pub(super) key: Option<String>,
-    pub(super) value: JsonText<'a>,
-}
-
-pub(super) enum JsonText<'a> {
-    Old(&'a RawValue),
-    New(String),
-    Gone,
-}
-
-impl JsonItem<'_> {
-    pub(super) fn text(&self) -> &str {
-        match &self.value {
-            JsonText::Old(raw) => raw.get(),
-            JsonText::New(text) => text,
-            JsonText::Gone => "",
-        }
-    }
-}
-
-impl fmt::Display for JsonNode<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (open, close) = if self.kind == JsonNodeKind::Object { ("{", "}") } else { ("[", "]") };
-        f.write_str(open)?;
-        let mut comma = "";
-        for item in self.items.iter().filter(|item| !matches!(item.value, JsonText::Gone)) {
-            f.write_str(comma)?;
-            if let Some(key) = &item.key {
-                write!(f, "{}:", serde_json::Value::from(key.as_str()))?;
-            }
-            f.write_str(item.text())?;
-            comma = ",";
-        }
-        f.write_str(close)
-    }
+    /// Its text, a slice of the text of the level.
+    pub(super) value: &'a str,
 }
 
 impl<'de> Deserialize<'de> for JsonNode<'de> {
@@ -71,7 +39,7 @@ impl<'de> Deserialize<'de> for JsonNode<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonNode<'de>, A::Error> {
                 let mut items = Vec::new();
                 while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
-                    items.push(JsonItem { key: Some(key), value: JsonText::Old(value) });
+                    items.push(JsonItem { key: Some(key), value: value.get() });
                 }
                 Ok(JsonNode { kind: JsonNodeKind::Object, items })
             }
@@ -79,7 +47,7 @@ impl<'de> Deserialize<'de> for JsonNode<'de> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<JsonNode<'de>, A::Error> {
                 let mut items = Vec::new();
                 while let Some(value) = seq.next_element::<&'de RawValue>()? {
-                    items.push(JsonItem { key: None, value: JsonText::Old(value) });
+                    items.push(JsonItem { key: None, value: value.get() });
                 }
                 Ok(JsonNode { kind: JsonNodeKind::Array, items })
             }

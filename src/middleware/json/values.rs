@@ -1,6 +1,6 @@
 //! Values in a JSON text that are read, or replaced where they stand: every byte around them stays.
 
-use super::node::{JsonNode, JsonText};
+use super::node::JsonNode;
 use super::{JsonChange, JsonPath, NotJson, any_depth};
 use crate::json_path::{Segment, Step};
 
@@ -49,9 +49,8 @@ fn inside<'t>(text: &'t str, path: &[Segment], found: &mut Vec<&'t str>) -> Resu
     let node: JsonNode<'t> = serde_json::from_str(text).map_err(|_| NotJson)?;
     for (at, item) in node.items.iter().enumerate() {
         let is_it = item.key.as_deref().map_or_else(|| first.step.is_index(at), |key| first.step.is_key(key));
-        if let (true, JsonText::Old(raw)) = (is_it, &item.value) {
-            let raw: &'t str = raw.get();
-            inside(raw, rest, found)?;
+        if is_it {
+            inside(item.value, rest, found)?;
         }
     }
     Ok(())

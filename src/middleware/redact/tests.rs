@@ -116,7 +116,7 @@ fn json_in_each_of_its_forms_is_looked_into() {
         b"{\"n\":\"J\xf6\",\"password\":\"***\"}",
     );
     becomes(json, b"{\"\xf6\\u0142\":1,\"password\":\"\xf6\"}", b"{\"\xf6\\u0142\":1,\"password\":\"***\"}");
-    becomes(json, "{\"p\\u0061ssword\":\"s3\"}", "{\"password\":\"***\"}");
+    becomes(json, "{\"p\\u0061ssword\": \"s3\"}", "{\"p\\u0061ssword\": \"***\"}");
     becomes("text/plain", " {\"password\":\"s3\"}", " {\"password\":\"***\"}");
     becomes("application/octet-stream", "{\"password\":\"s3\"}", "{\"password\":\"***\"}");
     becomes("application/x-www-form-urlencoded", "{\"password\":\"s3\"}", "{\"password\":\"***\"}");
