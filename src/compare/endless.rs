@@ -3,12 +3,10 @@
 //! Both are compared as far as production's went, line by line where they can be read: a line that had not ended is left
 //! out on both sides, and so is what the target sent after it.
 
-use std::borrow::Cow;
-
 use super::budget::Budget;
 use super::decode;
 use super::{BodyVerdict, CompareRules, Effort, IndexedResponse, Unknown};
-use super::{DeclaredBody, as_a_whole, both, characters, documents, kind, readable, text, tree, verdict};
+use super::{DeclaredBody, as_a_whole, both, documents, in_utf_8, kind, readable, text, tree, verdict};
 use crate::http1::{ContentKind, content};
 
 /// What is known of two bodies of which production's did not end.
@@ -84,6 +82,10 @@ fn inside<'a>(
     if is_same(&production, &shadow, may_be_short) {
         return Some(BodyVerdict::Same);
     }
+    let (production, shadow) = (in_utf_8(heads.0, production, &budget), in_utf_8(heads.1, shadow, &budget));
+    if let Some(why) = budget.exceeded() {
+        return Some(BodyVerdict::Unknown(why));
+    }
     let (production, shadow) = common(&production, &shadow, may_be_short);
     if production == shadow {
         return Some(BodyVerdict::Same);
@@ -99,12 +101,8 @@ fn inside<'a>(
     if kind(one.1, production) == ContentKind::Other || kind(other.1, shadow) == ContentKind::Other {
         return None;
     }
-    let text_of = |head, body| characters(head, body, &budget);
-    let texts: (Option<Cow<'_, str>>, _) = (text_of(heads.0, production), text_of(heads.1, shadow));
-    if let Some(why) = budget.exceeded() {
-        return Some(BodyVerdict::Unknown(why));
-    }
-    Some(verdict(text::compare(&texts.0?, &texts.1?)))
+    let text = |body| std::str::from_utf8(body).ok();
+    Some(verdict(text::compare(text(production)?, text(shadow)?)))
 }
 
 /// What is compared of both: the lines of production's that have ended, and as many of the target's. Where the target's

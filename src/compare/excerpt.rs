@@ -4,7 +4,7 @@ use super::budget::Budget;
 use super::indexed_head::IndexedHead;
 use super::path::cut_at;
 use super::tree::{self, TreeNode};
-use super::{ContentKind, characters, content, decode, kind, shown};
+use super::{ContentKind, content, decode, in_utf_8, kind, shown};
 use crate::exchange::Head;
 use crate::middleware::secret_names::SecretNames;
 
@@ -20,6 +20,7 @@ const MEMORY: usize = 8 << 20;
 pub(crate) fn excerpt(head: &Head, body: &[u8], secrets: &SecretNames) -> Option<String> {
     let (head, budget) = (&IndexedHead::new(head), Budget::new(MEMORY));
     let content = secrets.text(decode::decoded(head, body, MAX_DECODED, &budget).ok()?);
+    let content = in_utf_8(head, content, &budget);
     let kind = kind(content::of_value(head.get("content-type")), &content);
     if kind == ContentKind::Json || tree::may_be_json(&content) {
         if let Some(documents) = tree::read(&content, &budget) {
@@ -33,7 +34,7 @@ pub(crate) fn excerpt(head: &Head, body: &[u8], secrets: &SecretNames) -> Option
     if kind == ContentKind::Other {
         return None;
     }
-    Some(cut(&characters(head, &content, &budget)?))
+    Some(cut(std::str::from_utf8(&content).ok()?))
 }
 
 fn json(document: &TreeNode<'_>, secrets: &SecretNames) -> String {

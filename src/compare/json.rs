@@ -221,6 +221,11 @@ impl<'a> JsonComparer<'_, 'a> {
                 self.read(text);
                 text.hash(&mut hash);
             }
+            TreeNode::Unpaired(text) => {
+                hash.write_u8(7);
+                self.read(text);
+                text.hash(&mut hash);
+            }
             TreeNode::List(items, _) => {
                 hash.write_u8(5);
                 let mut sum = 0_u64;
@@ -315,6 +320,7 @@ fn scalars(one: &TreeNode<'_>, other: &TreeNode<'_>) -> bool {
         (TreeNode::Null, TreeNode::Null) => true,
         (TreeNode::Bool(a), TreeNode::Bool(b)) => a == b,
         (TreeNode::Text(a), TreeNode::Text(b)) => a == b,
+        (TreeNode::Unpaired(a), TreeNode::Unpaired(b)) => a == b,
         (TreeNode::Number(a), TreeNode::Number(b)) => a == b,
         _ => false,
     }
@@ -325,7 +331,7 @@ const fn type_of(node: &TreeNode<'_>) -> u8 {
         TreeNode::Null | TreeNode::Same(_) => 0,
         TreeNode::Bool(_) => 1,
         TreeNode::Number(_) => 2,
-        TreeNode::Text(_) => 3,
+        TreeNode::Text(_) | TreeNode::Unpaired(_) => 3,
         TreeNode::List(..) => 4,
         TreeNode::Object(..) => 5,
     }

@@ -27,6 +27,7 @@ mod shown;
 mod text;
 mod tree;
 mod unknown;
+mod unpaired;
 
 use std::borrow::Cow;
 
@@ -285,6 +286,10 @@ fn inside<'a>(rules: &CompareRules, one: DeclaredBody<'_, 'a>, other: DeclaredBo
     }
     // What each side issues by itself is no difference.
     let (production, shadow) = (rules.secrets().text(production), rules.secrets().text(shadow));
+    let (production, shadow) = (in_utf_8(heads.0, production, &budget), in_utf_8(heads.1, shadow, &budget));
+    if let Some(why) = budget.exceeded() {
+        return Some(BodyVerdict::Unknown(why));
+    }
     if production == shadow {
         return Some(BodyVerdict::Same);
     }
@@ -308,11 +313,8 @@ fn inside<'a>(rules: &CompareRules, one: DeclaredBody<'_, 'a>, other: DeclaredBo
     if one == ContentKind::Other || other == ContentKind::Other {
         return None;
     }
-    let (production, shadow) = (characters(heads.0, &production, &budget), characters(heads.1, &shadow, &budget));
-    if let Some(why) = budget.exceeded() {
-        return Some(BodyVerdict::Unknown(why));
-    }
-    Some(verdict(text::compare(&production?, &shadow?)))
+    let text = |body| std::str::from_utf8(body).ok();
+    Some(verdict(text::compare(text(&production)?, text(&shadow)?)))
 }
 
 fn verdict(differences: Vec<Difference>) -> BodyVerdict {
@@ -344,19 +346,22 @@ fn kind(declared: ContentKind, body: &[u8]) -> ContentKind {
     }
 }
 
-/// The body as text: UTF-8, or where its head says so ISO 8859-1; `None` where it is neither.
-fn characters<'a>(head: &IndexedHead<'_>, body: &'a [u8], budget: &Budget) -> Option<Cow<'a, str>> {
-    if let Ok(text) = std::str::from_utf8(body) {
-        return Some(Cow::Borrowed(text));
+/// The body in UTF-8 where its head says that it is in ISO 8859-1, and else as it is.
+fn in_utf_8<'a>(head: &IndexedHead<'_>, body: Cow<'a, [u8]>, budget: &Budget) -> Cow<'a, [u8]> {
+    if std::str::from_utf8(&body).is_ok() {
+        return body;
     }
-    let latin = content::charset(head.get("content-type")).is_some_and(|charset| {
+    let is_latin = content::charset(head.get("content-type")).is_some_and(|charset| {
         [&b"iso-8859-1"[..], b"latin1", b"windows-1252", b"us-ascii"]
             .iter()
             .any(|name| charset.eq_ignore_ascii_case(name))
     });
     // A byte becomes two at most, and a text that grows may take as much again.
-    (latin && budget.take(body.len().saturating_mul(4)))
-        .then(|| Cow::Owned(body.iter().map(|byte| char::from(*byte)).collect()))
+    if !is_latin || !budget.take(body.len().saturating_mul(4)) {
+        return body;
+    }
+    let text: String = body.iter().map(|byte| char::from(*byte)).collect();
+    Cow::Owned(text.into_bytes())
 }
 
 fn as_a_whole(production: &ComparedResponse<'_>, shadow: &ComparedResponse<'_>) -> Difference {

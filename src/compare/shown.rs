@@ -77,8 +77,11 @@ pub(super) fn nodes(
         let mask = |node: Option<&TreeNode<'_>>| node.map_or(Value::Null, |_| MASK.into());
         return (mask(production), mask(shadow));
     }
-    match (production.map(TreeNode::resolved), shadow.map(TreeNode::resolved)) {
-        (Some(TreeNode::Text(production)), Some(TreeNode::Text(shadow))) => pair(production, shadow),
+    let (production, shadow) = (production.map(TreeNode::resolved), shadow.map(TreeNode::resolved));
+    if let (Some(production), Some(shadow)) = (production.and_then(text), shadow.and_then(text)) {
+        return pair(production, shadow);
+    }
+    match (production, shadow) {
         (Some(TreeNode::Number(production)), Some(TreeNode::Number(shadow))) => {
             // Where one of them would be rounded both are their digits, as text.
             match (production.exact(), shadow.exact()) {
@@ -93,13 +96,21 @@ pub(super) fn nodes(
     }
 }
 
+fn text<'n>(node: &'n TreeNode<'_>) -> Option<&'n str> {
+    match node {
+        TreeNode::Text(text) => Some(text),
+        TreeNode::Unpaired(text) => Some(text),
+        _ => None,
+    }
+}
+
 fn node(node: &TreeNode<'_>, secrets: &SecretNames) -> Value {
     match node {
         TreeNode::Same(same) => self::node(same, secrets),
         TreeNode::Null => Value::Null,
         TreeNode::Bool(value) => (*value).into(),
         TreeNode::Number(number) => number.exact().unwrap_or_else(|| one(number.text())),
-        TreeNode::Text(text) => one(text),
+        TreeNode::Text(_) | TreeNode::Unpaired(_) => text(node).map_or(Value::Null, one),
         TreeNode::List(..) | TreeNode::Object(..) => one(&as_json(node, MAX_SHOWN, secrets)),
     }
 }

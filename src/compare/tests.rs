@@ -297,6 +297,29 @@ fn a_charset_is_heeded() {
 }
 
 #[test]
+fn json_in_another_charset_is_json() {
+    let rules = rules(&["header:content-type"]);
+    let latin = |body: &[u8]| kept(200, "Content-Type: application/json; charset=ISO-8859-1\r\n", body);
+    let one = latin(b"{\"a\":\"caf\xe9\",\"b\":1}");
+    let other = latin(b"{ \"b\":2, \"a\":\"caf\xe9\" }");
+    assert_eq!(lines(&found(&rules, &one, &other).differences), ["body $.b value 1 2"]);
+    let utf_8 = kept(200, "Content-Type: application/json\r\n", "{\"b\":1,\"a\":\"caf\u{e9}\"}".as_bytes());
+    assert_eq!(found(&rules, &one, &utf_8), ResponseDiff::default());
+}
+
+#[test]
+fn a_surrogate_without_its_pair_costs_no_document() {
+    check_json(&[], r#"{"a":"\ud800","b":1}"#, r#"{"b":2,"a":"\uD800"}"#, &["body $.b value 1 2"]);
+    let unlike = [r#"body $.a value "x\\ud800" "x\\udc00""#];
+    check_json(&[], r#"{"a":"x\ud800"}"#, r#"{"a":"x\udc00"}"#, &unlike);
+    // A text that only looks like it.
+    let alike = [r#"body $.a[0] value "x\\ud800" "x\\ud800""#];
+    check_json(&[], r#"{"a":["x\ud800"]}"#, r#"{"a":["x\\ud800"]}"#, &alike);
+    let order = [r#"body $ order "[\"\\\\ud800\",1]" "[1,\"\\\\ud800\"]""#];
+    check_json(&[], r#"["\ud800",1]"#, r#"[1,"\ud800"]"#, &order);
+}
+
+#[test]
 fn content_is_compared_whatever_its_coding() {
     let gzip = |text: &[u8]| {
         let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use super::Unknown;
 use super::budget::{Budget, MAX_VALUES};
 use super::number::Number;
+use super::unpaired;
 
 /// Members up to which an object is searched from end to end.
 const FEW: usize = 16;
@@ -23,6 +24,8 @@ pub(super) enum TreeNode<'a> {
     Bool(bool),
     Number(Number<'a>),
     Text(Cow<'a, str>),
+    /// A text with surrogates that have no pair, which are escaped in it, as backslashes are: no text can hold them.
+    Unpaired(String),
     List(Vec<TreeNode<'a>>, Extent),
     Object(Vec<(Cow<'a, str>, TreeNode<'a>)>, Extent),
     /// A list or an object that is written as in the document it was read beside.
@@ -141,7 +144,7 @@ impl<'a> TreeReader<'a, '_> {
         match self.peek()? {
             b'{' if depth < MAX_DEPTH => self.object(depth + 1, like),
             b'[' if depth < MAX_DEPTH => self.list(depth + 1, like),
-            b'"' => self.string().map(TreeNode::Text),
+            b'"' => self.text(),
             b'n' => self.literal("null", TreeNode::Null),
             b't' => self.literal("true", TreeNode::Bool(true)),
             b'f' => self.literal("false", TreeNode::Bool(false)),
@@ -219,27 +222,56 @@ impl<'a> TreeReader<'a, '_> {
         Some(TreeNode::Object(members, Extent::of(start, self.at)))
     }
 
-    /// Reads a string; only what has escapes in it is copied.
+    fn text(&mut self) -> Option<TreeNode<'a>> {
+        let quoted = self.quoted()?;
+        if let Some(text) = self.unescaped(quoted) {
+            return Some(TreeNode::Text(text));
+        }
+        if self.budget.exceeded().is_some() {
+            return None;
+        }
+        // What is between, and what comes of it: neither is longer than what is written.
+        self.hold(2 * quoted.len())?;
+        let text = unpaired::escaped(quoted)?;
+        self.budget.give_back(quoted.len());
+        Some(TreeNode::Unpaired(text))
+    }
+
+    /// Reads a string that is a key; only what has escapes in it is copied.
     fn string(&mut self) -> Option<Cow<'a, str>> {
+        let quoted = self.quoted()?;
+        self.unescaped(quoted)
+    }
+
+    /// Passes a string, its quotes included.
+    fn quoted(&mut self) -> Option<&'a str> {
         let start = self.at;
         self.expect(b'"')?;
-        let (mut end, mut has_escapes) = (self.at, false);
+        let mut end = self.at;
         loop {
             end += plain_len(self.text.as_bytes().get(end..)?);
             match self.text.as_bytes().get(end)? {
                 b'"' => break,
-                b'\\' => (has_escapes, end) = (true, end + 2),
+                b'\\' => end += 2,
                 _ => return None,
             }
         }
-        let inside = self.text.get(self.at..end)?;
         self.at = end + 1;
-        if !has_escapes {
+        self.text.get(start..self.at)
+    }
+
+    /// What stands between these quotes, if that is a text.
+    fn unescaped(&self, quoted: &'a str) -> Option<Cow<'a, str>> {
+        let inside = quoted.strip_prefix('"')?.strip_suffix('"')?;
+        if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
             return Some(Cow::Borrowed(inside));
         }
         // An escape is never shorter than what it stands for.
         self.hold(inside.len())?;
-        let text: String = serde_json::from_str(self.text.get(start..self.at)?).ok()?;
+        let Ok(text) = serde_json::from_str::<String>(quoted) else {
+            self.budget.give_back(inside.len());
+            return None;
+        };
         self.budget.give_back(inside.len().saturating_sub(text.capacity()));
         Some(Cow::Owned(text))
     }
@@ -373,7 +405,8 @@ mod tests {
             "-",
             "tru",
             "\"\\x\"",
-            "\"\\ud800\"",
+            "\"\\ud80\"",
+            "{\"\\ud800\":1}",
             "\"a",
             "\"a\\",
             "{}{}",
@@ -409,6 +442,7 @@ mod tests {
             TreeNode::Bool(value) => (*value).into(),
             TreeNode::Number(number) => number.exact().unwrap(),
             TreeNode::Text(text) => text.as_ref().into(),
+            TreeNode::Unpaired(text) => text.as_str().into(),
             TreeNode::List(items, _) => items.iter().map(value).collect(),
             TreeNode::Object(members, _) => {
                 members.iter().map(|(key, inside)| (key.to_string(), value(inside))).collect()
