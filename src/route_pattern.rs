@@ -38,6 +38,9 @@ impl RoutePattern {
         if !path.starts_with(['/', '*']) {
             return Err("a path begins with /");
         }
+        if method.is_some_and(|method| method.contains(char::is_lowercase)) {
+            return Err("methods are told apart by case, and are in capitals");
+        }
         if path.contains(char::is_whitespace) {
             return Err("a path has no blanks in it");
         }

@@ -152,6 +152,7 @@ mod tests {
     fn what_is_no_pattern_is_told_with_its_line() {
         for (text, told) in [
             ("\nGET v2", "line 2: `GET v2`: a path begins with /"),
+            ("GET /a\nget /a", "line 2: `get /a`: methods are told apart by case, and are in capitals"),
             ("GET /a /b", "line 1: `GET /a /b`: a path has no blanks in it"),
             ("GET /a?b", "line 1: `GET /a?b`: a route has no query"),
             ("GET /a/{b", "line 1: `GET /a/{b`: a { has no }"),
