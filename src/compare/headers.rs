@@ -7,6 +7,7 @@ use super::common::common_len;
 use super::cookies;
 use super::indexed_head::{IndexedHead, NamedLine, NamedLines, is_same_name};
 use super::shown;
+use super::unfold::unfolded;
 use super::{
     CompareRules, ComparedResponse, Difference, DifferenceKind, DifferencePart, IndexedResponse, MAX_COMPARED_HEAD,
 };
@@ -82,6 +83,13 @@ pub(super) fn compare<'a>(
     let names = CountedNames { rules, length };
     if are_alike(names, one.head(), other.head()) {
         return true;
+    }
+    let (one_line, other_line) = (unfolded(one.head()), unfolded(other.head()));
+    if one_line.is_some() || other_line.is_some() {
+        let production = ComparedResponse { head: one_line.as_ref().or(production.head), ..*production };
+        let shadow = ComparedResponse { head: other_line.as_ref().or(shadow.head), ..*shadow };
+        let sides = (&IndexedResponse::new(&production), &IndexedResponse::new(&shadow));
+        return compare(rules, to_head, sides, most, differences);
     }
     if one.lines().as_slice().len().max(other.lines().as_slice().len()) > most {
         return false;

@@ -26,6 +26,7 @@ mod rules;
 mod shown;
 mod text;
 mod tree;
+mod unfold;
 mod unknown;
 mod unpaired;
 

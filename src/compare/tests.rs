@@ -579,6 +579,16 @@ fn of_cookies_that_are_set_names_and_attributes_count() {
 }
 
 #[test]
+fn a_folded_line_is_one_line() {
+    check_heads(&[], "X-A: one,\r\n  two\r\nETag: x\r\n", "X-A: one, two\r\nETag: x\r\n", &[]);
+    check_heads(&[], "X-A: one \r\n\ttwo\r\n", "X-A:\r\n one\r\n two\r\n", &[]);
+    check_heads(&[], "X-A: one\r\n two\r\n", "X-A: onetwo\r\n", &[r#"header x-a value "one two" "onetwo""#]);
+    let both = "Set-Cookie: a=1;\r\n Secure\r\n";
+    check_heads(&[], both, "Set-Cookie: a=2; Secure\r\n", &[]);
+    check_heads(&[], both, "Set-Cookie: a=2\r\n", &[r#"header set-cookie value "a=***; secure" "a=***""#]);
+}
+
+#[test]
 fn secrets_in_headers_are_masked() {
     check_heads(&[], "X-Api-Key: one\r\n", "X-Api-Key: two\r\n", &[r#"header x-api-key value "***" "***""#]);
     check_heads(
