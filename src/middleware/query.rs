@@ -27,9 +27,14 @@ pub(super) fn path(path_and_query: &[u8]) -> &[u8] {
     if end == 0 { b"/" } else { path_and_query.get(..end).unwrap_or_default() }
 }
 
+/// Splits a target before its fragment. It should have none (RFC 9112, 3.2): where it has, parameters stand before that.
+pub(super) fn split_fragment(target: &[u8]) -> (&[u8], &[u8]) {
+    target.split_at_checked(memchr::memchr(b'#', target).unwrap_or(target.len())).unwrap_or((target, b""))
+}
+
 /// The decoded values of parameter `name`, in order; one without an equals sign is empty.
 pub(super) fn values<'a>(path_and_query: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
-    query(path_and_query)
+    query(split_fragment(path_and_query).0)
         .into_iter()
         .flat_map(|query| query.split(|byte| *byte == b'&'))
         .filter_map(move |piece| value(piece, name))
@@ -76,7 +81,7 @@ pub(super) fn edit(
     name: &str,
     change: &mut dyn FnMut(&[u8]) -> ValueChange,
 ) -> usize {
-    let target = lines.target(head);
+    let (target, fragment) = split_fragment(lines.target(head));
     let Some(query) = query(target) else { return 0 };
     let mut changed = EditedTarget::new(target, query);
     let mut found = 0;
@@ -87,7 +92,8 @@ pub(super) fn edit(
         });
         changed.piece(piece, change.unwrap_or(ValueChange::Keep));
     }
-    if let Some(target) = changed.target() {
+    if let Some(mut target) = changed.target() {
+        target.extend_from_slice(fragment);
         lines.set_target(head, &target);
     }
     found
@@ -138,9 +144,15 @@ impl<'a> EditedTarget<'a> {
     }
 }
 
-/// Adds a parameter after the last one.
+/// Adds a parameter after the last one. What asks for the server itself (`OPTIONS *`), or for a connection (CONNECT), has
+/// no query (RFC 9112, 3.2).
 pub(super) fn append(lines: &mut LineIndex, head: &mut Head, name: &str, value: &[u8]) {
-    let mut target = lines.target(head).to_vec();
+    let target = lines.target(head);
+    if target == b"*" || head.request_line().0 == b"CONNECT" {
+        return;
+    }
+    let (target, fragment) = split_fragment(target);
+    let (mut target, fragment) = (target.to_vec(), fragment.to_vec());
     match query(&target) {
         None => target.push(b'?'),
         Some([] | [.., b'&']) => {}
@@ -149,6 +161,7 @@ pub(super) fn append(lines: &mut LineIndex, head: &mut Head, name: &str, value: 
     encode(&mut target, name.as_bytes());
     target.push(b'=');
     encode(&mut target, value);
+    target.extend_from_slice(&fragment);
     lines.set_target(head, &target);
 }
 

@@ -299,7 +299,23 @@ fn fields_are_set_added_removed_renamed_and_replaced_where_they_stand() {
         "[[link]]\nreplace-path = { match = \"^/a\", with = \"/é\" }\n[[test]]\nrequest = \"GET /a/%E9?q=%E9\"\n\
          becomes = \"GET /%C3%A9/%E9?q=%E9\"\n",
     );
-    check("[[link]]\nset-param = { b = \"1\" }\n[[test]]\nrequest = \"GET /p\"\nbecomes = \"GET /p?b=1\"\n");
+}
+
+#[test]
+fn a_parameter_is_added_where_parameters_may_stand() {
+    for (before, after) in [
+        ("GET /p", "GET /p?b=1"),
+        ("OPTIONS *", "OPTIONS *"),
+        ("GET /p#b?x", "GET /p?b=1#b?x"),
+        ("GET /p?a=2#b", "GET /p?a=2&b=1#b"),
+        ("GET /p?b=2&a=3#b=4", "GET /p?b=1&a=3#b=4"),
+        ("GET /p?a=3&b=2#?b=4", "GET /p?a=3&b=1#?b=4"),
+        ("GET http://h?#", "GET http://h?b=1#"),
+    ] {
+        check(&format!(
+            "[[link]]\nset-param = {{ b = \"1\" }}\n[[test]]\nrequest = \"{before}\"\nbecomes = \"{after}\"\n"
+        ));
+    }
 }
 
 #[test]

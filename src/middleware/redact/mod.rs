@@ -14,6 +14,7 @@ use sha2::Sha256;
 use super::context::ResponseFilter;
 use super::edit::{EditOp, FieldEdit, FieldKind};
 use super::json::{JsonChange, JsonPath};
+use super::query;
 use super::secret::Secret;
 use super::unreadable::{OnUnknown, Unreadable};
 use super::value_change::ValueChange;
@@ -107,6 +108,7 @@ impl Filter for Redact {
             field.each(request, context, &mut |value, run| rules.field(value, &run.key.0));
         }
         let run = Arc::clone(&context.run);
+        rules.fragment(request, context, &run);
         for name in ADDRESSES.iter().filter(|_| !rules.params.is_empty()) {
             context.edit_header(request, name, |value| rules.address(value, &run));
         }
@@ -213,6 +215,18 @@ impl RedactRules {
         match redactor.pairs(value, is_separator, &mut |_| ValueChange::Keep) {
             Some(new) => LineEdit::Value(new),
             None => LineEdit::Keep,
+        }
+    }
+
+    /// Parameters in the fragment of a target, which should have none.
+    fn fragment(&self, request: &mut Request, context: &mut Context, run: &RunIdentity) {
+        let (before, fragment) = query::split_fragment(context.fields(request).target());
+        if self.params.is_empty() || fragment.is_empty() {
+            return;
+        }
+        if let LineEdit::Value(fragment) = self.address(fragment, run) {
+            let target = [before, &fragment].concat();
+            context.set_target(request, &target);
         }
     }
 

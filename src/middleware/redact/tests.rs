@@ -279,17 +279,18 @@ fn only_bodies_that_a_link_asks_for_are_looked_into() {
 
 #[test]
 fn parameters_are_redacted_in_referers_and_headers_in_trailers() {
-    let head =
-        "POST / HTTP/1.1\r\nReferer: https://h/a?password=s3&b=1#password=s3\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = "POST /?password=s3&b=1#c?password=s3 HTTP/1.1\r\nReferer: https://h/a?password=s3&b=1#password=s3\r\nTransfer-Encoding: chunked\r\n\r\n";
     let mut request = with_body(head, "1\r\nx\r\n0\r\nX-Key: s3\r\n\r\n");
     let mut context = Context::default();
     context.begin(&request, request.last_byte, false);
     let fields = [(FieldKind::Param, "password".to_owned()), (FieldKind::Header, "X-Key".to_owned())];
-    for (mode, referer) in
-        [(RedactMode::Mask, "https://h/a?password=***&b=1#password=***"), (RedactMode::Remove, "https://h/a?b=1")]
-    {
+    for (mode, referer, target) in [
+        (RedactMode::Mask, "https://h/a?password=***&b=1#password=***", "/?password=***&b=1#c?password=***"),
+        (RedactMode::Remove, "https://h/a?b=1", "/?b=1#c"),
+    ] {
         Redact::new(mode, &fields, Vec::new(), OnUnknown::Drop).apply(&mut request, &mut context).unwrap();
         assert_eq!(request.head.get("referer"), Some(referer.as_bytes()));
+        assert_eq!(request.target(), target.as_bytes());
     }
     assert_eq!(request.body.wire.as_deref(), Some(&b"1\r\nx\r\n0\r\n\r\n"[..]));
 }
