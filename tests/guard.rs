@@ -92,8 +92,8 @@ async fn a_ramp_climbs_by_its_times_and_its_samples_are_nested() {
     assert_eq!((end.step, end.steps, end.past), (3, 3, None));
 }
 
-/// A ramp up to a share that the server does not bear: it fails while it gets more than 40 %.
-async fn past_the_limit(action: GuardAction) -> Summary {
+/// A ramp up to a share that the server does not bear: it fails while it gets more than 40 %. Others beside it do not.
+async fn past_the_limit(action: GuardAction, others: &[Server]) -> Summary {
     let control = Control::default();
     let load = control.clone();
     let server = Server::start(move |_| {
@@ -102,14 +102,15 @@ async fn past_the_limit(action: GuardAction) -> Summary {
     })
     .await;
     let capture = gets(1500);
-    let targets = vec![guarded(&server.url("http"), "1000/s", "errors>20%/200ms", action)];
+    let all = std::iter::once(&server).chain(others);
+    let targets = all.map(|one| guarded(&one.url("http"), "1000/s", "errors>20%/200ms", action)).collect();
     let ramp = Some("10%:150ms,30%:150ms,100%".parse().unwrap());
     run(Run { ramp, control, ..replayed(&capture, targets) }).await.0
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ramp_goes_back_a_step_where_the_target_breaks_and_says_where() {
-    let summary = past_the_limit(GuardAction::StepDown).await;
+    let summary = past_the_limit(GuardAction::StepDown, &[]).await;
     let steps = steps(&summary);
     assert_eq!(
         steps[..3],
@@ -123,8 +124,17 @@ async fn a_ramp_goes_back_a_step_where_the_target_breaks_and_says_where() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_ramp_goes_back_a_step_where_one_of_several_targets_breaks() {
+    let well = [Server::start(|_| vec![answer("200 OK", "ok")]).await];
+    let summary = past_the_limit(GuardAction::StepDown, &well).await;
+    assert_eq!(steps(&summary)[2], (StepCause::Ramp, 1.0, 0.3), "{:?}", summary.steps);
+    let broke = summary.targets.iter().find(|(_, target)| target.guard.as_ref().unwrap().trips > 0).unwrap().0;
+    assert!(summary.steps[2].reason.ends_with(&format!(" at {broke}")), "{}", summary.steps[2].reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_ramp_that_is_to_hold_stays_where_the_target_breaks() {
-    let summary = past_the_limit(GuardAction::Hold).await;
+    let summary = past_the_limit(GuardAction::Hold, &[]).await;
     let steps = steps(&summary);
     assert_eq!(steps[..2], [(StepCause::Ramp, 0.1, 0.3), (StepCause::Ramp, 0.3, 1.0)], "{steps:?}");
     assert_eq!(steps[2], (StepCause::Guard, 1.0, 1.0), "{steps:?}");

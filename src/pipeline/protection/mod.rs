@@ -2,7 +2,7 @@
 //! decisions reach the admission controls, the share and the [`Control`].
 //!
 //! Time stops here while the run is paused. With several targets, each has a guard of its own, and the ramp, which
-//! applies to all of them, follows the best of them: a dead target holds up none that is well.
+//! applies to all of them, follows the worst of them: it climbs where all hold.
 
 mod fleet;
 
@@ -302,25 +302,26 @@ impl Protection {
         matches!(verdict, GuardVerdict::Past(_))
     }
 
-    /// Returns the verdict and action that the ramp follows: the best of all targets. A target that is not let in whole
-    /// is not well.
+    /// Returns the verdict and action that the ramp follows: the worst of all targets that get anything. A target that is not
+    /// let in whole is not well. One of which too little is known holds up the ramp only where it was past its limits.
     fn of_all(&mut self, verdicts: &[GuardVerdict]) -> (GuardVerdict, GuardAction) {
-        let unguarded = self.targets.len() - verdicts.len();
-        let guarded = self.guards().zip(verdicts).map(|((_, guard, _), verdict)| match verdict {
-            GuardVerdict::Good | GuardVerdict::Unknown if guard.state() != GuardState::Passing => {
-                (GuardVerdict::Near, guard.action())
-            }
-            verdict => (verdict.clone(), guard.action()),
+        let are_several = self.targets.len() > 1;
+        let judged = self.guards().zip(verdicts).filter(|((_, guard, _), _)| guard.state() != GuardState::Stopped);
+        let ranked = judged.map(|((url, guard, _), verdict)| {
+            let (rank, verdict) = match verdict {
+                GuardVerdict::Past(reason) => {
+                    let reason = if are_several { format!("{reason} at {url}") } else { reason.clone() };
+                    (4 + u8::from(guard.action() == GuardAction::StepDown), GuardVerdict::Past(reason))
+                }
+                GuardVerdict::Near => (3, GuardVerdict::Near),
+                _ if guard.state() != GuardState::Passing => (3, GuardVerdict::Near),
+                GuardVerdict::Unknown => (if guard.trips() > 0 { 2 } else { 0 }, GuardVerdict::Unknown),
+                GuardVerdict::Good => (1, GuardVerdict::Good),
+            };
+            (rank, verdict, guard.action())
         });
-        let free = (unguarded > 0).then(|| (GuardVerdict::Unknown, GuardAction::default()));
-        // Where no target is well, one that breaks its limits now speaks for all.
-        let best = free.into_iter().chain(guarded).min_by_key(|(verdict, _)| match verdict {
-            GuardVerdict::Good => 0,
-            GuardVerdict::Unknown => 1,
-            GuardVerdict::Past(_) => 2,
-            GuardVerdict::Near => 3,
-        });
-        best.unwrap_or((GuardVerdict::Unknown, GuardAction::default()))
+        let worst = ranked.max_by_key(|(rank, ..)| *rank);
+        worst.map_or((GuardVerdict::Unknown, GuardAction::default()), |(_, verdict, action)| (verdict, action))
     }
 
     /// Puts up where everything stands, for whoever asks.
