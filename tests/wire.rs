@@ -228,6 +228,38 @@ async fn a_target_that_speaks_tls_alone_is_told_however_it_refuses() {
 }
 
 #[tokio::test]
+async fn a_target_that_speaks_http_2_alone_is_told() {
+    const SETTINGS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64";
+    const GOAWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
+    let frames = || vec![send(SETTINGS), Step::Wait, send(GOAWAY), Step::Close];
+    let turns_down = Server::start(move |_| frames()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let speaks_first = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                stream.write_all(SETTINGS).await.ok();
+                if stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                    stream.write_all(GOAWAY).await.ok();
+                }
+            });
+        }
+    });
+    for settings in [pooled, mirrored] {
+        for url in [turns_down.url("http"), speaks_first.clone()] {
+            let client = WireClient::new(&settings(&url)).unwrap();
+            for number in 1..=2 {
+                assert_eq!(
+                    why(&client, get(number, "/")).await,
+                    "protocol: the target speaks HTTP/2; is it --client reqwest --http2?",
+                    "{url}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_target_that_resets_every_connection_and_waits_for_whole_requests_is_told_as_that() {
     let server = Server::start(|_| vec![Step::Reset]).await;
     for settings in [pooled, mirrored] {

@@ -122,6 +122,8 @@ fn mend(why: &str, url: &str) -> String {
         "start it, or mend the port of --to".to_owned()
     } else if lower.contains("is it https") {
         format!("it speaks TLS: --to {}", url.replacen("http://", "https://", 1))
+    } else if lower.contains("speaks http/2") {
+        "send it HTTP/2: --client reqwest --http2".to_owned()
     } else if lower.contains("certificate") {
         "give the CA with --ca FILE, or the name in the certificate with --sni; --insecure checks nothing".to_owned()
     } else if lower.contains("tls") {
@@ -156,6 +158,7 @@ mod tests {
             ("invalid peer certificate: UnknownIssuer", "--ca FILE"),
             ("TLS: received corrupt message", "Try http://"),
             ("the target speaks TLS; is it https://?", "--to https://h"),
+            ("the target speaks HTTP/2; is it --client reqwest --http2?", "send it HTTP/2"),
             ("reset", "curl -v"),
         ] {
             assert!(mend(why, if why.contains("is it") { "http://h" } else { "https://h" }).contains(part), "{why}");

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::tls_probe::speaks_tls_only;
-use super::unasked::{Unasked, judge};
+use super::unasked::{Unasked, begins_http_2, judge};
 use crate::exchange::{Digest, FailureKind, Framing, Head};
 use crate::flow::past_blank_lines;
 use crate::http1::{
@@ -35,6 +35,8 @@ pub(super) enum ResponseError {
     Head(#[from] ResponseHeadError),
     #[error("the target speaks TLS")]
     SpeaksTls,
+    #[error("the target speaks HTTP/2")]
+    SpeaksHttp2,
     #[error("the chunk framing of the body cannot be read")]
     Chunks,
     #[error("the heads have more than {MAX_HEAD_BYTES} bytes")]
@@ -55,6 +57,7 @@ impl ResponseError {
     pub(super) fn into_error(self) -> SendError {
         let (kind, reason) = match self {
             Self::SpeaksTls => return speaks_tls_only(),
+            Self::SpeaksHttp2 => (FailureKind::Protocol, SPEAKS_HTTP_2),
             Self::Head(ResponseHeadError::NotHttp) => {
                 (FailureKind::Protocol, Reason::new("what came is no HTTP/1 response head"))
             }
@@ -78,6 +81,8 @@ impl ResponseError {
     }
 }
 
+/// Reason of a target that answers in HTTP/2.
+const SPEAKS_HTTP_2: Reason = Reason::new("the target speaks HTTP/2; is it --client reqwest --http2?");
 /// Reason of a response that began and is not whole.
 const TRUNCATED: Reason = Reason::new("the response ended too early");
 
@@ -196,6 +201,15 @@ impl ResponseReader {
             }
             if began.is_none() && self.past_heads == 0 && bytes.first() == Some(&TLS_ALERT) {
                 return Err(ResponseError::SpeaksTls);
+            }
+            if self.past_heads == 0 && partial.first().or(bytes.first()) == Some(&0) {
+                partial.extend_from_slice(bytes);
+                began.get_or_insert(now);
+                return match begins_http_2(partial) {
+                    StartCheck::Yes => Err(ResponseError::SpeaksHttp2),
+                    StartCheck::Maybe => Ok(false),
+                    StartCheck::No => Err(ResponseHeadError::NotHttp.into()),
+                };
             }
             if began.is_none() {
                 // A blank line behind the response before is no part of this one.
@@ -399,6 +413,15 @@ mod tests {
                 assert_eq!(read(text.as_bytes(), size, GET).unwrap().refusal, refusal.as_bytes(), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn a_server_that_speaks_http_2_alone_is_told_by_its_first_frame() {
+        broken(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64", ResponseError::SpeaksHttp2);
+        broken(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01", ResponseError::SpeaksHttp2);
+        broken(b"\0\0\x06\x01\0\0\0\0\0", ResponseHeadError::NotHttp.into());
+        broken(b"\0\0\x06\x04\0\0\0\0\x01", ResponseHeadError::NotHttp.into());
+        broken(b"\0\0\x06\x04", ResponseError::CutHead);
     }
 
     #[test]

@@ -9,10 +9,13 @@ use memchr::memmem;
 
 use crate::exchange::FailureKind;
 use crate::flow::past_blank_lines;
+use crate::http1::StartCheck;
 use crate::replay::{Reason, SendError};
 
 /// Bytes that are looked at: enough for a status line and what may stand before it.
 pub(super) const LOOK: usize = 512;
+/// Length of the head of a frame of HTTP/2.
+const FRAME_HEAD: usize = 9;
 
 /// Kind of unsolicited bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,9 @@ pub(super) enum Unasked {
 /// Classifies `bytes`. After a response that has no body whatever its head says, they may be the body that it should
 /// not have.
 pub(super) fn judge(bytes: &[u8], after_bodiless: bool) -> Unasked {
+    if begins_http_2(bytes) == StartCheck::Yes {
+        return Unasked::Harmless;
+    }
     let mut rest = bytes;
     loop {
         rest = rest.trim_ascii_start();
@@ -45,6 +51,22 @@ pub(super) fn judge(bytes: &[u8], after_bodiless: bool) -> Unasked {
             }
             _ => return Unasked::Response,
         }
+    }
+}
+
+/// Returns whether this is how a server of HTTP/2 begins, or turns down HTTP/1: with a frame SETTINGS or GOAWAY for the whole
+/// connection (RFC 9113, 3.4 and 4.1).
+pub(super) fn begins_http_2(bytes: &[u8]) -> StartCheck {
+    let is_one = |(at, byte): (usize, &u8)| match at {
+        3 => matches!(byte, 0x4 | 0x7),
+        // A length of less than 64 KiB, and no stream.
+        0 | 5.. => *byte == 0,
+        _ => true,
+    };
+    match bytes.iter().take(FRAME_HEAD).enumerate().all(is_one) {
+        true if bytes.len() < FRAME_HEAD => StartCheck::Maybe,
+        true => StartCheck::Yes,
+        false => StartCheck::No,
     }
 }
 
@@ -78,6 +100,8 @@ mod tests {
         use Unasked::{Blank, Harmless, Response};
         for (bytes, bodiless, expected) in [
             ("", false, Harmless),
+            ("\0\0\u{6}\u{4}\0\0\0\0\0\0\u{3}", false, Harmless),
+            ("\0\0\u{6}\u{1}\0\0\0\0\0\0\u{3}", false, Response),
             ("\r\n\r\n", false, Blank),
             ("\n", true, Blank),
             (" \r\n", false, Harmless),
