@@ -73,20 +73,32 @@ struct GateReading {
     sample: SampleWord,
 }
 
-/// The judgment on a demand: of several targets that on the worst.
+/// The judgment on a demand: of several targets that on the worst, which names the others that fail as well.
 pub(super) fn judge(demand: &Threshold, needed: u64, measured: &[(String, GateInput)]) -> GateResult {
     let several = measured.len() > 1;
-    let all = measured.iter().map(|(url, measured)| {
-        let mut gate = one(demand, needed, measured);
-        gate.target = Some(url.clone());
-        if several {
-            gate.reason = format!("{}, at {url}", gate.reason);
-        }
-        gate
-    });
+    let all: Vec<GateResult> = measured
+        .iter()
+        .map(|(url, measured)| {
+            let mut gate = one(demand, needed, measured);
+            gate.target = Some(url.clone());
+            if several {
+                gate.reason = format!("{}, at {url}", gate.reason);
+            }
+            gate
+        })
+        .collect();
     // Of equals the first target counts.
-    let worst = all.reduce(|worst, gate| if is_worse(&gate, &worst) { gate } else { worst });
-    worst.unwrap_or_else(|| one(demand, needed, &GateInput::default()))
+    let worst = all.iter().reduce(|worst, gate| if is_worse(gate, worst) { gate } else { worst });
+    let Some(mut worst) = worst.cloned() else { return one(demand, needed, &GateInput::default()) };
+    if worst.state == GateState::Failed {
+        let fails_too = |gate: &&GateResult| gate.state == GateState::Failed && gate.target != worst.target;
+        let others: Vec<&str> = all.iter().filter(fails_too).filter_map(|gate| gate.target.as_deref()).collect();
+        if !others.is_empty() {
+            let fail = if others.len() == 1 { "fails" } else { "fail" };
+            worst.reason = format!("{}; {} {fail}, too", worst.reason, others.join(", "));
+        }
+    }
+    worst
 }
 
 fn is_worse(one: &GateResult, other: &GateResult) -> bool {
@@ -470,6 +482,12 @@ mod tests {
         let gate = judged("status-diff>0.1%", &summary);
         assert_eq!((gate.held, gate.target.as_deref()), (false, Some("http://t")));
         assert!(gate.reason.ends_with("is more than 0.1%, at http://t"), "{}", gate.reason);
+        let mut both = summary.clone();
+        both.targets.insert("http://u".to_owned(), summary.targets["http://t"].clone());
+        for demand in ["status-diff>0.1%", "p99>1.2*production"] {
+            let reason = judged(demand, &both).reason;
+            assert!(reason.ends_with(", at http://t; http://u fails, too"), "{reason}");
+        }
         let gate = judged("status-diff{target=\"http://good\"}>0.1%", &summary);
         assert_eq!((gate.held, gate.reason.as_str()), (true, "0% (0 of 500) is not more than 0.1%"));
         summary.targets.insert("http://idle".to_owned(), TargetSummary::default());
