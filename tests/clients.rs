@@ -30,6 +30,8 @@ use server::{Server, answer};
 
 /// Long enough for whatever answers at all on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for thousands of requests.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn settings(client: ClientChoice, url: &str) -> SendSettings {
     SendSettings { client, timeout: TIMEOUT, ..SendSettings::new(url.parse().unwrap()) }
@@ -143,25 +145,70 @@ async fn http_2_is_spoken_at_once_without_tls_and_many_requests_share_a_connecti
     assert_eq!(counted.retried, 1, "the stream that it refused");
 }
 
-/// Responds to the first two requests of a connection, and ends it then: what came later was not processed.
-fn two_a_connection(stream: u32) -> Vec<u8> {
-    let last = 3u32;
-    if stream <= last {
-        return h2_server::head(stream, "203", true);
-    }
-    let no_error = [0; 4];
-    h2_server::frame(7, 0, 0, &[last.to_be_bytes(), no_error].concat())
+/// Responds to the first requests of a connection, up to this stream, and ends it then: what came later was not processed.
+fn ends_after<const LAST: u32>(stream: u32) -> Vec<u8> {
+    if stream <= LAST { h2_server::head(stream, "203", true) } else { h2_server::go_away(LAST) }
+}
+
+/// A client that speaks HTTP/2 to this address at once.
+fn http_2(addr: SocketAddr) -> AnyClient {
+    AnyClient::new(&SendSettings { http2: true, ..reqwest(&format!("http://{addr}")) }).unwrap()
 }
 
 #[tokio::test]
 async fn what_a_target_of_http_2_did_not_process_since_it_ends_the_connection_goes_out_once_more() {
-    let addr = h2_server::raw(Vec::new(), false, two_a_connection).await;
-    let client = AnyClient::new(&SendSettings { http2: true, ..reqwest(&format!("http://{addr}")) }).unwrap();
+    let client = http_2(h2_server::raw(Vec::new(), false, ends_after::<3>).await);
     for n in 0..6 {
         assert_eq!(ask(&client, bare(&format!("POST /{n} HTTP/1.1\r\nHost: old\r\n\r\n"))).await, Ok(203), "{n}");
     }
     let counted = client.connections();
     assert_eq!((counted.opened, counted.retried), (3, 2));
+}
+
+#[tokio::test]
+async fn a_connection_of_http_2_that_ends_before_it_is_used_costs_no_request() {
+    const ENDING: usize = 3;
+    let greeting = |number| if number < ENDING { h2_server::go_away(0) } else { Vec::new() };
+    for n in 0..20 {
+        let client = http_2(h2_server::raw_each(greeting, false, ends_after::<99>).await);
+        assert_eq!(ask(&client, bare("POST / HTTP/1.1\r\nHost: old\r\n\r\n")).await, Ok(203), "{n}");
+        let counted = client.connections();
+        assert_eq!((counted.opened, counted.retried), (ENDING as u64 + 1, ENDING as u64), "{n}");
+    }
+}
+
+/// Several threads ask while connections end: each request goes to one that ends, or to the next, and is left between none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn connections_of_http_2_that_end_cost_no_request_of_any_thread() {
+    const THREADS: usize = 40;
+    const EACH: usize = 250;
+    let client = Arc::new(http_2(h2_server::raw(Vec::new(), false, ends_after::<39>).await));
+    let asking = (0..THREADS).map(|_| {
+        let client = Arc::clone(&client);
+        tokio::spawn(async move {
+            for _ in 0..EACH {
+                assert_eq!(ask(&client, bare("GET / HTTP/1.1\r\nHost: old\r\n\r\n")).await, Ok(203));
+            }
+        })
+    });
+    let all = tokio::time::timeout(PATIENCE, futures_util::future::try_join_all(asking)).await;
+    all.expect("requests were left behind").unwrap();
+}
+
+#[tokio::test]
+async fn over_http_2_a_read_that_a_closed_connection_did_not_answer_goes_out_once_more_and_nothing_else() {
+    let get = |path: &str| bare(&format!("GET {path} HTTP/1.1\r\nHost: old\r\n\r\n"));
+    let (server, addr) = H2::start(None).await;
+    let client = http_2(addr);
+    assert_eq!(ask(&client, get("/close")).await, Err(FailureKind::Reset), "over a new connection");
+    assert_eq!(*server.closed.lock().unwrap(), 1);
+    assert_eq!(ask(&client, get("/a")).await, Ok(203));
+    assert_eq!(ask(&client, get("/close")).await, Err(FailureKind::Reset));
+    assert_eq!((*server.closed.lock().unwrap(), client.connections().retried), (3, 1));
+    assert_eq!(ask(&client, get("/a")).await, Ok(203));
+    let write = bare("POST /close HTTP/1.1\r\nHost: old\r\n\r\n");
+    assert_eq!(ask(&client, write).await, Err(FailureKind::Reset));
+    assert_eq!((*server.closed.lock().unwrap(), client.connections().retried), (4, 1));
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ const EVENT_PAUSE: Duration = Duration::from_millis(10);
 pub(crate) struct H2 {
     seen: Arc<Mutex<Vec<String>>>,
     pub(crate) connections: Arc<Mutex<usize>>,
+    /// Requests at which it closed the connection without a word.
+    pub(crate) closed: Arc<Mutex<usize>>,
 }
 
 impl H2 {
@@ -46,6 +48,10 @@ impl H2 {
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let mut connection = h2::server::handshake(stream).await.unwrap();
         while let Some(Ok((request, mut respond))) = connection.accept().await {
+            if request.uri().path() == "/close" {
+                *self.closed.lock().unwrap() += 1;
+                return;
+            }
             let one = self.clone();
             tokio::spawn(async move {
                 let (head, mut body) = request.into_parts();
@@ -99,20 +105,37 @@ pub(crate) fn head(stream: u32, status: &str, ends: bool) -> Vec<u8> {
 /// Serves HTTP/2 without TLS: after its settings it sends `greeting`, and for each request what `script` makes of the number
 /// of its stream; with `flood`, that again and again.
 pub(crate) async fn raw(greeting: Vec<u8>, flood: bool, script: fn(u32) -> Vec<u8>) -> SocketAddr {
+    raw_each(move |_| greeting.clone(), flood, script).await
+}
+
+/// The same with a greeting for each connection, which are numbered from 0.
+pub(crate) async fn raw_each(
+    greeting: impl Fn(usize) -> Vec<u8> + Send + 'static,
+    flood: bool,
+    script: fn(u32) -> Vec<u8>,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
+        let mut number = 0;
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(speak(stream, greeting.clone(), flood, script));
+            tokio::spawn(speak(stream, greeting(number), flood, script));
+            number += 1;
         }
     });
     addr
 }
 
+/// Says that the streams after this one are not processed, and that the connection ends in good order (RFC 9113, 6.8).
+pub(crate) fn go_away(last: u32) -> Vec<u8> {
+    let no_error = [0; 4];
+    frame(7, 0, 0, &[last.to_be_bytes(), no_error].concat())
+}
+
 /// Until the client goes.
 async fn speak(mut stream: TcpStream, greeting: Vec<u8>, flood: bool, script: fn(u32) -> Vec<u8>) -> Option<()> {
-    stream.read_exact(&mut [0; 24]).await.ok()?;
     stream.write_all(&[frame(4, 0, 0, &[]), greeting].concat()).await.ok()?;
+    stream.read_exact(&mut [0; 24]).await.ok()?;
     loop {
         let mut begin = [0; 9];
         stream.read_exact(&mut begin).await.ok()?;

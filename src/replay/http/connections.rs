@@ -27,6 +27,7 @@ struct ConnCounts {
     peak: i64,
     set_up: Vec<Duration>,
     retried: u64,
+    answers: u64,
 }
 
 impl HttpConnStats {
@@ -63,6 +64,16 @@ impl HttpConnStats {
     /// A request goes out once more.
     pub(super) fn retried(&self) {
         self.state().retried += 1;
+    }
+
+    /// A response began.
+    pub(super) fn answered(&self) {
+        self.state().answers += 1;
+    }
+
+    /// Returns the number of responses that began so far.
+    pub(super) fn answers(&self) -> u64 {
+        self.state().answers
     }
 
     fn opened(&self, took: Duration) {

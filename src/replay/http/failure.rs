@@ -9,7 +9,7 @@ use std::io;
 use rustix::io::Errno;
 
 use super::connections::NotHttp2;
-use crate::exchange::{FailureKind, Request, Shed};
+use crate::exchange::{FailureKind, Shed};
 use crate::replay::{Reason, SendError, tls};
 
 /// Stage at which a request failed.
@@ -97,42 +97,6 @@ pub(super) fn is_tls(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(<dyn Error>::is::<rustls::Error>)
 }
 
-/// Times that a request goes out once more since its connection ended: of those that wait for a new one only some fit into
-/// it before it ends as well.
-const MAX_CONNECTIONS_ENDED: usize = 32;
-
-/// Returns whether a request that failed so, and was sent again so often, may be sent once more. What the target says that it
-/// did not process may be (RFC 9113, 8.7); one that refuses streams has too much to do, and is asked twice at most.
-pub(super) fn may_be_repeated(error: &reqwest::Error, request: &Request, repeated: usize) -> bool {
-    if was_refused(error) {
-        return repeated == 0;
-    }
-    let ended = connection_ended(error) || (was_given_up(error) && request.changes_nothing());
-    ended && repeated < MAX_CONNECTIONS_ENDED
-}
-
-/// Returns whether the connection ended before the request had its place on it. hyper does not show that nothing was written, which
-/// is so; what changes something is not sent again without proof.
-fn was_given_up(error: &reqwest::Error) -> bool {
-    chain(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_user)
-}
-
-/// Returns whether the target ended the connection in good order before it came to the request (RFC 9113, 6.8).
-fn connection_ended(error: &reqwest::Error) -> bool {
-    said(error, h2::Reason::NO_ERROR).is_some_and(h2::Error::is_go_away)
-}
-
-/// Returns whether the target refused the stream before it did anything for the request (RFC 9113, 8.7).
-fn was_refused(error: &reqwest::Error) -> bool {
-    said(error, h2::Reason::REFUSED_STREAM).is_some_and(h2::Error::is_reset)
-}
-
-/// The error of HTTP/2 by which the target gave this reason.
-fn said(error: &reqwest::Error, reason: h2::Reason) -> Option<&h2::Error> {
-    let mut errors = chain(error).filter_map(|cause| cause.downcast_ref::<h2::Error>());
-    errors.find(|error| error.is_remote() && error.reason() == Some(reason))
-}
-
 /// Returns the messages of the whole chain, outermost first.
 pub(super) fn words(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = chain(error).map(ToString::to_string).collect();
@@ -141,7 +105,7 @@ pub(super) fn words(error: &(dyn Error + 'static)) -> String {
 }
 
 /// The error and its causes. What an [`io::Error`] wraps is a cause of its own here: its `source` skips it.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| {
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         wrapped.map_or_else(|| error.source(), |inner| Some(inner as &(dyn Error + 'static)))
@@ -195,7 +159,7 @@ fn of_hyper(error: &(dyn Error + 'static)) -> Option<FailureKind> {
     }
 }
 
-fn of_system(error: &(dyn Error + 'static)) -> Option<FailureKind> {
+pub(super) fn of_system(error: &(dyn Error + 'static)) -> Option<FailureKind> {
     use io::ErrorKind as Kind;
     match error.downcast_ref::<io::Error>()?.kind() {
         Kind::UnexpectedEof | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => {

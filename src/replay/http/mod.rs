@@ -15,13 +15,18 @@
 //! [`WireClient`]. For in HTTP/1 a response belongs to a request by its place alone; hyper shows nobody what comes in
 //! between, and reads interim responses without end before it yields. HTTP/2 numbers both.
 //!
-//! *Never twice, but for one case.* reqwest's own retries are off. hyper sends a request again only where it had chosen a
+//! *Never twice without proof.* reqwest's own retries are off. hyper sends a request again only where it had chosen a
 //! pooled connection that turned out closed before the first byte of the request was handed to it. What the target says
-//! it did not process, since it ends the connection or refuses a stream, goes out once more (RFC 9113, 8.7), and is counted.
+//! it did not process, since it ends the connection or refuses a stream, goes out once more (RFC 9113, 8.7), and is counted;
+//! so is what a connection had not taken when it ended, and a read that one that was open before left unanswered.
+//!
+//! *One thread* opens the connections of a client, and hands requests to them; bodies are read by whoever sends. On several,
+//! hyper loses requests when a connection ends.
 //!
 //! *Times.* reqwest does not show when the last byte was written: [`TargetResponse::written`] is the moment of the
 //! call, so service time here includes waiting for a new connection, where one is needed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
@@ -31,8 +36,9 @@ use tokio::time::Instant;
 
 pub(super) use self::setup::install_crypto;
 
-use self::connections::HttpConnStats;
+use self::connections::{ConnInUse, HttpConnStats};
 use self::failure::Stage;
+use self::sender::{NoResponse, Sender};
 use super::{
     BegunResponse, Client, ClientError, ClosedEarly, ConnCounters, ConnNumber, DEFAULT_MAX_CONNECTIONS, OpenNow,
     Reason, ResponseOptions, ResponseProgress, RetainedResponse, SendError, SendSettings, TargetResponse, TargetUrl,
@@ -44,6 +50,9 @@ use crate::http1::content;
 mod connections;
 mod encode;
 mod failure;
+mod repeat;
+mod runtime;
+mod sender;
 mod setup;
 
 /// A client that sends requests to one target over shared connections.
@@ -54,7 +63,7 @@ mod setup;
 /// between two calls.
 #[derive(Debug)]
 pub struct HttpClient {
-    http: reqwest::Client,
+    sender: Sender,
     /// For a target that takes nothing but HTTP/1.1.
     http1: WireClient,
     /// True once the target chose HTTP/1.1.
@@ -92,7 +101,7 @@ impl HttpClient {
     pub fn new(settings: &SendSettings) -> Result<Self, ClientError> {
         let ledger = HttpConnStats::default();
         Ok(Self {
-            http: setup::client(settings, &ledger)?,
+            sender: Sender::new(settings, &ledger)?,
             http1: WireClient::new(settings)?,
             is_http1: AtomicBool::new(false),
             http1_places: Semaphore::new(settings.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS)),
@@ -112,7 +121,7 @@ impl HttpClient {
 
     async fn exchange(
         &self,
-        request: &Request,
+        request: &Arc<Request>,
         wanted: ResponseOptions,
         progress: &ResponseProgress,
     ) -> Result<TargetResponse, Http2Error> {
@@ -120,29 +129,9 @@ impl HttpClient {
         if wanted.keep_host {
             return Err(unsayable().into());
         }
-        let encoded = || encode::encode(request, &self.target).ok_or_else(unsayable);
         let mut connection = self.ledger.in_use();
-        let mut written = Instant::now();
-        let mut sent = self.http.execute(encoded()?).await;
-        let mut repeated = 0;
-        while sent.as_ref().is_err_and(|error| failure::may_be_repeated(error, request, repeated)) {
-            repeated += 1;
-            self.ledger.retried();
-            written = Instant::now();
-            sent = self.http.execute(encoded()?).await;
-        }
-        let response = match sent {
-            Ok(response) => response,
-            Err(error) => {
-                if error.is_connect() || error.is_builder() {
-                    connection.never_was();
-                }
-                if failure::is_not_http2(&error) {
-                    return Err(Http2Error::NotSpoken);
-                }
-                return Err(self.failed(id, error, Stage::Head).into());
-            }
-        };
+        let sent = self.sender.send(request).await;
+        let (response, written) = sent.map_err(|why| self.unanswered(id, why, &mut connection))?;
         let first_byte = Instant::now();
         let status = response.status().as_u16();
         let head = wanted.kept.map(|_| head(&response));
@@ -163,6 +152,24 @@ impl HttpClient {
         let kept = head.map(|head| Box::new(RetainedResponse::new(head, body.map(Into::into))));
         let done = Instant::now();
         Ok(TargetResponse { status, body_len, body_sha256, kept, closed, written, first_byte, done, connection: None })
+    }
+
+    /// What became of a request without a response.
+    fn unanswered(&self, id: ExchangeId, why: NoResponse, connection: &mut ConnInUse) -> Http2Error {
+        let error = match why {
+            NoResponse::Unsayable => {
+                connection.never_was();
+                return unsayable().into();
+            }
+            NoResponse::Failed(error) => error,
+        };
+        if error.is_connect() || error.is_builder() {
+            connection.never_was();
+        }
+        if failure::is_not_http2(&error) {
+            return Http2Error::NotSpoken;
+        }
+        self.failed(id, error, Stage::Head).into()
     }
 
     /// The same in HTTP/1.1, as captured.
@@ -251,14 +258,17 @@ impl Client for HttpClient {
         wanted: ResponseOptions,
         progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
-        if !self.is_http1.load(Ordering::Relaxed) {
-            match self.exchange(&request, wanted, progress).await {
-                Ok(response) => return Ok(response),
-                Err(Http2Error::Failed(error)) => return Err(error),
-                Err(Http2Error::NotSpoken) => {}
+        if self.is_http1.load(Ordering::Relaxed) {
+            return self.by_wire(turn, request, wanted, progress).await;
+        }
+        let request = Arc::from(request);
+        match self.exchange(&request, wanted, progress).await {
+            Ok(response) => Ok(response),
+            Err(Http2Error::Failed(error)) => Err(error),
+            Err(Http2Error::NotSpoken) => {
+                self.by_wire(turn, Box::new(Arc::unwrap_or_clone(request)), wanted, progress).await
             }
         }
-        self.by_wire(turn, request, wanted, progress).await
     }
 
     fn connections(&self) -> ConnCounters {

@@ -1,5 +1,6 @@
 //! reqwest's client as it is set up: HTTP/2, no retries, TLS as the settings say.
 
+use std::io;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -68,6 +69,11 @@ fn own_tls(settings: &SendSettings) -> Result<rustls::ClientConfig, ClientError>
     let mut config = tls::config(settings)?;
     config.alpn_protocols.insert(0, HTTP_2.to_vec());
     Ok(config)
+}
+
+/// Why the client has no thread of its own.
+pub(super) fn no_thread(settings: &SendSettings, error: &io::Error) -> ClientError {
+    ClientError::Setup { url: settings.target.to_string(), why: format!("no thread for it: {error}") }
 }
 
 fn set_up_error(settings: &SendSettings, error: &reqwest::Error) -> ClientError {

@@ -65,8 +65,8 @@ pub struct TargetSummary {
     /// Reasons of failed deliveries, the most frequent first; in words for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailureReason>,
-    /// Requests that went out once more, over a new connection, because theirs was closed without a byte of a response, or
-    /// because the target said that it did not process them (HTTP/2).
+    /// Requests that went out once more, over a new connection, because theirs was closed without a byte of a response, or,
+    /// over HTTP/2, because the target said that it did not process them or the connection had not taken them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retried: u64,
     /// Responses that were closed before their end, since production's had no end either or they had had their time, by
