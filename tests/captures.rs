@@ -432,6 +432,39 @@ fn records_that_are_odd_throughout_are_read_as_they_are() {
 }
 
 #[test]
+fn records_without_bytes_are_frames_that_were_cut() {
+    for (big_endian, nanoseconds) in [(false, false), (true, false), (false, true)] {
+        for run in [1, 3, 9] {
+            for begin in [0, 10, 30 - run] {
+                let mut frames: Vec<OwnedFrame> = (0..30).map(frame).collect();
+                frames[begin..begin + run].iter_mut().for_each(|frame| frame.data.clear());
+                let whole = pcap(&frames, big_endian, nanoseconds);
+                let (times, told, unread) = read("cut.pcap", whole.clone());
+                assert_eq!((times.len(), &told, &unread), (30, &vec![], &vec![]), "{run} at {begin}");
+                // Beside damage, which is still found.
+                let write = |frames: &[OwnedFrame]| pcap(frames, big_endian, nanoseconds);
+                let at = place(&write, &frames, 20);
+                let damaged = [&whole[..at], b"some bytes that are nothing", &whole[at..]].concat();
+                let (times, told, _) = read("damaged.pcap", damaged);
+                assert_eq!(times.len(), 30, "{told:?}");
+                assert!(told[0].starts_with(&format!("damaged.pcap is damaged at byte {at}: 27 bytes")), "{told:?}");
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.pcap");
+    for link in [LinkType::ETHERNET, LinkType::LINUX_SLL, LinkType::LINUX_SLL2, LinkType::RAW, LinkType::NULL] {
+        let mut frames: Vec<OwnedFrame> = (0..4).map(frame).collect();
+        for frame in &mut frames {
+            (frame.link, frame.data) = (link, Vec::new());
+        }
+        std::fs::write(&file, pcap(&frames, false, true)).unwrap();
+        let (_, engine) = inspect_files(std::slice::from_ref(&file));
+        assert_eq!((engine.frames.skipped["truncated"], engine.warnings), (4, vec![]), "{link:?}");
+    }
+}
+
+#[test]
 fn captures_one_behind_the_other_in_one_file_are_all_read() {
     let frames: Vec<OwnedFrame> = (0..40).map(frame).collect();
     let parts = [

@@ -179,18 +179,19 @@ impl PcapReader {
         self.header(bytes).is_some_and(|header| self.is_likely(header))
     }
 
-    /// Whether a record may have this header. No file header looks like one: where a record has its length in the file, that
-    /// has zero, or a number that is too large.
+    /// Whether a record may have this header. It may have no bytes: a snap length of 0, or a tool that took them out. No file
+    /// header looks like one: where a record has its length on the wire, that has zero, or a number that is too large.
     #[inline]
     fn is_likely(&self, header: RecordHeader) -> bool {
         let RecordHeader { fraction, captured, on_wire, .. } = header;
         u64::from(fraction) * self.tick < 1_000_000_000
-            && captured > 0
+            && on_wire > 0
             && on_wire >= captured
             && on_wire as usize <= LIKELY
     }
 
-    /// Returns whether records follow each other from this offset on. `ended` means that no input follows these bytes.
+    /// Returns whether records follow each other from this offset on. `ended` means that no input follows these bytes. The
+    /// first one has bytes: what looks like one without is found in many a frame.
     fn chain(&self, bytes: &[u8], mut at: usize, ended: bool) -> bool {
         let mut last = None;
         for found in 0..CHAIN {
@@ -200,12 +201,15 @@ impl PcapReader {
                 let is_end = ended && (at == bytes.len() || found > 1);
                 return (found > 0 && is_end) || records::begins(rest);
             }
-            let seconds = self.u32(rest, 0);
-            if !self.looks_like_one(rest) || last.or(self.seconds).is_some_and(|last| last.abs_diff(seconds) > near) {
+            let (seconds, captured) = (self.u32(rest, 0), self.u32(rest, 8));
+            if !self.looks_like_one(rest)
+                || (found == 0 && captured == 0)
+                || last.or(self.seconds).is_some_and(|last| last.abs_diff(seconds) > near)
+            {
                 return false;
             }
             last = Some(seconds);
-            at += self.record_header + self.u32(rest, 8) as usize;
+            at += self.record_header + captured as usize;
         }
         true
     }
