@@ -107,11 +107,7 @@ impl Clock {
         let ahead = at.nanos().saturating_sub(self.latest.nanos());
         let behind = self.latest.nanos().saturating_sub(at.nanos());
         if self.suspect.is_none() && ahead <= nanos(LONGEST_PAUSE) && behind <= nanos(JITTER) {
-            self.now = Timestamp::from_nanos(self.now.nanos().saturating_add(ahead));
-            if ahead >= nanos(SHORTEST_PAUSE) {
-                self.note_pause(Duration::from_nanos(ahead));
-            }
-            self.latest = self.latest.max(at);
+            self.pass(ahead, at);
             self.lagging = 0;
             return self.stretch;
         }
@@ -120,14 +116,20 @@ impl Clock {
 
     /// Takes note that it is `at` and no frame came.
     pub(super) fn idle(&mut self, at: Timestamp) {
-        let ahead = at.since(self.latest);
-        if self.begun && ahead <= LONGEST_PAUSE {
-            self.now = self.now.plus(ahead);
-            if ahead >= SHORTEST_PAUSE {
-                self.note_pause(ahead);
-            }
-            self.latest = self.latest.max(at);
+        let ahead = at.nanos().saturating_sub(self.latest.nanos());
+        if self.begun && ahead <= nanos(LONGEST_PAUSE) {
+            self.pass(ahead, at);
         }
+    }
+
+    /// Lets so many nanoseconds pass up to `at`.
+    #[inline]
+    fn pass(&mut self, ahead: u64, at: Timestamp) {
+        self.now = Timestamp::from_nanos(self.now.nanos().saturating_add(ahead));
+        if ahead >= nanos(SHORTEST_PAUSE) {
+            self.note_pause(Duration::from_nanos(ahead));
+        }
+        self.latest = self.latest.max(at);
     }
 
     #[cold]
