@@ -140,6 +140,11 @@ fn an_exchange_is_printed_when_it_ends_and_not_when_the_pipe_does() {
 
 /// Connections that begin a millisecond after one another, as a file; from frame `set` on the clock is an hour behind.
 fn beginnings(folder: &Path, name: &str, count: u32, set: Option<usize>) -> PathBuf {
+    beginnings_by(folder, name, count, set.map(|set| (set, 3_600_000)))
+}
+
+/// The same; from a frame on the clock is so many milliseconds behind.
+fn beginnings_by(folder: &Path, name: &str, count: u32, set: Option<(usize, u64)>) -> PathBuf {
     let talk = |n: u32| {
         let client = format!("10.{}.{}.{}:5000", name.len(), n / 200, n % 200);
         Talk::joined().between(&client, "10.0.0.1:80").numbered(n * 7919, n).syn().wait(u64::from(n)).capture()
@@ -148,10 +153,9 @@ fn beginnings(folder: &Path, name: &str, count: u32, set: Option<usize>) -> Path
         all.shots.extend(one.shots);
         all
     });
-    let hour = 3_600_000_000_000;
     for (place, shot) in capture.shots.iter_mut().enumerate() {
         shot.at += place as u64 * 1_000_000;
-        shot.at -= if set.is_some_and(|set| place + 1 >= set) { hour } else { 0 };
+        shot.at -= set.filter(|(set, _)| place + 1 >= *set).map_or(0, |(_, back)| back * 1_000_000);
     }
     let file = folder.join(name);
     fs::write(&file, capture.pcap()).unwrap();
@@ -180,6 +184,25 @@ fn a_clock_that_was_set_is_told_with_the_file_and_the_frame_in_it() {
     let output = shadowtap().arg("inspect").arg(&file).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains(&format!("clock was set 1 time, first at frame 5 of {}", file.display())), "{said}");
+}
+
+#[test]
+fn a_clock_that_was_set_back_by_little_is_told_with_the_frame_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for back in [350, 700, 1_500, 2_500, 6_000] {
+        for (count, set) in [(3000, 1501), (7000, 5501), (6000, 5990)] {
+            let file = beginnings_by(folder.path(), "set.pcap", count, Some((set, back)));
+            let output = shadowtap().args(["inspect", "--summary", "-"]).arg(&file).output().unwrap();
+            let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let frames = &summary["frames"];
+            assert_eq!(
+                (&frames["clock_steps"], &frames["clock_step_in"]["frame"]),
+                (&1.into(), &set.into()),
+                "{back} ms"
+            );
+            assert_eq!(frames["clock_step_at"], set, "{back} ms");
+        }
+    }
 }
 
 #[test]

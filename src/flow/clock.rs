@@ -14,8 +14,13 @@ use crate::exchange::Timestamp;
 const JITTER: Duration = Duration::from_secs(2);
 /// Tolerated lag for some frames in a row: recorders whose clocks differ. A greater lag is a step of the clock.
 const LAG: Duration = Duration::from_secs(10);
-/// Frames in a row that lag, after which the clock was set back.
+/// Frames in a row that lag by more than the jitter, after which the clock was set back.
 const LAGGING_FRAMES: u32 = 64;
+/// Least lag that may be a step back. A program that records on several interfaces writes the frames of each up to a quarter of a
+/// second after those of another one.
+const LEAST_STEP: Duration = Duration::from_millis(300);
+/// Least number of frames in a row that lag, and go on until they come to where the clock was, that show a step back.
+const FEWEST_LAGGING: u32 = 4;
 /// Most time that passes between two frames. A longer silence cannot be distinguished from a clock that was set
 /// forward.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -49,6 +54,48 @@ struct Pause {
     length: Duration,
 }
 
+/// What later frames have to settle.
+#[derive(Clone, Copy, Debug)]
+enum Doubt {
+    /// A stamp that the next frame has to confirm.
+    Stamp(Timestamp),
+    /// Frames that are late, or a clock that was set back.
+    Lag(Lag),
+}
+
+/// Frames in a row that lag behind the latest stamp.
+#[derive(Clone, Copy, Debug)]
+struct Lag {
+    /// The stamp of the first one.
+    began: Timestamp,
+    /// By how much that lags.
+    by: Duration,
+    /// The highest stamp since.
+    highest: Timestamp,
+    /// Frames that go on from there.
+    frames: u32,
+    /// The last ones in a row that lag by more than the jitter.
+    far: u32,
+}
+
+impl Lag {
+    const fn of(at: Timestamp, by: Duration) -> Self {
+        Self { began: at, by, highest: at, frames: 0, far: 0 }
+    }
+
+    /// Returns whether the next stamp goes on from there: what is late is followed by what is not.
+    fn goes_on(&self, at: Timestamp) -> bool {
+        at.since(self.highest).max(self.highest.since(at)) < self.by / 2
+    }
+
+    /// Notes a stamp that goes on from there, and lags by so much.
+    fn note(&mut self, at: Timestamp, by: Duration) {
+        self.highest = self.highest.max(at);
+        self.frames += 1;
+        self.far = if by > JITTER { self.far + 1 } else { 0 };
+    }
+}
+
 /// The engine's clock.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
@@ -59,12 +106,10 @@ pub(super) struct Clock {
     latest: Timestamp,
     /// The one before the last long silence, to which the clock may return.
     before: Option<Timestamp>,
-    /// A stamp that the next frame has to confirm.
-    suspect: Option<Timestamp>,
-    lagging: u32,
+    doubt: Option<Doubt>,
     stretch: Stretch,
     steps: u64,
-    /// The stamp at which the first step was seen.
+    /// The stamp of the frame before which the first step was.
     first_step: Option<Timestamp>,
     begun: bool,
 }
@@ -95,9 +140,19 @@ impl Clock {
         self.steps
     }
 
-    /// The stamp at which the first of them was seen.
+    /// The stamp of the frame before which the first of them was.
     pub(super) const fn first_step(&self) -> Option<Timestamp> {
         self.first_step
+    }
+
+    /// The stamp of the first frame behind what may turn out to be a step.
+    pub(super) const fn possible_step(&self) -> Option<Timestamp> {
+        if let Some(Doubt::Lag(lag)) = self.doubt { Some(lag.began) } else { None }
+    }
+
+    /// When a frame came that was held since `at`.
+    pub(super) fn arrival(&self, at: Timestamp) -> Timestamp {
+        if self.latest.since(at) <= JITTER { self.latest.max(at) } else { at }
     }
 
     /// Takes note of the stamp of the next frame; returns its stretch.
@@ -106,9 +161,8 @@ impl Clock {
         // In nanoseconds: a duration would be made of each difference, for each frame.
         let ahead = at.nanos().saturating_sub(self.latest.nanos());
         let behind = self.latest.nanos().saturating_sub(at.nanos());
-        if self.suspect.is_none() && ahead <= nanos(LONGEST_PAUSE) && behind <= nanos(JITTER) {
+        if self.doubt.is_none() && ahead <= nanos(LONGEST_PAUSE) && behind < nanos(LEAST_STEP) {
             self.pass(ahead, at);
-            self.lagging = 0;
             return self.stretch;
         }
         self.odd(at)
@@ -140,17 +194,15 @@ impl Clock {
         }
         let near = |stamp: Timestamp| at.since(stamp) <= LONGEST_PAUSE && stamp.since(at) <= JITTER;
         let (ahead, behind) = (at.since(self.latest), self.latest.since(at));
-        if let Some(suspect) = self.suspect.take() {
-            if near(suspect) {
-                return self.set(at);
-            }
-            if near(self.latest) {
-                return self.tick(at);
-            }
+        match self.doubt.take() {
+            Some(Doubt::Stamp(suspect)) if near(suspect) => return self.set(at),
+            Some(Doubt::Stamp(_)) if near(self.latest) => return self.tick(at),
+            Some(Doubt::Lag(lag)) if ahead <= LONGEST_PAUSE && behind <= LAG => return self.lags(lag, at),
+            _ => {}
         }
         if ahead > LONGEST_SILENCE || (behind > LAG && !self.before.is_some_and(near)) {
             self.note_step(at);
-            self.suspect = Some(at);
+            self.doubt = Some(Doubt::Stamp(at));
             return FALSE_STAMP;
         }
         if behind > LAG {
@@ -166,14 +218,44 @@ impl Clock {
             self.stretch += u32::from(ahead > LONGEST_WAIT);
             return self.stretch;
         }
-        self.lagging += 1;
-        if self.lagging > LAGGING_FRAMES {
-            self.note_step(at);
+        self.lags(Lag::of(at, behind), at)
+    }
+
+    /// Takes note of a frame behind some that lag, or of the first of those.
+    fn lags(&mut self, mut lag: Lag, at: Timestamp) -> Stretch {
+        let (behind, goes_on) = (self.latest.since(at), lag.goes_on(at));
+        if behind.is_zero() {
+            if goes_on {
+                self.end_lag(lag);
+            }
+            return self.tick(at);
+        }
+        if !goes_on {
+            if behind < LEAST_STEP {
+                return self.tick(at);
+            }
+            lag = Lag { far: lag.far, ..Lag::of(at, behind) };
+        }
+        lag.note(at, behind);
+        if lag.far > LAGGING_FRAMES {
+            self.note_step(lag.began);
             return self.set(at);
         }
-        self.now = self.now.plus(ahead);
-        self.latest = self.latest.max(at);
+        self.doubt = Some(Doubt::Lag(lag));
         self.stretch
+    }
+
+    /// Nothing more comes: what lagged until now was behind a step.
+    pub(super) fn finish(&mut self) {
+        if let Some(Doubt::Lag(lag)) = self.doubt.take() {
+            self.end_lag(lag);
+        }
+    }
+
+    fn end_lag(&mut self, lag: Lag) {
+        if lag.frames >= FEWEST_LAGGING {
+            self.note_step(lag.began);
+        }
     }
 
     /// Notes a pause that ends now.
@@ -192,7 +274,7 @@ impl Clock {
 
     /// The clock was set: what comes now is counted from here.
     fn set(&mut self, at: Timestamp) -> Stretch {
-        (self.latest, self.before, self.lagging) = (at, None, 0);
+        (self.latest, self.before) = (at, None);
         self.stretch += 1;
         self.stretch
     }
@@ -243,6 +325,54 @@ mod tests {
         assert_eq!(run(&differ).2, 0);
         let back: Vec<i64> = (0..2000).map(|n| n / 100 - if n < 1000 { 0 } else { 8 }).collect();
         assert_eq!(run(&back).2, 1);
+    }
+
+    /// Of frames at these milliseconds, how many steps there are, and which frame is the first one behind one.
+    fn steps(milliseconds: &[u64]) -> (u64, Option<usize>) {
+        let mut clock = Clock::default();
+        let stamps = milliseconds.iter().map(|ms| Timestamp::from_nanos(BEGIN * 1_000_000_000 + ms * 1_000_000));
+        let mut possible = None;
+        for (place, at) in stamps.enumerate() {
+            let before = clock.possible_step();
+            clock.tick(at);
+            possible = clock.possible_step().filter(|stamp| Some(*stamp) != before).map_or(possible, |_| Some(place));
+        }
+        clock.finish();
+        (clock.steps(), possible.filter(|_| clock.steps() > 0))
+    }
+
+    #[test]
+    fn a_step_back_by_little_is_told_with_the_frame_behind_it() {
+        for (step, every) in [(350, 20), (500, 50), (500, 1), (1_900, 400), (2_100, 10), (5_000, 1_000), (9_900, 100)] {
+            let back = |n: u64| 20_000 + n * every - if n >= 100 { step } else { 0 };
+            let whole: Vec<u64> = (0..12_000).map(back).collect();
+            assert_eq!(steps(&whole), (1, Some(100)), "{step} ms, a frame in {every} ms");
+            assert_eq!(steps(&whole[..105]), (1, Some(100)), "{step} ms, and the capture ends");
+            assert_eq!(steps(&whole[..102]).0, 0, "{step} ms, and the capture ends at once");
+        }
+    }
+
+    #[test]
+    fn frames_that_are_late_are_no_step() {
+        // Of several interfaces, whose frames are written block by block.
+        let blocks = |length: u64, frames: u64| -> Vec<u64> {
+            let block = |n: u64| (0..2 * frames).map(move |k| n * length + k % frames * length / frames);
+            (0..20).flat_map(block).collect()
+        };
+        assert_eq!(steps(&blocks(250, 100)).0, 0);
+        // Some that were held up, among those that were not.
+        for (lag, late) in [(400, 3), (1_500, 12), (5_000, 40)] {
+            let mut all: Vec<u64> = (0..400).map(|n| 20_000 + 50 * n).collect();
+            let held: Vec<u64> = (0..late).map(|n| 30_000 - lag + n).collect();
+            all.splice(200..200, held);
+            assert_eq!(steps(&all).0, 0, "{late} by {lag} ms");
+        }
+        // Two clocks, one frame of each or a few.
+        for few in [1, 3, 8] {
+            let turns: Vec<u64> =
+                (0..400).map(|n| 20_000 + 10 * n - if n / few % 2 == 0 { 1_000 } else { 0 }).collect();
+            assert_eq!(steps(&turns).0, 0, "{few}");
+        }
     }
 
     #[test]

@@ -135,10 +135,22 @@ impl FlowTable {
         &self.stats.counts
     }
 
-    /// The stamp at which the capture's clock was first seen to be set.
+    /// The stamp of the frame before which the capture's clock was first set.
     #[must_use]
     pub(crate) const fn first_step(&self) -> Option<Timestamp> {
         self.clock.first_step()
+    }
+
+    /// The stamp of the frame before which the capture's clock may have been set: those that follow tell.
+    #[must_use]
+    pub(crate) const fn possible_step(&self) -> Option<Timestamp> {
+        self.clock.possible_step()
+    }
+
+    /// When a segment came that was held since `at`, by the capture's clock.
+    #[must_use]
+    pub(crate) fn arrival(&self, at: Timestamp) -> Timestamp {
+        self.clock.arrival(at)
     }
 
     /// Connections that are remembered: those that are open, and those that were closed a moment ago.
@@ -149,15 +161,31 @@ impl FlowTable {
 
     /// Processes the next segment and emits the chunks that it completes.
     pub fn take(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) {
+        self.take_later(segment, segment.at, sink);
+    }
+
+    /// Processes the next segment, which was held until `now`, and emits the chunks that it completes.
+    pub(crate) fn take_later(&mut self, segment: &Segment<'_>, now: Timestamp, sink: &mut impl FnMut(Chunk<'_>)) {
         let (key, side) = FlowKey::of(segment);
         let place = FlowLookup { key, side, hash: self.hasher.hash_one(key), guess: None, passed_over: 0 };
-        self.take_at(&place, segment, sink);
+        self.take_found(&place, segment, now, sink);
     }
 
     /// Processes the next segment, which was looked up before, and emits the chunks that it completes. Other segments
     /// may have been processed since the lookup.
     pub fn take_at(&mut self, place: &FlowLookup, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) {
-        let stretch = self.clock.tick(segment.at);
+        self.take_found(place, segment, segment.at, sink);
+    }
+
+    #[inline]
+    fn take_found(
+        &mut self,
+        place: &FlowLookup,
+        segment: &Segment<'_>,
+        now: Timestamp,
+        sink: &mut impl FnMut(Chunk<'_>),
+    ) {
+        let stretch = self.clock.tick(now);
         self.stats.clock_steps = self.clock.steps();
         self.sweep(sink);
         if !self.take_plain(place, segment, stretch, sink) {

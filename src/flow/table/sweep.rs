@@ -35,6 +35,8 @@ impl FlowTable {
 
     /// Ends the capture: emits the waiting segments, then closes every connection.
     pub fn finish(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
+        self.clock.finish();
+        self.stats.clock_steps = self.clock.steps();
         for index in 0..self.next_check.len() {
             let slot = Slot(u32::try_from(index).unwrap_or(u32::MAX));
             let reset = self.connection(slot).is_some_and(Connection::ends_in_reset);

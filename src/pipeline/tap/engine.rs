@@ -82,16 +82,16 @@ impl Engine {
         match verdict {
             Verdict::Passes => true,
             Verdict::Held => false,
-            Verdict::Copy => !self.take_copy(segment, sink),
+            Verdict::Copy => !self.take_copy(segment, segment.at, sink),
         }
     }
 
-    /// Takes a segment of a further sighting; false where it is none after all.
-    fn take_copy(&mut self, segment: &Segment<'_>, sink: &mut dyn FnMut(Event)) -> bool {
+    /// Takes a segment of a further sighting, which came at `now`; false where it is none after all.
+    fn take_copy(&mut self, segment: &Segment<'_>, now: Timestamp, sink: &mut dyn FnMut(Event)) -> bool {
         let Self { sightings, flows, http1 } = self;
         flows.expect_copies();
         let Some(copy) = sightings.as_first(segment) else { return true };
-        if flows.take_copy(&copy, segment.at, &mut |chunk| http1.take(chunk, sink)) {
+        if flows.take_copy(&copy, now, &mut |chunk| http1.take(chunk, sink)) {
             return true;
         }
         match sightings.reconsider(segment) {
@@ -99,7 +99,7 @@ impl Engine {
             Verdict::Held => true,
             Verdict::Copy => {
                 if let Some(copy) = sightings.as_first(segment) {
-                    flows.take_copy(&copy, segment.at, &mut |chunk| http1.take(chunk, sink));
+                    flows.take_copy(&copy, now, &mut |chunk| http1.take(chunk, sink));
                 }
                 true
             }
@@ -113,9 +113,11 @@ impl Engine {
         }
         for released in self.sightings.released() {
             let segment = released.segment();
-            if !(released.is_copy() && self.take_copy(&segment, sink)) {
+            // It does not lag: it was held here.
+            let now = self.flows.arrival(segment.at);
+            if !(released.is_copy() && self.take_copy(&segment, now, sink)) {
                 let Self { flows, http1, .. } = self;
-                flows.take(&segment, &mut |chunk| http1.take(chunk, sink));
+                flows.take_later(&segment, now, &mut |chunk| http1.take(chunk, sink));
             }
         }
     }

@@ -26,11 +26,13 @@ pub struct Tap {
     received: u64,
     decoded: u64,
     skipped: [u64; Skip::ALL.len()],
-    /// Where the capture's clock was first seen to be set.
+    /// Where the capture's clock was first set.
     clock_step: Option<ClockStep>,
+    /// Where it may have been set, with the stamp of that frame: later ones tell.
+    possible_step: Option<(Timestamp, ClockStep)>,
 }
 
-/// A frame at which the capture's clock was seen to be set.
+/// A frame before which the capture's clock was set.
 struct ClockStep {
     /// Its number, of all that were received.
     frame: u64,
@@ -69,6 +71,7 @@ impl Tap {
             decoded: 0,
             skipped: [0; Skip::ALL.len()],
             clock_step: None,
+            possible_step: None,
         })
     }
 
@@ -80,16 +83,15 @@ impl Tap {
             let few = source.next_batch();
             self.frames(&few, sink);
             if self.sees_clock_set() {
-                let stamp = self.engine.flows.first_step();
-                let set = few.iter().position(|frame| Some(frame.at) == stamp);
-                let later = set.map_or(0, |set| few.len() - 1 - set);
+                let stamps: ArrayVec<Timestamp, FEW> = few.iter().map(|frame| frame.at).collect();
                 drop(few);
-                self.note_clock_set(later as u64, source.position());
+                self.note_clock_set(&stamps, source.position());
             }
         } else if let Some(frame) = source.next() {
+            let at = frame.at;
             self.one(&frame, sink);
             if self.sees_clock_set() {
-                self.note_clock_set(0, source.position());
+                self.note_clock_set(&[at], source.position());
             }
         }
         self.received > received
@@ -100,7 +102,7 @@ impl Tap {
     pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) -> bool {
         let taken = self.one(frame, sink);
         if self.sees_clock_set() {
-            self.note_clock_set(0, None);
+            self.note_clock_set(&[frame.at], None);
         }
         taken
     }
@@ -205,16 +207,32 @@ impl Tap {
         Ok(found)
     }
 
-    /// Whether the capture's clock was seen to be set just now, for the first time.
-    const fn sees_clock_set(&self) -> bool {
-        self.engine.flows.stats().clock_steps > 0 && self.clock_step.is_none()
+    /// Whether the capture's clock was seen to be set just now, for the first time, or may have been.
+    fn sees_clock_set(&self) -> bool {
+        let flows = &self.engine.flows;
+        let is_new = |stamp| self.possible_step.as_ref().is_none_or(|(known, _)| *known != stamp);
+        self.clock_step.is_none() && (flows.stats().clock_steps > 0 || flows.possible_step().is_some_and(is_new))
     }
 
-    /// Notes that the capture's clock was set, so many frames before the last one, which stands there.
+    /// Notes that the capture's clock was set, or may have been, before one of the last frames or an earlier one. The last one
+    /// stands there.
     #[cold]
-    fn note_clock_set(&mut self, later: u64, position: Option<FramePosition<'_>>) {
-        let in_file = |FramePosition { file, frame }| FileFrame { file: file.to_owned(), frame: frame - later };
-        self.clock_step = Some(ClockStep { frame: self.received - later, file: position.map(in_file) });
+    fn note_clock_set(&mut self, stamps: &[Timestamp], position: Option<FramePosition<'_>>) {
+        let first = self.engine.flows.first_step();
+        let Some(stamp) = first.or(self.engine.flows.possible_step()) else { return };
+        let step = match self.possible_step.take() {
+            Some((known, step)) if known == stamp => step,
+            _ => {
+                let later = place_of(stamp, stamps).map_or(0, |place| stamps.len() - 1 - place) as u64;
+                let in_file = |FramePosition { file, frame }| FileFrame { file: file.to_owned(), frame: frame - later };
+                ClockStep { frame: self.received - later, file: position.map(in_file) }
+            }
+        };
+        if first.is_some() {
+            self.clock_step = Some(step);
+        } else {
+            self.possible_step = Some((stamp, step));
+        }
     }
 
     fn skip(&mut self, why: Skip) {
@@ -226,6 +244,9 @@ impl Tap {
     /// Ends the capture: everything that waited is emitted.
     pub fn finish(&mut self, sink: &mut dyn FnMut(Event)) {
         self.engine.finish(sink);
+        if self.sees_clock_set() {
+            self.note_clock_set(&[], None);
+        }
     }
 
     /// Returns the capture statistics, with those of the source.
@@ -288,6 +309,13 @@ impl Tap {
             kernel_share: source.kernel_share(),
         }
     }
+}
+
+/// Returns which of these stamps is that of a frame before which the clock was set: if that was back, the one before is later.
+fn place_of(stamp: Timestamp, stamps: &[Timestamp]) -> Option<usize> {
+    let is_back = |pair: &[Timestamp]| matches!(pair, [before, at] if *at == stamp && *before > stamp);
+    let back = stamps.windows(2).position(is_back).map(|before| before + 1);
+    back.or_else(|| stamps.iter().position(|at| *at == stamp))
 }
 
 /// Whether ports and directions ask for a segment.
