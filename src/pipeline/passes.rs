@@ -28,6 +28,10 @@ const MAX_LEAPS: u32 = 4;
 
 /// Events after a leap past the end of the replayed range that are read to see that: as many as the pacing thread looks ahead.
 const MAX_LOOKED_AT: usize = 4096;
+/// The same after a leap by little, as recorders may differ: those that follow tell.
+const MAX_LOOKED_AT_LITTLE: usize = 64;
+/// How long they are awaited, on the capture's clock.
+const PATIENCE_LITTLE: Duration = Duration::from_secs(2);
 
 /// Pass and copy that an event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +71,15 @@ struct LeapPastEnd {
     leaps: u32,
     /// Events since, which did not show that it is wrong.
     events: usize,
+}
+
+impl LeapPastEnd {
+    /// Returns whether the capture's clock has stayed there for long enough.
+    fn is_believed(&self, now: Timestamp) -> bool {
+        let bounds = (MAX_LOOKED_AT, PATIENCE);
+        let (events, patience) = if self.leap.is_little() { (MAX_LOOKED_AT_LITTLE, PATIENCE_LITTLE) } else { bounds };
+        self.events >= events || now.since(self.since) >= patience
+    }
 }
 
 /// The events of one run.
@@ -119,10 +132,7 @@ impl PassMapper {
     pub(super) fn is_over(&self) -> bool {
         let until = self.known.get().and_then(|span| span.until);
         until.is_some_and(|until| self.now >= until && (self.under_way.is_empty() || self.now.since(until) >= PATIENCE))
-            && self
-                .leap
-                .as_ref()
-                .is_none_or(|past| past.events >= MAX_LOOKED_AT || self.now.since(past.since) >= PATIENCE)
+            && self.leap.as_ref().is_none_or(|past| past.is_believed(self.now))
     }
 
     /// Takes note of the time of an event. A few stamps that are wrong and past the end of the range do not end it: what follows
@@ -139,7 +149,7 @@ impl PassMapper {
             }
         } else if let Some(until) = self.known.get().and_then(|span| span.until)
             && (self.now < until && at >= until)
-            && let Some(leap) = StampLeap::of(self.now, at)
+            && let Some(leap) = StampLeap::by_little(self.now, at)
         {
             self.leap = Some(LeapPastEnd { leap, latest: self.now, since: at, leaps: 1, events: 0 });
         }
@@ -497,6 +507,27 @@ mod tests {
         assert!(!passage.is_over());
         passage.take(asked(6, 20), &mut |_, _| {});
         assert!(passage.is_over());
+    }
+
+    #[test]
+    fn one_stamp_that_is_a_little_ahead_does_not_end_the_window() {
+        for ahead in [200, 3_000, 9_000] {
+            let events = [opened(0), asked(1, 500), answered(1), asked(2, 950 + ahead), answered(2)];
+            let (_, mut passage) = taken(window(0, 1_000), events.to_vec());
+            assert!(!passage.is_over(), "{ahead}: the clock may come back");
+            let mut rest = Vec::new();
+            for event in [asked(3, 960), answered(3), asked(4, 990), answered(4)] {
+                passage.take(event, &mut |event, part| rest.push(short(&event, part)));
+            }
+            assert_eq!(rest, ["q3", "r3", "q4", "r4"], "{ahead}");
+            // A silence that goes past it does.
+            let (_, mut passage) = taken(window(0, 1_000), events.to_vec());
+            for n in 1..=4 {
+                assert!(!passage.is_over(), "{ahead}");
+                passage.take(opened(950 + ahead + n * 500), &mut |_, _| {});
+            }
+            assert!(passage.is_over(), "{ahead}");
+        }
     }
 
     #[test]

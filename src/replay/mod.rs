@@ -41,6 +41,7 @@ mod response_watch;
 mod send_error;
 mod sent_as;
 mod settings;
+mod silences;
 mod spec;
 mod stamp_leap;
 pub mod target;
@@ -61,7 +62,6 @@ pub use guard::{Guard, GuardState};
 pub use http::HttpClient;
 pub(crate) use outgoing::outgoing_head;
 pub(crate) use outside::outside_client;
-pub(crate) use pace::ShortenedGaps;
 pub use pace::{Pace, PaceError, Punctuality, Schedule};
 pub use production_ends::{ProductionEnd, ProductionEndWait, ProductionEnds};
 pub use proxy::{ProxyUrl, ProxyUrlError};
@@ -78,6 +78,7 @@ pub(crate) use settings::{
     DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT,
     MAX_TIME_FACTOR,
 };
+pub(crate) use silences::ShortenedGaps;
 pub use spec::SpecError;
 pub(crate) use stamp_leap::{LagBehind, StampLeap};
 pub use target::{Deliveries, InFlight, QueueStats, TargetLinks, run_target};

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::silences::{ShortenedGaps, Silences};
 use super::stamp_leap::{LAG, LagBehind, ReturnPoints, SetBack, StampLeap, is_near};
 use crate::exchange::Timestamp;
 
@@ -146,15 +147,6 @@ impl fmt::Display for Pace {
     }
 }
 
-/// Silences of the capture that a schedule shortened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShortenedGaps {
-    /// How many.
-    pub count: u64,
-    /// How much shorter all of them are together, on the capture's clock.
-    pub left_out: Duration,
-}
-
 /// Yields the due offset of one request after another.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -172,10 +164,9 @@ pub struct Schedule {
     set_back: Option<SetBack>,
     /// Stamps of two clocks come by turns: a lag says nothing.
     are_mixed: bool,
-    /// Longer silences are shortened to this.
-    max_gap: Option<Duration>,
-    /// Those that were.
-    shortened: ShortenedGaps,
+    silences: Silences,
+    /// The latest position of what is no request in this pass.
+    others: Duration,
     /// Length of the passes before this one, on the capture's clock.
     before: Duration,
     even: EvenPace,
@@ -204,18 +195,17 @@ impl Schedule {
     #[must_use]
     pub fn new(pace: Pace) -> Self {
         let latest = Timestamp::from_nanos(0);
-        let (elapsed, before) = (Duration::ZERO, Duration::ZERO);
-        let shortened = ShortenedGaps { count: 0, left_out: Duration::ZERO };
+        let (elapsed, others, before) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let even = EvenPace { share: 1.0, since: 0.0, count: 0 };
-        let (first, suspect, returns, max_gap) = (None, None, ReturnPoints::none(), None);
+        let (first, suspect, returns, silences) = (None, None, ReturnPoints::none(), Silences::default());
         let (set_back, are_mixed) = (None, false);
-        Self { pace, first, latest, elapsed, suspect, returns, set_back, are_mixed, max_gap, shortened, before, even }
+        Self { pace, first, latest, elapsed, suspect, returns, set_back, are_mixed, silences, others, before, even }
     }
 
     /// With silences longer than `max_gap` shortened to that.
     #[must_use]
     pub fn shortened(mut self, max_gap: Option<Duration>) -> Self {
-        self.max_gap = max_gap;
+        self.silences = Silences::up_to(max_gap);
         self
     }
 
@@ -223,8 +213,8 @@ impl Schedule {
     /// and none, have no silences.
     #[must_use]
     pub(crate) fn shortened_gaps(&self) -> Option<(Duration, ShortenedGaps)> {
-        let longest = self.max_gap.filter(|_| matches!(self.pace, Pace::Speed(_)))?;
-        Some((longest, self.shortened))
+        let longest = self.silences.longest().filter(|_| matches!(self.pace, Pace::Speed(_)))?;
+        Some((longest, self.silences.shortened()))
     }
 
     /// Returns whether requests are sent as fast as they are taken, with no due times.
@@ -254,7 +244,7 @@ impl Schedule {
     /// How many times as fast as captured it is, where it goes by the capture's clock and all silences are kept.
     pub(crate) fn plain_speed(&self) -> Option<f64> {
         match self.pace {
-            Pace::Speed(factor) if self.max_gap.is_none() => Some(factor),
+            Pace::Speed(factor) if self.silences.longest().is_none() => Some(factor),
             _ => None,
         }
     }
@@ -269,9 +259,11 @@ impl Schedule {
     /// The same capture comes again: its first instant follows the last one that was seen, or `end` where that is later.
     pub(crate) fn next_pass(&mut self, end: Option<Timestamp>) {
         let Some(first) = self.first else { return };
-        self.before += end.map_or(self.elapsed, |end| end.since(first).max(self.elapsed));
+        let seen = self.elapsed.max(self.others);
+        self.before += end.map_or(seen, |end| end.since(first).max(seen));
         (self.latest, self.elapsed, self.suspect, self.returns) = (first, Duration::ZERO, None, ReturnPoints::none());
-        self.set_back = None;
+        (self.set_back, self.others) = (None, Duration::ZERO);
+        self.silences.forget();
     }
 
     /// Returns the due time of the next request, captured `at`, counted from the start of the run; `None` where there
@@ -279,7 +271,8 @@ impl Schedule {
     pub fn due(&mut self, at: Timestamp) -> Option<Duration> {
         self.begin(at);
         self.heed_mixed(at);
-        let offset = self.offset_of(at, true);
+        let position = self.position(at);
+        let offset = self.in_run(position);
         self.even.count += 1;
         offset
     }
@@ -287,17 +280,16 @@ impl Schedule {
     /// Returns the due time of an event captured `at` that is not a request, and so does not change the pace: a
     /// connection's opening or end. `None` where there is no schedule, or none yet.
     pub fn offset(&mut self, at: Timestamp) -> Option<Duration> {
-        self.offset_of(at, false)
+        self.first?;
+        let position = self.position_of_other(at);
+        self.others = self.others.max(position);
+        self.in_run(position)
     }
 
-    fn offset_of(&mut self, at: Timestamp, is_request: bool) -> Option<Duration> {
-        let position = self.first.map(|_| match &self.set_back {
-            // Of before the step, perhaps: it does not take the clock along.
-            Some(_) if !is_request => self.elapsed + at.since(self.latest),
-            _ => self.position(at),
-        });
+    /// When what stands there in this pass is due.
+    fn in_run(&self, position: Duration) -> Option<Duration> {
         let seconds = match self.pace {
-            Pace::Speed(factor) => (self.before + position?).as_secs_f64() / factor,
+            Pace::Speed(factor) => (self.before + position).as_secs_f64() / factor,
             Pace::Rate(rate) => self.even.next(rate),
             Pace::Max => return None,
         };
@@ -322,10 +314,22 @@ impl Schedule {
         (may_be && matches!(self.pace, Pace::Speed(_))).then(|| LagBehind::of(self.latest, at))?
     }
 
+    /// Returns by how much the latest stamp is behind `at`, where that may be a stamp that is wrong by little.
+    pub(crate) fn lead(&self, at: Timestamp) -> Option<LagBehind> {
+        let may_be = self.first.is_some() && self.suspect.is_none() && !self.are_mixed;
+        (may_be && matches!(self.pace, Pace::Speed(_))).then(|| LagBehind::of(at, self.latest))?
+    }
+
+    /// The latest stamp of a request that is believed.
+    pub(crate) const fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
     /// The capture's clock was set back by little, to `at`: no time has passed.
     pub(crate) fn set_back(&mut self, at: Timestamp) {
         self.set_back = Some(SetBack { latest: self.latest, elapsed: self.elapsed, lag: self.latest.since(at) });
         self.latest = at;
+        self.silences.forget();
     }
 
     /// Where a stamp is back at once where the clock was before it was set back, it was not: two clocks come by turns.
@@ -342,11 +346,11 @@ impl Schedule {
     pub(crate) fn set(&mut self, at: Timestamp) {
         self.returns.add(self.latest, self.elapsed);
         self.latest = at;
+        self.silences.forget();
     }
 
-    /// Returns the time between the first instant of this pass and this one. Where the capture's clock was set, it
-    /// continues from the instant before; a single stamp never causes a wait, and what follows a few goes on from where the
-    /// clock was before them.
+    /// Returns the time between the first instant of this pass and this one. Where the capture's clock was set, it continues from
+    /// the instant before; a single stamp never causes a wait, and what follows a few goes on from before them.
     fn position(&mut self, at: Timestamp) -> Duration {
         if self.suspect.take().is_some_and(|suspect| is_near(at, suspect)) {
             self.set(at);
@@ -364,21 +368,31 @@ impl Schedule {
             self.suspect = Some(at);
             return self.elapsed;
         }
-        if ahead > Duration::ZERO {
+        if self.silences.is_none_by(at) {
+            // No time passes: it has, up to the stamp that was ahead.
             self.latest = at;
-            let passes = self.shorten(ahead);
-            self.elapsed += passes;
+            return self.elapsed;
+        }
+        if ahead > Duration::ZERO {
+            self.elapsed += self.silences.pass(self.latest, at);
+            self.latest = at;
             self.returns.expire(self.elapsed);
         }
         self.elapsed.saturating_sub(behind)
     }
 
-    /// How long a silence is in the run.
-    fn shorten(&mut self, silence: Duration) -> Duration {
-        let Some(longest) = self.max_gap.filter(|longest| silence > *longest) else { return silence };
-        self.shortened.count += 1;
-        self.shortened.left_out += silence.saturating_sub(longest);
-        longest
+    /// The same for what is no request: it takes the clock along nowhere.
+    fn position_of_other(&self, at: Timestamp) -> Duration {
+        let (ahead, behind) = (at.since(self.latest), self.latest.since(at));
+        if ahead > LAG || behind > LAG {
+            if let Some((stamp, elapsed)) = self.returns.at(at) {
+                return self.elapsed.max(elapsed + at.since(stamp));
+            }
+            if behind > LAG || ahead > LONGEST_SILENCE {
+                return self.elapsed;
+            }
+        }
+        (self.elapsed + self.silences.in_run(ahead)).saturating_sub(behind)
     }
 }
 
@@ -460,6 +474,35 @@ mod tests {
         assert_eq!(dues, [0, 2, 7, 9, 14]);
         let left_out = Duration::from_secs(3600 - 4 - 10 + 40_000 - 3604 - 10);
         assert_eq!(schedule.shortened_gaps(), Some((Duration::from_secs(10), ShortenedGaps { count: 2, left_out })));
+    }
+
+    #[test]
+    fn a_silence_that_was_none_is_not_shortened_and_what_follows_keeps_its_pace() {
+        let check = |stamps: &[u64], expected: &[u64], count| {
+            let mut schedule = Schedule::new(Pace::default()).shortened(Some(Duration::from_secs(1)));
+            let at = |ms: &u64| Timestamp::from_nanos((1_000_000_000 + ms) * 1_000_000);
+            let dues: Vec<u128> = stamps.iter().map(|ms| schedule.due(at(ms)).unwrap().as_millis()).collect();
+            assert_eq!(dues, expected.iter().map(|ms| u128::from(*ms)).collect::<Vec<_>>(), "{stamps:?}");
+            assert_eq!(schedule.shortened_gaps().unwrap().1.count, count, "{stamps:?}");
+        };
+        // One stamp that is wrong, 8 s ahead.
+        check(&[0, 500, 8_500, 1_000, 1_500, 2_000, 9_000], &[0, 500, 1_500, 1_500, 2_000, 2_500, 3_500], 1);
+        // One that was held up, behind a silence.
+        check(&[0, 500, 8_500, 600, 8_600, 8_700], &[0, 500, 1_500, 1_500, 1_600, 1_700], 1);
+        // Two clocks by turns.
+        check(&[0, 3_000, 100, 3_100, 200, 3_200, 300], &[0, 1_000, 1_000, 1_100, 1_100, 1_200, 1_200], 0);
+    }
+
+    #[test]
+    fn what_is_no_request_takes_the_clock_along_nowhere() {
+        let at = |ms: u64| Timestamp::from_nanos(1_000_000_000_000 + ms * 1_000_000);
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let mut schedule = Schedule::new(Pace::default());
+        schedule.due(at(0));
+        assert_eq!((schedule.offset(at(8_000)), schedule.offset(at(100))), (ms(8_000), ms(100)));
+        assert_eq!((schedule.due(at(200)), schedule.offset(at(150))), (ms(200), ms(150)));
+        schedule.next_pass(None);
+        assert_eq!(schedule.due(at(0)), ms(8_000), "a pass is as long as all that is in it");
     }
 
     #[test]

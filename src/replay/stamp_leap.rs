@@ -26,14 +26,25 @@ impl StampLeap {
         (at.since(latest) > LAG).then(|| Self { at, bases: vec![latest] })
     }
 
+    /// The same where one by little counts, too: nothing waits for what follows it.
+    pub(crate) fn by_little(latest: Timestamp, at: Timestamp) -> Option<Self> {
+        (at.since(latest) >= LEAST_STEP).then(|| Self { at, bases: vec![latest] })
+    }
+
     /// The stamp.
     pub(crate) const fn at(&self) -> Timestamp {
         self.at
     }
 
+    /// Returns whether it is so little ahead that recorders may differ by as much.
+    pub(crate) fn is_little(&self) -> bool {
+        self.bases.iter().all(|base| self.at.since(*base) <= LAG)
+    }
+
     /// Returns whether a stamp after it shows that the clock went back to where it was.
     pub(crate) fn is_wrong_by(&self, later: Timestamp) -> bool {
-        self.at.since(later) > LAG && self.bases.iter().any(|base| is_near(later, *base))
+        let least = |base| Some(self.at.since(base)).filter(|leap| *leap <= LAG).map_or(LAG, |leap| leap / 2);
+        self.bases.iter().any(|base| self.at.since(later) > least(*base) && is_near(later, *base))
     }
 }
 
@@ -103,7 +114,12 @@ impl ReturnPoints {
 
     /// Returns whether the clock is back at one of them.
     pub(super) fn has(&self, at: Timestamp) -> bool {
-        self.0.iter().any(|(stamp, _)| is_near(at, *stamp))
+        self.at(at).is_some()
+    }
+
+    /// The one at which an instant is.
+    pub(super) fn at(&self, at: Timestamp) -> Option<(Timestamp, Duration)> {
+        self.0.iter().find(|(stamp, _)| is_near(at, *stamp)).copied()
     }
 
     /// The one at which the clock is back; those since then are forgotten with it.

@@ -1,5 +1,6 @@
-//! Stamps far ahead: what follows tells a silence, which is kept, from a few stamps that are wrong. And stamps a little behind:
-//! what follows tells a request that was held up in the reassembly from a clock that was set back.
+//! Stamps far ahead: what follows tells a silence, which is kept, from a few stamps that are wrong. A stamp a little ahead: the same,
+//! where it is the only one. And stamps a little behind: what follows tells a request that was held up in the reassembly from a
+//! clock that was set back.
 
 use std::time::Duration;
 
@@ -32,6 +33,15 @@ impl Pacer {
         stamp(&queued.event, queued.part, self.needs_bodies())
     }
 
+    /// Where the stamp of a request is a little ahead, and all that follow go on from the one before it, no time passes between
+    /// those: returns that one, by which the request is due.
+    pub(super) fn heed_lead(&mut self, queued: &QueuedEvent) -> Option<Timestamp> {
+        let (of, _) = beginning(queued).filter(|_| matches!(queued.event, Event::Request(_)))?;
+        let (lag, before) = self.settings.timing.lead(self.stamp(queued)?)?;
+        let witness = LagWitness { ahead: Some(of), ..LagWitness::of(lag) };
+        self.is_set_back(witness, queued.part.pass).then_some(before)
+    }
+
     /// Where a stamp is a little behind, and all that follow go on from there, no time passes between them.
     pub(super) fn heed_lag(&mut self, queued: &QueuedEvent) {
         let Some((of, at)) = beginning(queued) else { return };
@@ -39,7 +49,8 @@ impl Pacer {
         if let Some(lag) = self.settings.timing.lag(at) {
             // Within a connection stamps do not go back.
             let goes_back = before.is_some_and(|(before, _)| before == of);
-            let witness = LagWitness { lag, seen: 1, connections: vec![of], is_opening: is_opening(queued), goes_back };
+            let (is_opening, connections) = (is_opening(queued), vec![of]);
+            let witness = LagWitness { seen: 1, connections, is_opening, goes_back, ..LagWitness::of(lag) };
             if self.is_set_back(witness, queued.part.pass) {
                 self.settings.timing.set_back(at);
             }
@@ -96,6 +107,8 @@ struct LagWitness {
     is_opening: bool,
     /// True when the one before was of the same connection.
     goes_back: bool,
+    /// The connection of the stamp that they lag behind, where it is known.
+    ahead: Option<ConnectionId>,
 }
 
 impl LagWitness {
@@ -103,6 +116,10 @@ impl LagWitness {
     const ENOUGH: usize = 7;
     /// The same where no more come, or where they have come to where they were.
     const LEAST: usize = 4;
+
+    const fn of(lag: LagBehind) -> Self {
+        Self { lag, seen: 0, connections: Vec::new(), is_opening: false, goes_back: false, ahead: None }
+    }
 
     /// Notes a later event; returns whether the clock was set back, once that is known.
     fn note(&mut self, queued: &QueuedEvent) -> Option<bool> {
@@ -112,6 +129,7 @@ impl LagWitness {
         }
         self.seen += 1;
         self.is_opening |= is_opening(queued);
+        self.goes_back |= self.ahead == Some(of);
         if !self.connections.contains(&of) {
             self.connections.push(of);
         }
@@ -206,6 +224,19 @@ mod tests {
             // No time passes where it was set.
             let expected: Vec<u64> = (0..30).map(|n| 50 * if n > 10 { n - 1 } else { n }).collect();
             assert_eq!(dues(PacerMode::Plain, &captured), expected, "{step}");
+        }
+    }
+
+    #[test]
+    fn one_stamp_that_is_a_little_ahead_costs_no_time() {
+        for ahead in [250, 1_000, 6_000, 9_900] {
+            let captured: Vec<u64> = (0..40).map(|n| 20_000 + 50 * n + if n == 10 { ahead } else { 0 }).collect();
+            // That one is due with the one before it.
+            let expected: Vec<u64> = (0..40).map(|n| 50 * if n == 10 { 9 } else { n }).collect();
+            assert_eq!(dues(PacerMode::Plain, &captured), expected, "{ahead}");
+            let silence: Vec<u64> = (0..40).map(|n| 20_000 + 50 * n + if n >= 10 { ahead } else { 0 }).collect();
+            let expected: Vec<u64> = silence.iter().map(|at| at - 20_000).collect();
+            assert_eq!(dues(PacerMode::Plain, &silence), expected, "{ahead}");
         }
     }
 

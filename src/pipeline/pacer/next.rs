@@ -65,11 +65,12 @@ impl Pacer {
         let (part, needs_bodies) = (queued.part, self.needs_bodies());
         self.settings.timing.reach(part.pass);
         self.heed_leap(&queued);
+        let before = self.heed_lead(&queued);
         self.heed_lag(&queued);
         let timing = &mut self.settings.timing;
         let due = match &queued.event {
             Event::Request(request) if unfit(request, needs_bodies).is_none() => {
-                timing.due(request.last_byte.plus(part.delay))
+                timing.due(before.unwrap_or_else(|| request.last_byte.plus(part.delay)))
             }
             Event::Opened { at, .. } | Event::Closed { at, .. } => timing.other(at.plus(part.delay)),
             // A response that did not end is closed when production's was.

@@ -114,6 +114,14 @@ impl Timing {
         }
     }
 
+    /// Returns by how much the latest stamp is behind `at`, where later stamps may show that `at` is wrong; and that stamp.
+    pub(in crate::pipeline) fn lead(&self, at: Timestamp) -> Option<(LagBehind, Timestamp)> {
+        match self {
+            Self::Paced { schedule, fleet: None, .. } => Some((schedule.lead(at)?, schedule.latest())),
+            Self::Paced { .. } | Self::Live => None,
+        }
+    }
+
     /// The capture's clock was set back by little, to `at`.
     pub(in crate::pipeline) fn set_back(&mut self, at: Timestamp) {
         if let Self::Paced { schedule, .. } = self {
