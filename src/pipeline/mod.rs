@@ -43,6 +43,7 @@ mod inspect;
 mod observer;
 mod own_processor;
 mod pacer;
+mod passed_instant;
 mod passes;
 mod progress;
 mod protection;

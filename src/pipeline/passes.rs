@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::budget::bytes_of;
 use super::copied_sessions::CopiedSessions;
+use super::passed_instant::PassedInstant;
 use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Timestamp};
 use crate::replay::range::{Amplify, CaptureSpan, ReplayRange, SpanPosition};
 use crate::replay::{ConnKey, StampLeap};
@@ -91,6 +92,9 @@ pub(super) struct PassMapper {
     now: Timestamp,
     /// The stamp that leaped past the end of the range, as long as it may be wrong.
     leap: Option<LeapPastEnd>,
+    /// Whether the beginning and the end of the range are passed.
+    from: PassedInstant,
+    until: PassedInstant,
     /// Nothing is asked for any more but to close what is open.
     closing: bool,
     /// An earlier pass ended with the range, and was not read on.
@@ -113,6 +117,8 @@ impl PassMapper {
             pass: 1,
             now: Timestamp::default(),
             leap: None,
+            from: PassedInstant::default(),
+            until: PassedInstant::default(),
             closing: false,
             ended_early: false,
             under_way: HashSet::default(),
@@ -126,6 +132,7 @@ impl PassMapper {
     pub(super) fn begin(&mut self, pass: u32) {
         self.ended_early |= self.is_over();
         (self.pass, self.now, self.leap, self.closing) = (pass, Timestamp::default(), None, false);
+        (self.from, self.until) = (PassedInstant::default(), PassedInstant::default());
     }
 
     /// Returns whether every event wanted of this pass has come.
@@ -158,6 +165,13 @@ impl PassMapper {
 
     /// Takes an event, and hands on what comes of it.
     pub(super) fn take(&mut self, mut event: Event, hand_on: &mut dyn FnMut(Event, PassTag)) {
+        if let Some(CaptureSpan { from, until }) = self.known.get() {
+            for (passed, instant) in [(&mut self.from, from), (&mut self.until, until)] {
+                if let Some(instant) = instant {
+                    passed.note(*instant, self.now, &event);
+                }
+            }
+        }
         if let Some(at) = time(&event) {
             self.reach(at);
         }
@@ -219,6 +233,15 @@ impl PassMapper {
             .then(|| format!("the capture was taken {}; what lies outside is not in this report", bounds.join(" and ")))
     }
 
+    /// Returns the position of an instant, now that the capture has come to where it is.
+    fn side(&self, span: CaptureSpan, at: Timestamp) -> SpanPosition {
+        match span.side(at) {
+            _ if self.until.is_passed() => SpanPosition::After,
+            SpanPosition::Before if self.from.is_passed() => SpanPosition::Within,
+            side => side,
+        }
+    }
+
     /// Returns whether an event is within the replayed range.
     fn wanted(&mut self, span: CaptureSpan, event: &mut Event) -> bool {
         let bounded = span.until.is_some();
@@ -228,9 +251,9 @@ impl PassMapper {
                 true
             }
             _ if self.closing => false,
-            Event::Opened { at, .. } => span.side(*at) != SpanPosition::After,
+            Event::Opened { at, .. } => self.side(span, *at) != SpanPosition::After,
             Event::Request(request) => {
-                let side = span.side(request.last_byte);
+                let side = self.side(span, request.last_byte);
                 if self.pass == 1 {
                     self.before += u64::from(side == SpanPosition::Before);
                     self.after += u64::from(side == SpanPosition::After);
@@ -528,6 +551,75 @@ mod tests {
             }
             assert!(passage.is_over(), "{ahead}");
         }
+    }
+
+    /// Connections of their own with a request each, every 100 ms from this one on, `back` milliseconds behind from `set` on.
+    fn visitors(numbers: std::ops::Range<u32>, set: u32, back: u64) -> Vec<Event> {
+        let visit = |n: u32| {
+            let at = at(1_000_000 + u64::from(n) * 100 - if n >= set { back } else { 0 });
+            let mut request = request(n, "GET / HTTP/1.1\r\n\r\n");
+            (request.id.connection, request.last_byte) = (ConnectionId(u64::from(n)), at);
+            let id = request.id;
+            [
+                Event::Opened { connection: id.connection, at },
+                Event::Request(request),
+                Event::Damaged { of: id, why: Damage::Gap },
+            ]
+        };
+        numbers.flat_map(visit).collect()
+    }
+
+    /// The numbers of the requests that are in.
+    fn requests_of(range: ReplayRange, events: Vec<Event>) -> Vec<u32> {
+        let (all, _) = taken(range, events);
+        all.iter().filter_map(|name| name.strip_prefix('q')?.parse().ok()).collect()
+    }
+
+    #[test]
+    fn a_range_is_one_stretch_of_the_capture_where_its_clock_was_set_back() {
+        for back in [400, 3_000, 9_000, 600_000] {
+            let range = window(20_000, 30_000);
+            let within: Vec<u32> = (200..300).collect();
+            assert_eq!(requests_of(range, visitors(0..400, u32::MAX, 0)), within);
+            // Behind its beginning: it is as long as the time that the capture shows.
+            let later = u32::try_from(back / 100).unwrap();
+            let found = requests_of(range, visitors(0..420 + later, 210, back));
+            assert_eq!(found, (200..300 + later).collect::<Vec<_>>(), "{back}");
+            // Behind its end.
+            assert_eq!(requests_of(range, visitors(0..700, 310, back)), within, "{back}");
+            // Connections that stay open.
+            let keep = |event: &mut Event| {
+                if let Event::Request(request) = event {
+                    request.id.connection = ConnectionId(u64::from(request.id.index % 5) + 10_000);
+                }
+                matches!(event, Event::Request(_))
+            };
+            let mut kept = visitors(0..420 + later, 210, back);
+            kept.retain_mut(keep);
+            let from = ReplayRange { window: CaptureWindow { until: None, ..range.window }, ..range };
+            assert_eq!(requests_of(from, kept), (200..420 + later).collect::<Vec<_>>(), "{back}");
+        }
+    }
+
+    #[test]
+    fn what_is_late_or_stamped_wrongly_goes_by_its_stamp() {
+        let range = window(20_000, 30_000);
+        let within: Vec<u32> = (200..300).collect();
+        // A request that was held up.
+        let mut events = visitors(0..400, u32::MAX, 0);
+        let held = events.remove(3 * 195 + 1);
+        events.insert(3 * 205, held);
+        assert_eq!(requests_of(range, events), within);
+        // Some that are stamped an hour ahead.
+        let mut events = visitors(0..400, u32::MAX, 0);
+        for event in &mut events[150..162] {
+            match event {
+                Event::Opened { at, .. } => *at = at.plus(Duration::from_hours(1)),
+                Event::Request(request) => request.last_byte = request.last_byte.plus(Duration::from_hours(1)),
+                _ => {}
+            }
+        }
+        assert_eq!(requests_of(range, events), within);
     }
 
     #[test]
