@@ -31,16 +31,23 @@ const METHODS: [&[u8]; 27] = [
     b"UNLOCK",
 ];
 
+/// Fewer bytes than this are the beginning of anything.
+const TELLING: usize = 3;
+
 /// Returns whether an unfinished first line begins with a method in common use and a target, so that it is no part of a
 /// body. The line may end within either.
 pub(super) fn has_known_method(bytes: &[u8]) -> bool {
-    /// Fewer bytes than this are the beginning of anything.
-    const TELLING: usize = 3;
     METHODS.iter().any(|method| match bytes.strip_prefix(*method) {
         Some([b' ', target @ ..]) => matches!(*method, b"CONNECT" | b"OPTIONS") || begins_target(target),
         Some(rest) => rest.is_empty(),
         None => bytes.len() >= TELLING && method.starts_with(bytes),
     })
+}
+
+/// Returns the same of a line of which too little may be there to tell.
+pub(super) fn may_be_known_method(bytes: &[u8]) -> bool {
+    has_known_method(bytes)
+        || ((1..TELLING).contains(&bytes.len()) && METHODS.iter().any(|method| method.starts_with(bytes)))
 }
 
 /// Returns whether bytes are the beginning of a path, or of a URL as proxies get it.

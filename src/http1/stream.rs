@@ -65,6 +65,7 @@ impl Position {
 #[derive(Debug)]
 pub(super) struct PartialHead {
     pub(super) start: MessageStart,
+    pub(super) position: Position,
     pub(super) raw: Vec<u8>,
     /// True when its first line was complete and valid.
     pub(super) recognized: bool,
@@ -166,6 +167,33 @@ pub(super) enum StreamState {
     Joined,
     /// Another protocol.
     Opaque,
+}
+
+impl From<Position> for StreamState {
+    /// The state in which what stands there is looked at.
+    fn from(position: Position) -> Self {
+        match position {
+            Position::Boundary => Self::Idle,
+            Position::Joined => Self::Joined,
+            Position::Guessed => Self::Resync,
+        }
+    }
+}
+
+impl PartialHead {
+    /// Returns whether no message begins with it after all, now that these bytes follow: where the place is only guessed, it is
+    /// the end of something else.
+    pub(super) fn is_none_before(&self, bytes: &[u8], is_request: bool) -> bool {
+        if !self.position.is_lost() || self.recognized || self.raw.len() > head::MAX_FIRST_WORD {
+            return false;
+        }
+        let whole = [&self.raw, bytes.get(..bytes.len().min(head::MAX_FIRST_WORD)).unwrap_or_default()].concat();
+        if is_request {
+            !methods::may_be_known_method(&whole) && matches!(Preface::of(&whole), Preface::None)
+        } else {
+            head::response_begins(&whole) == head::StartCheck::No
+        }
+    }
 }
 
 impl StreamState {
@@ -300,7 +328,7 @@ pub(super) fn find(bytes: &[u8], is_request: bool, lost: bool, is_known: bool) -
             Some(len) => Boundary::Head(len),
             None => Boundary::Partial { recognized: true },
         },
-        head::StartCheck::Maybe if lost && is_request && !methods::has_known_method(bytes) => Boundary::Nothing,
+        head::StartCheck::Maybe if lost && is_request && !methods::may_be_known_method(bytes) => Boundary::Nothing,
         head::StartCheck::Maybe => Boundary::Partial { recognized: false },
         // Where a request has to begin, a first line that is none is the client's mistake: the server answers it.
         head::StartCheck::No if is_known && is_request && !lost && head::is_bad_request_line(bytes) => {

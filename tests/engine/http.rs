@@ -1000,3 +1000,26 @@ fn a_connection_that_is_open_counts_as_what_it_speaks() {
     tap.finish(&mut |_| {});
     assert_eq!(spoken(&tap, &source), (1, 1, 0), "they are closed");
 }
+
+#[test]
+fn a_joined_request_whose_method_is_in_several_pieces_is_whole() {
+    let found = |target: &str| format!("{target} -> 200 \"a\"");
+    for method in ["GET", "POST", "HEAD", "DELETE", "PROPFIND", "M-SEARCH", "TRACE"] {
+        let request = format!("{method} /a HTTP/1.1\r\nHost: h\r\n\r\n");
+        let response = if method == "HEAD" { "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n".into() } else { ok("a") };
+        let line = if method == "HEAD" { "HEAD /a -> 200".to_owned() } else { found(&format!("{method} /a")) };
+        for cuts in [&[1][..], &[2], &[1, 2], &[1, 2, 3], &[2, 4], &[1, 6, 9]] {
+            let talk = Talk::joined().cut(Client, &request, cuts).server(&response);
+            check(&talk.client(get("/a")).server(ok("a")).close().capture(), &[line.clone(), found("GET /a")]);
+        }
+    }
+    // The end of a body, and then a request: no method of both together.
+    for rest in ["G", "P", "x", "PO", "TR"] {
+        for method in ["POST", "PUT", "GET", "ABC"] {
+            let request = format!("{method} /a HTTP/1.1\r\nHost: h\r\n\r\n");
+            let talk = Talk::joined().client(rest).server(ok("r")).client(&request).server(ok("a"));
+            let expected = [found(&format!("{method} /a")), "orphan -> 200 \"r\"".to_owned()];
+            check(&talk.close().capture(), &expected);
+        }
+    }
+}

@@ -43,7 +43,7 @@ impl Conversation {
                     piece.pass(len);
                     return if unproven { StreamState::Resync } else { StreamState::Idle };
                 }
-                Preface::Maybe => return hold(piece, start, false),
+                Preface::Maybe => return hold(piece, start, position, false),
                 Preface::Tls => return self.becomes(Protocol::Tls),
                 Preface::Http2 => return self.becomes(Protocol::Http2),
                 Preface::None => self.prefaces = 0,
@@ -70,7 +70,7 @@ impl Conversation {
                 let facts = head::any(&seen.raw, is_request);
                 self.head(seen, facts, piece, sink)
             }
-            Boundary::Partial { recognized } => hold(piece, start, recognized),
+            Boundary::Partial { recognized } => hold(piece, start, position, recognized),
             Boundary::Nothing => {
                 let foreign = !lost && !is_request && self.is_foreign(piece.bytes);
                 piece.pass(piece.bytes.len());
@@ -254,8 +254,13 @@ fn head_at(piece: &mut StreamPiece<'_>, len: usize) -> HeadSeen {
 }
 
 /// Keeps the rest of the piece until more of the head comes.
-fn hold(piece: &mut StreamPiece<'_>, start: MessageStart, recognized: bool) -> StreamState {
-    let partial = PartialHead { start, raw: piece.bytes.to_vec(), recognized };
+pub(super) fn hold(
+    piece: &mut StreamPiece<'_>,
+    start: MessageStart,
+    position: Position,
+    recognized: bool,
+) -> StreamState {
+    let partial = PartialHead { start, position, raw: piece.bytes.to_vec(), recognized };
     piece.pass(partial.raw.len());
     StreamState::Head(Box::new(partial))
 }

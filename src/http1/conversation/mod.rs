@@ -13,6 +13,7 @@ use super::{head, methods};
 use crate::decode::Endpoint;
 use crate::exchange::{Close, ConnectionId, Damage, Event, Incomplete, RequestState, Timestamp};
 use crate::flow::{FIRST_OFFSET, GapReason, Side, past_blank_lines};
+use heads::hold;
 
 /// A connection. Three cache lines: with many connections open none of them is near.
 #[derive(Debug)]
@@ -103,12 +104,7 @@ impl Conversation {
             let is_tls = began_before && are_tls_records(piece.bytes);
             self.speaks = if is_tls { Protocol::Tls } else { Protocol::Unknown };
         }
-        let Some(is_request) = self.role(side, &piece, sink) else {
-            if matches!(side.of(&self.streams), StreamState::Joined) {
-                *side.of_mut(&mut self.streams) = StreamState::Resync;
-            }
-            return;
-        };
+        let Some(is_request) = self.role(side, &piece, sink) else { return self.without_role(side, piece, sink) };
         while !piece.bytes.is_empty() {
             let state = std::mem::take(side.of_mut(&mut self.streams));
             let next = match state {
@@ -116,12 +112,13 @@ impl Conversation {
                 StreamState::Idle => self.begin(is_request, Position::Boundary, &mut piece, sink),
                 StreamState::Joined => self.begin(is_request, Position::Joined, &mut piece, sink),
                 StreamState::Resync => self.begin(is_request, Position::Guessed, &mut piece, sink),
+                StreamState::Head(partial) if partial.is_none_before(piece.bytes, is_request) => StreamState::Resync,
                 StreamState::Head(partial) if is_request && self.prefaces > 0 => {
                     // The beginning of a preface goes on: look at all of it anew.
-                    let PartialHead { start, mut raw, .. } = *partial;
+                    let PartialHead { start, position, mut raw, .. } = *partial;
                     raw.extend_from_slice(piece.bytes);
-                    if start.unproven {
-                        *side.of_mut(&mut self.streams) = StreamState::Resync;
+                    if position != Position::Guessed || start.unproven {
+                        *side.of_mut(&mut self.streams) = position.into();
                     }
                     self.data(side, StreamPiece { offset: start.offset, bytes: &raw, ..piece }, sink);
                     return;
@@ -145,6 +142,30 @@ impl Conversation {
         self.pairing.note_told(piece.offset, piece.received);
         if matches!(side.of(&self.streams), StreamState::Resync) {
             self.pairing.note_unread_response(piece.received);
+        }
+    }
+
+    /// Takes bytes of a side of which it is not known whether it is the client. The first ones of a joined stream are held as long as
+    /// they are too few to tell.
+    fn without_role(&mut self, side: Side, mut piece: StreamPiece<'_>, sink: Sink<'_>) {
+        match std::mem::take(side.of_mut(&mut self.streams)) {
+            StreamState::Head(partial) if partial.is_none_before(piece.bytes, true) => {
+                *side.of_mut(&mut self.streams) = StreamState::Resync;
+                self.data(side, piece, sink);
+            }
+            StreamState::Head(partial) => {
+                let PartialHead { start, position, mut raw, .. } = *partial;
+                raw.extend_from_slice(piece.bytes);
+                *side.of_mut(&mut self.streams) = position.into();
+                self.data(side, StreamPiece { offset: start.offset, bytes: &raw, ..piece }, sink);
+            }
+            StreamState::Joined => {
+                let may_begin = methods::may_be_known_method(piece.bytes);
+                let start = MessageStart::from(&piece);
+                *side.of_mut(&mut self.streams) =
+                    if may_begin { hold(&mut piece, start, Position::Joined, false) } else { StreamState::Resync };
+            }
+            state => *side.of_mut(&mut self.streams) = state,
         }
     }
 
