@@ -51,6 +51,8 @@ struct Outstanding {
     follows_lost: bool,
     /// True when it may be part of another request's body.
     unproven: bool,
+    /// True when it asks for an interim response.
+    expects: bool,
 }
 
 /// The requests of a connection that await their response.
@@ -92,6 +94,8 @@ pub(super) struct Pairing {
     answered: u64,
     /// Offset up to which the client had received the server's stream when it sent its last bytes.
     asked: u64,
+    /// End of the server's stream as processed when it was last unknown where the next response begins.
+    lost_at: u64,
     /// First damage to the stream of responses, if any.
     response_doubt: Option<Damage>,
 }
@@ -115,6 +119,7 @@ impl Pairing {
             told: 0,
             answered: 0,
             asked: FIRST_OFFSET,
+            lost_at: 0,
             response_doubt: None,
         }
     }
@@ -186,6 +191,27 @@ impl Pairing {
         self.request_gap
     }
 
+    /// Notes that from here on it is unknown where the next response begins.
+    pub(super) const fn note_lost_response(&mut self) {
+        self.lost_at = self.told;
+    }
+
+    /// Returns whether a response may begin here, where a piece looks like one after bytes that are missing or unread. Else it is
+    /// part of a body whose head is among them.
+    ///
+    /// A response begins where its client waited for it. Where that is not here, but among what is missing or unread, and the
+    /// server has received no more than that request, this is no response, unless an interim one is missing. Where no request
+    /// waits, the server has received another one since it last responded.
+    pub(super) fn may_respond(&self, offset: u64, received: u64) -> bool {
+        let mut waiting = self.outstanding.iter().filter(|one| !one.begun && one.received <= offset).peekable();
+        if waiting.peek().is_none() {
+            return received > self.answered;
+        }
+        let began_there =
+            |one: &Outstanding| one.received >= self.lost_at && one.received < offset && one.end == Some(received);
+        self.requests_missing || waiting.any(|one| !began_there(one) || one.after_gap || one.expects)
+    }
+
     /// Notes that the server's stream was processed up to `end`, and that the server had then received the client's up
     /// to `received`.
     pub(super) fn note_told(&mut self, end: u64, received: u64) {
@@ -253,8 +279,14 @@ impl Pairing {
             after_gap: std::mem::take(&mut self.requests_missing),
             follows_lost,
             unproven: start.unproven,
+            expects: false,
         });
         id
+    }
+
+    /// Notes that the last request asks for an interim response.
+    pub(super) fn note_expecting(&mut self) {
+        self.outstanding.iter_mut().next_back().into_iter().for_each(|one| one.expects = true);
     }
 
     /// Returns whether a lost request may have been pipelined with the one that begins here. It is not, if the server

@@ -240,3 +240,50 @@ fn text_in_a_download_that_looks_like_a_request_makes_no_client_of_the_server() 
     let found = ["DELETE /evil [unproven] -> pairing lost", "POST /b \"y\" [unproven] -> 200 \"b\"", C];
     check(&amid_download(Talk::joined(), EVIL), &found);
 }
+
+/// A response whose head the capture lost, and of its body all but what came with that.
+fn beheaded(talk: Talk, pieces: &[&str]) -> Talk {
+    let response = ok(["x".repeat(500), pieces.concat()].concat());
+    let head = response.len() - pieces.concat().len();
+    let talk = talk.lost(|talk| talk.server(&response[..head]));
+    pieces.iter().fold(talk, Talk::server)
+}
+
+const NO: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno.";
+
+#[test]
+fn a_body_that_looks_like_a_response_is_none_where_its_head_is_lost() {
+    for pieces in [&[NO][..], &[NO, NO], &["some text", NO], &["some text", NO, "more", NO]] {
+        check(&last(beheaded(first().client(get("/b")), pieces)), &[A, "GET /b -> gap", C]);
+        check(&last(beheaded(Talk::open().client(get("/b")), pieces)), &["GET /b -> gap", C]);
+        let request = post("/b", noise(3000));
+        let talk = first().segments(Client, &request, 1000);
+        let found = format!("POST /b{} -> gap", crate::large(&noise(3000)));
+        check(&last(beheaded(talk, pieces)), &[A, &found, C]);
+    }
+    // Of a body that was being read, in chunks of unknown length.
+    let begin = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5dc\r\n{}", "x".repeat(1000));
+    let talk = first()
+        .client(get("/b"))
+        .server(begin)
+        .lost(|talk| talk.server("y".repeat(600)))
+        .server(NO)
+        .server("0\r\n\r\n");
+    let seen = tap::run(&mut last(talk).source(), BodyPolicies::default(), &[]);
+    assert_eq!((seen.exchanges.len(), seen.orphans.len()), (3, 0));
+}
+
+#[test]
+fn a_response_behind_a_hole_is_one_where_its_client_waited_for_it() {
+    // The response before it is lost, with the request or without.
+    let both = |talk: Talk| talk.client(get("/b")).server(ok("b"));
+    check(&last(first().lost(both)), &[A, C]);
+    check(&last(first().client(get("/b")).lost(|talk| talk.server(ok("b")))), &[A, "GET /b -> gap", C]);
+    // An interim one is lost.
+    let request = "POST /b HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n";
+    let talk = first().client(request).lost(|talk| talk.server("HTTP/1.1 100 Continue\r\n\r\n")).client("x");
+    check(&last(talk.server(ok("b"))), &[A, "POST /b \"x\" -> 200 \"b\"", C]);
+    // The request is lost.
+    let talk = first().lost(|talk| talk.client(get("/b"))).server(ok("b"));
+    check(&last(talk), &[A, C, "orphan -> 200 \"b\""]);
+}

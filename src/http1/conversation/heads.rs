@@ -33,6 +33,14 @@ impl Conversation {
         sink: Sink<'_>,
     ) -> StreamState {
         let lost = position.is_lost();
+        if !is_request
+            && position == Position::Guessed
+            && head::response_begins(piece.bytes) != head::StartCheck::No
+            && !self.pairing.may_respond(piece.offset, piece.received)
+        {
+            piece.pass(piece.bytes.len());
+            return StreamState::Resync;
+        }
         let unproven = is_request && position == Position::Guessed && !self.is_proven(piece);
         let start = MessageStart { unproven, ..MessageStart::from(&*piece) };
         if is_request && self.prefaces > 0 {
@@ -189,6 +197,9 @@ impl Conversation {
     ) -> StreamState {
         self.speaks = Protocol::Http1;
         let id = self.pairing.ask(facts.method, seen.start, sink);
+        if facts.expects {
+            self.pairing.note_expecting();
+        }
         let body = BodyReader::new(facts.framing, self.interests.request_body, &seen.raw);
         let incomplete = seen.start.unproven.then_some(Incomplete::Unproven);
         let about = MessageKind::Request { id, malformed: facts.malformed, incomplete, expects: facts.expects };

@@ -212,7 +212,8 @@ impl Conversation {
         };
         let next = match state {
             StreamState::Opaque => StreamState::Opaque,
-            StreamState::Idle | StreamState::Resync | StreamState::Joined => self.lost(is_request, damage),
+            StreamState::Resync | StreamState::Joined => self.doubt(is_request, damage),
+            StreamState::Idle => self.lost(is_request, damage),
             StreamState::Head(partial) => {
                 let at = partial.start.at;
                 self.broken_head(is_request == Some(true), &partial, incomplete, damage, at, sink);
@@ -345,6 +346,14 @@ impl Conversation {
 
     /// Marks the position of the next message as unknown, for this reason.
     fn lost(&mut self, is_request: Option<bool>, why: Damage) -> StreamState {
+        if is_request == Some(false) {
+            self.pairing.note_lost_response();
+        }
+        self.doubt(is_request, why)
+    }
+
+    /// The same where it was unknown before.
+    fn doubt(&mut self, is_request: Option<bool>, why: Damage) -> StreamState {
         self.pairing.mark_uncertain(is_request, why);
         if is_request != Some(true) {
             // The final response that was to follow may be among what is missing.
