@@ -10,6 +10,7 @@ use super::shown;
 use super::unfold::unfolded;
 use super::{
     CompareRules, ComparedResponse, Difference, DifferenceKind, DifferencePart, IndexedResponse, MAX_COMPARED_HEAD,
+    location,
 };
 use crate::exchange::{Head, HeaderLines, wire_text};
 use crate::middleware::redact::MASK;
@@ -190,9 +191,7 @@ fn same<'l, 'a>(
         return cookies::same((values(a, line), production.head), (values(b, line), shadow.head));
     }
     if is("location") || is("content-location") {
-        return values(a, line)
-            .map(|value| Reference::of(value, production.authorities))
-            .eq(values(b, line).map(|value| Reference::of(value, shadow.authorities)));
+        return location::same((values(a, line), production.authorities), (values(b, line), shadow.authorities));
     }
     let (ordered, caseless) = list_form(line.name);
     if let (Some(one), Some(other)) = (only(values(a, line)), only(values(b, line)))
@@ -289,59 +288,6 @@ fn split(value: &[u8], at: u8) -> impl Iterator<Item = &[u8]> {
         }
         !quoted && *byte == at
     })
-}
-
-/// A reference to somewhere, without the host where that is its own stack's.
-#[derive(Clone, Copy, Debug)]
-struct Reference<'a> {
-    /// Scheme before its own stack's host, where it names one.
-    scheme: Option<&'a [u8]>,
-    rest: &'a [u8],
-}
-
-impl<'a> Reference<'a> {
-    fn of(value: &'a [u8], authorities: [&[u8]; 3]) -> Self {
-        let whole = Self { scheme: None, rest: value };
-        let parts = [&b"http"[..], b"https", b""].into_iter().find_map(|scheme| {
-            let (begin, rest) = value.split_at_checked(scheme.len())?;
-            let after = rest.strip_prefix(if scheme.is_empty() { &b"//"[..] } else { b"://" })?;
-            begin.eq_ignore_ascii_case(scheme).then_some(((!scheme.is_empty()).then_some(begin), after))
-        });
-        let Some((scheme, after)) = parts else { return whole };
-        let end = memchr::memchr3(b'/', b'?', b'#', after).unwrap_or(after.len());
-        match after.split_at_checked(end) {
-            Some((host, rest)) if authorities.iter().any(|own| !own.is_empty() && same_host(host, own)) => {
-                Self { scheme, rest: if rest.is_empty() { b"/" } else { rest } }
-            }
-            _ => whole,
-        }
-    }
-}
-
-/// What names no scheme stays with the one that it was asked by: that is any. Between two that do, a redirect may never
-/// end on one of them.
-impl PartialEq for Reference<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        let same_scheme = match (self.scheme, other.scheme) {
-            (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
-            _ => true,
-        };
-        same_scheme && self.rest == other.rest
-    }
-}
-
-fn same_host(one: &[u8], other: &[u8]) -> bool {
-    bare(one).eq_ignore_ascii_case(bare(other))
-}
-
-/// A host without its port: a redirect from http to https has another.
-fn bare(authority: &[u8]) -> &[u8] {
-    match memchr::memrchr(b':', authority) {
-        Some(colon) if authority.get(colon + 1..).is_some_and(|port| port.iter().all(u8::is_ascii_digit)) => {
-            authority.get(..colon).unwrap_or(authority)
-        }
-        _ => authority,
-    }
 }
 
 fn difference<'a>(

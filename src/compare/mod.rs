@@ -18,6 +18,7 @@ mod ids;
 mod indexed_head;
 mod json;
 mod known_pairs;
+mod location;
 mod met;
 mod number;
 mod path;

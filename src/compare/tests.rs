@@ -637,6 +637,12 @@ fn a_redirect_to_its_own_stack_is_the_same_on_both() {
     check("http://old.example/a/", "https://api.example/a/", true);
     check("http://old.example/a/", "http://elsewhere.example/a/", true);
     check("http://old.example/a/", "http://new.example:8080/b/", true);
+    // Nobody hears there from outside.
+    check("https://old.example/a/", "https://old.example:8443/a/", true);
+    check("https://old.example:8443/a/", "https://new.example:8443/a/", false);
+    check("https://old.example/a/", "https://old.example:443/a/", false);
+    check("http://old.example/a/", "http://old.example:8080/a/", true);
+    check("/a/", "http://new.example:8081/a/", true);
 }
 
 #[test]
