@@ -7,8 +7,11 @@
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::inputs::{Production, RepeatKey};
+use crate::exchange::Head;
+use crate::replay::RetainedResponse;
 
 /// Requests whose response is remembered.
 const MAX_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
@@ -53,6 +56,24 @@ impl RepeatTracker {
     }
 }
 
+/// Returns the key of a request by all that this response to it depends on: by the header fields, too, that it names in Vary
+/// (RFC 9110, 12.5.5). `None` where that is more than is known of the request, whose head is empty where it was too long.
+pub(crate) fn varied(key: RepeatKey, request: &[u8], response: Option<&RetainedResponse>) -> Option<RepeatKey> {
+    let lists = response.into_iter().flat_map(|response| response.head.get_all("vary"));
+    let names = lists.flat_map(|list| list.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let mut names = names.filter(|name| !name.is_empty()).peekable();
+    if names.peek().is_none() {
+        return Some(key);
+    }
+    let request = (!request.is_empty()).then(|| Head::new(request.to_vec()))?;
+    names.try_fold(key, |key, name| {
+        let lines = request.lines().filter(|line| line.name.eq_ignore_ascii_case(name));
+        let seed = xxh3_64_with_seed(&name.to_ascii_lowercase(), key.0);
+        let with = lines.fold(seed, |seed, line| xxh3_64_with_seed(line.value, seed.rotate_left(8)));
+        (name != b"*").then_some(RepeatKey(with))
+    })
+}
+
 fn weight(answer: &Production) -> usize {
     answer.kept.as_ref().map_or(0, |kept| kept.head.as_bytes().len() + kept.body.as_ref().map_or(0, bytes::Bytes::len))
 }
@@ -61,8 +82,6 @@ fn weight(answer: &Production) -> usize {
 mod tests {
     use super::super::testing::production;
     use super::*;
-    use crate::exchange::Head;
-    use crate::replay::RetainedResponse;
 
     #[test]
     fn the_answer_before_comes_back() {
@@ -73,6 +92,23 @@ mod tests {
             repeats.remember(RepeatKey(2), production(404));
             assert_eq!(repeats.before(RepeatKey(1)).unwrap().status, status);
         }
+    }
+
+    #[test]
+    fn what_production_says_to_depend_on_tells_requests_apart() {
+        let key = |request: &str, vary: &str| {
+            let head = format!("HTTP/1.1 200 OK\r\n{vary}\r\n");
+            let response = RetainedResponse::new(Head::new(head.into_bytes()), None);
+            varied(RepeatKey(1), request.as_bytes(), Some(&response)).map(|key| key.0)
+        };
+        let [a, b] = ["a", "b"].map(|tenant| format!("GET / HTTP/1.1\r\nX-Tenant: {tenant}\r\n\r\n"));
+        assert_eq!((key(&a, ""), key(&b, ""), varied(RepeatKey(1), b"", None)), (Some(1), Some(1), Some(RepeatKey(1))));
+        let vary = "Vary: Accept-Encoding, x-tenant\r\n";
+        assert!(key(&a, vary).is_some());
+        assert_eq!(key(&a, vary), key(&a, "Vary: accept-encoding\r\nVary: X-Tenant\r\n"));
+        assert_ne!(key(&a, vary), key(&b, vary));
+        assert_ne!(key(&a, vary), key("GET / HTTP/1.1\r\n\r\n", vary));
+        assert_eq!((key(&a, "Vary: *\r\n"), key("", vary)), (None, None));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::report::collect::comparer::{ComparedExchange, Comparer, ComparisonTas
 use crate::report::collect::inputs::{Production, RepeatKey, RequestRecord};
 use crate::report::collect::join::{DeliveryJoin, Joined};
 use crate::report::collect::recent::CountedComparison;
+use crate::report::collect::repeats;
 use crate::report::collect::results::ResultLine;
 use crate::report::collect::route_name::OTHER;
 use crate::report::collect::unjoined::Unjoined;
@@ -205,7 +206,8 @@ impl Reporter {
         let route = joined.note.route.as_deref().unwrap_or(OTHER);
         let tells =
             production.damage.is_none() && self.unread.is_none() && self.noise.wants(route, NoiseSource::Repeats);
-        tells.then_some(key)
+        let response = production.kept.as_deref().filter(|_| tells);
+        repeats::varied(key, joined.note.text.head(), response).filter(|_| tells)
     }
 
     /// Counts the differences between a target's second response and its first, where both are known.

@@ -27,8 +27,8 @@ const ROOM: NoiseCapacity =
     NoiseCapacity { fields: 500 * MAX_FIELDS, sets: 500 * MAX_SETS, members: 8 * 500 * MAX_SETS };
 /// Comparisons of something with itself that one route is judged by, for each way to compare: enough for any rate.
 pub(crate) const MAX_OWN: u64 = 1000;
-/// Rows of each list of the verdict, the most frequent first; the others count all the same.
-pub(crate) const MAX_ROWS: usize = 200;
+/// Rows of each list of the verdict for each target, the most frequent first; the others count all the same.
+pub(crate) const MAX_ROWS: usize = 2000;
 
 impl NoiseSource {
     const ALL: [Self; 3] = [Self::Baseline, Self::SelfCheck, Self::Repeats];
@@ -154,7 +154,7 @@ impl Noise {
     pub(crate) fn own_back(&mut self, route: &str, why: NoiseSource, found: &ResponseDiff) {
         let mut room = self.room;
         let route = self.route(route);
-        let fields = route.known(found, &mut room);
+        let fields = route.own_fields(found, &mut room);
         if let Some(own) = route.own.get_mut(why as usize) {
             own.pairs = own.pairs.saturating_sub(1);
             for field in fields {
@@ -175,7 +175,7 @@ impl Noise {
     pub fn own(&mut self, route: &str, why: NoiseSource, found: &ResponseDiff) -> bool {
         let mut room = self.room;
         let route = self.route(route);
-        let fields = route.known(found, &mut room);
+        let fields = route.own_fields(found, &mut room);
         let Some(own) = route.own.get_mut(why as usize).filter(|own| own.pairs < MAX_OWN) else { return false };
         own.pairs += 1;
         for field in fields {
@@ -227,9 +227,9 @@ impl Noise {
         }
         let often = |row: &NoiseRow| row.rates.shadow * row.samples.shadow as f64;
         verdict.rows.sort_by(|a, b| often(b).total_cmp(&often(a)));
-        verdict.rows.truncate(MAX_ROWS);
+        truncate(&mut verdict.rows, |row| &row.target);
         verdict.fields.sort_by_key(|row| std::cmp::Reverse(row.count));
-        verdict.fields.truncate(MAX_ROWS);
+        truncate(&mut verdict.fields, |row| &row.target);
         verdict
     }
 
@@ -245,6 +245,16 @@ impl Noise {
         }
         self.routes.entry(name.to_owned()).or_default()
     }
+}
+
+/// Keeps the first rows of each target.
+fn truncate<T>(rows: &mut Vec<T>, target: impl Fn(&T) -> &str) {
+    let mut kept = BTreeMap::<String, usize>::new();
+    rows.retain(|row| {
+        let count = kept.entry(target(row).to_owned()).or_default();
+        *count += 1;
+        *count <= MAX_ROWS
+    });
 }
 
 #[cfg(test)]
@@ -383,6 +393,54 @@ mod tests {
             }
             assert_eq!(!verdict(&noise).0.is_empty(), is_noise, "{why:?}");
         }
+    }
+
+    #[test]
+    fn bodies_of_responses_with_different_statuses_tell_nothing_of_those_with_the_same() {
+        for (why, is_noise) in [(NoiseSource::Baseline, true), (NoiseSource::Repeats, false)] {
+            let mut noise = Noise::new(1);
+            for _ in 0..5 {
+                noise.own("GET /", why, &found(&["status", "$"]));
+                noise.take("GET /", 0, &found(&["$"]));
+                noise.take("GET /", 0, &found(&["status", "$"]));
+            }
+            let (rows, only) = verdict(&noise);
+            assert_eq!(rows, if is_noise { vec!["GET / status Baseline".to_owned()] } else { vec![] });
+            let both = if is_noise { 5 } else { 0 };
+            assert_eq!(only, NoiseOnlyCounts { any: both, status: both, headers: 0, body: both }, "{why:?}");
+            let fields = noise.verdict(&["http://t".to_owned()]).fields;
+            assert!(fields.iter().any(|row| row.path == "$" && row.count == 10), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_listed_counts_where_more_differs() {
+        let mut noise = Noise::new(1);
+        let mut more = found(&["$.a", "$.b"]);
+        more.differences[1].kind = DifferenceKind::More;
+        for _ in 0..3 {
+            noise.take("GET /", 0, &more);
+            noise.take("GET /", 0, &found(&["$.a"]));
+        }
+        let count = |noise: &Noise| noise.verdict(&["http://t".to_owned()]).fields[0].count;
+        assert_eq!(count(&noise), 6);
+        noise.take_back("GET /", 0, &more);
+        assert_eq!(count(&noise), 5);
+    }
+
+    #[test]
+    fn each_target_has_as_many_rows_whatever_differs_at_another() {
+        let urls = ["http://a".to_owned(), "http://b".to_owned()];
+        let mut noise = Noise::new(2);
+        for route in 0..MAX_ROUTES {
+            for n in 0..10 {
+                noise.take(&format!("GET /{route}"), 0, &found(&[&format!("$.a{n}")]));
+            }
+        }
+        noise.take("GET /0", 1, &found(&["$.b"]));
+        let fields = noise.verdict(&urls).fields;
+        assert_eq!(fields.iter().filter(|row| row.target == urls[0]).count(), MAX_ROWS);
+        assert_eq!(fields.iter().filter(|row| row.target == urls[1]).count(), 1);
     }
 
     #[test]

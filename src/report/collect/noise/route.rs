@@ -56,6 +56,20 @@ pub(super) struct NoiseTarget {
     pub(super) sets: HashMap<Box<[FieldId]>, u64, foldhash::fast::RandomState>,
 }
 
+/// Fields in which two responses differ, each once, in order.
+struct DifferingFields {
+    fields: Vec<FieldId>,
+    /// False where there are others, without a number.
+    are_all: bool,
+}
+
+impl DifferingFields {
+    /// All of them, where there are any and each has a number.
+    fn whole(self) -> Option<Box<[FieldId]>> {
+        (self.are_all && !self.fields.is_empty()).then(|| self.fields.into())
+    }
+}
+
 impl NoiseRoute {
     pub(super) fn own_of(&self, why: NoiseSource) -> Option<&SelfComparison> {
         self.own.get(why as usize)
@@ -65,8 +79,8 @@ impl NoiseRoute {
         let set = self.set(found, room);
         let Some(target) = self.targets.get_mut(target) else { return };
         target.compared += 1;
-        let Some(set) = set.filter(|set| !set.is_empty()) else { return };
-        set.iter().for_each(|field| add(&mut target.differ, *field));
+        set.fields.iter().for_each(|field| add(&mut target.differ, *field));
+        let Some(set) = set.whole() else { return };
         if let Some(count) = target.sets.get_mut(&set) {
             *count += 1;
         } else if target.sets.len() < MAX_SETS && room.sets > 0 && room.members >= set.len() {
@@ -81,36 +95,35 @@ impl NoiseRoute {
         let set = self.set(found, room);
         let Some(target) = self.targets.get_mut(target) else { return };
         target.compared = target.compared.saturating_sub(1);
-        let Some(set) = set.filter(|set| !set.is_empty()) else { return };
-        set.iter().for_each(|field| subtract(&mut target.differ, *field));
+        set.fields.iter().for_each(|field| subtract(&mut target.differ, *field));
+        let Some(set) = set.whole() else { return };
         if let Some(count) = target.sets.get_mut(&set) {
             *count = count.saturating_sub(1);
         }
     }
 
-    /// Returns the numbers of the fields in which responses differ, each once, in order; `None` where one of them has
-    /// none.
-    fn set(&mut self, found: &ResponseDiff, room: &mut NoiseCapacity) -> Option<Box<[FieldId]>> {
-        let mut set = Vec::with_capacity(found.differences.len());
-        let mut all = true;
+    /// Returns the fields in which responses differ.
+    fn set(&mut self, found: &ResponseDiff, room: &mut NoiseCapacity) -> DifferingFields {
+        let mut set = DifferingFields { fields: Vec::with_capacity(found.differences.len()), are_all: true };
         for difference in &found.differences {
             match self.number(difference, room) {
-                Some(field) => set.push(field),
-                None => all = false,
+                Some(field) => set.fields.push(field),
+                None => set.are_all = false,
             }
         }
-        set.sort_unstable();
-        set.dedup();
-        all.then(|| set.into())
+        set.fields.sort_unstable();
+        set.fields.dedup();
+        set
     }
 
-    /// The same, those that have a number.
-    pub(super) fn known(&mut self, found: &ResponseDiff, room: &mut NoiseCapacity) -> Vec<FieldId> {
-        let numbers = found.differences.iter().filter_map(|difference| self.number(difference, room));
-        let mut set: Vec<_> = numbers.collect();
-        set.sort_unstable();
-        set.dedup();
-        set
+    /// Returns the fields in which something differs from itself. Responses with different statuses are different messages:
+    /// what else is in them tells nothing of a field.
+    pub(super) fn own_fields(&mut self, found: &ResponseDiff, room: &mut NoiseCapacity) -> Vec<FieldId> {
+        if !found.has(DifferencePart::Status) {
+            return self.set(found, room).fields;
+        }
+        let status = found.differences.iter().find(|difference| difference.place == DifferencePart::Status);
+        status.and_then(|status| self.number(status, room)).into_iter().collect()
     }
 
     fn number(&mut self, difference: &Difference, room: &mut NoiseCapacity) -> Option<FieldId> {
@@ -204,7 +217,10 @@ impl NoiseRoute {
         is_noise: &dyn Fn(FieldId) -> bool,
         counts: &mut NoiseOnlyCounts,
     ) {
-        let field = |at: &FieldId| Some((self.fields.get(usize::from(*at))?.0, is_noise(*at)));
+        let place = |at: FieldId| Some(self.fields.get(usize::from(at))?.0);
+        // What else differs where statuses do goes with them.
+        let status = set.iter().find(|at| place(**at) == Some(DifferencePart::Status)).map(|at| is_noise(*at));
+        let field = |at: &FieldId| Some((place(*at)?, status.unwrap_or_else(|| is_noise(*at))));
         counts.count(&set.iter().filter_map(field), count);
     }
 }
