@@ -5,7 +5,7 @@ use crate::report::schema::fleet::FleetEnd;
 use crate::report::schema::summary::Summary;
 use crate::report::schema::target::{Differences, PairedLatency, TargetLatency, TargetSummary};
 
-use super::super::units::{duration, number, percent};
+use super::super::units::{counted, duration, number, percent};
 use super::{LatencyClock, LatencyFigure, Threshold, ThresholdLimit, ThresholdMetric};
 use crate::report::schema::gates::{GateResult, GateState};
 
@@ -119,11 +119,24 @@ fn one(demand: &Threshold, needed: u64, measured: &GateInput) -> GateResult {
         (gate.state, gate.held) = (GateState::Unknown, false);
         gate.reason = format!("what was lost is not known: {}", measured.loss_unknown.join("; "));
     }
+    if gate.state == GateState::Held && may_be_past(demand, &measured.differences) {
+        (gate.state, gate.held) = (GateState::Unknown, false);
+        let unknown = counted(measured.differences.bodies_unknown, "body");
+        gate.reason = format!("{}; it may be, since {unknown} could not be compared", gate.reason);
+    }
     let is_against_production = matches!(demand.limit, ThresholdLimit::Production { .. });
     if measured.is_unscheduled && is_against_production && gate.state != GateState::TooFew {
         gate.reason.push_str("; at --speed max the target has another load than production had");
     }
     gate
+}
+
+/// Whether a share of deliveries that differ in anything would be past its limit if each body that is not known did.
+fn may_be_past(demand: &Threshold, differences: &Differences) -> bool {
+    let (ThresholdMetric::Any, ThresholdLimit::Share(limit)) = (&demand.metric, demand.limit) else { return false };
+    let most = (differences.differing() + differences.bodies_unknown).min(differences.compared);
+    let share = most as f64 / differences.compared.max(1) as f64;
+    if demand.or_equal { share >= limit } else { share > limit }
 }
 
 /// The judgment on what is known.
@@ -175,7 +188,11 @@ fn read(demand: &Threshold, measured: &GateInput) -> GateReading {
         ThresholdMetric::Status => counting(demand, differences.status, differences.compared, compared),
         ThresholdMetric::Header => counting(demand, differences.headers, differences.compared, compared),
         ThresholdMetric::Body => counting(demand, differences.body, bodies, compared),
-        ThresholdMetric::Any => counting(demand, differences.differing(), differences.compared, compared),
+        ThresholdMetric::Any => {
+            let is_share = matches!(demand.limit, ThresholdLimit::Share(_));
+            let of = if is_share { differences.compared } else { bodies.max(differences.any) };
+            counting(demand, differences.differing(), of, compared)
+        }
         ThresholdMetric::Errors => counting(demand, measured.errors, measured.deliveries, ("delivery", "deliveries")),
         ThresholdMetric::Lost => counting(demand, measured.lost, measured.deliveries, ("delivery", "deliveries")),
         ThresholdMetric::Latency(clock, figure) => {
@@ -356,7 +373,7 @@ mod tests {
         check("header-diff>7", Held, "7 is not more than 7");
         check("header-diff>=7", Failed, "7 is not less than 7");
         check("body-diff>1%", Failed, "3.75% (30 of 800) is more than 1%");
-        check("differences>10%", Held, "6% (60 of 1,000) is not more than 10%");
+        check("differences>26%", Held, "6% (60 of 1,000) is not more than 26%");
         check("errors>0.5%", Failed, "3.96% (40 of 1,010) is more than 0.5%");
         check("errors>=41", Held, "40 is less than 41");
         check("lost>0", Failed, "31 is more than 0");
@@ -368,6 +385,19 @@ mod tests {
         check("p95>5ms", Failed, "6.00ms is more than 5.00ms");
         check("p99.9>1s", Held, "42.0ms is not more than 1.00s");
         check("p90>4ms", Held, "4.00ms is not more than 4.00ms");
+    }
+
+    #[test]
+    fn what_cannot_be_compared_may_differ() {
+        let known = "6% (60 of 1,000) is not more than 10%";
+        let unknown = format!("{known}; it may be, since 200 bodies could not be compared");
+        check("differences>10%", GateState::Unknown, &unknown);
+        check("differences>5%", GateState::Failed, "6% (60 of 1,000) is more than 5%");
+        check("differences>60", GateState::Held, "60 is not more than 60");
+        let mut summary = summary();
+        summary.targets.get_mut("http://t").unwrap().differences =
+            Differences { compared: 200, bodies_unknown: 200, ..Differences::default() };
+        assert_eq!(judged("differences>0", &summary).state, GateState::TooFew);
     }
 
     #[test]
