@@ -8,55 +8,20 @@ use crate::report::schema::by_route::RouteTarget;
 use crate::report::schema::counts::{self, CountMap, LatencySummary, sum};
 use crate::report::schema::fleet::FleetEnd;
 use crate::report::schema::summary::Summary;
-use crate::report::schema::target::TargetSummary;
+use crate::report::schema::target::{Differences, TargetSummary};
 use crate::report::schema::verdict::Verdict;
-use crate::report::units::{duration, number};
+use crate::report::units::number;
 use crate::report::verdict::speed;
 
-use super::loads::{ENOUGH, Loads, Pacing, rate_words};
-
 use super::asked::AskedDiff;
-
-/// Standard errors from which two shares differ.
-const ERRORS: f64 = 3.0;
-
-/// Ratio from which two latencies differ.
-const RATIO: f64 = 1.1;
+use super::diff_row::{DiffRow, LatencyPick, NOTHING, Trend, share_row, time_row};
+use super::loads::{Loads, Pacing, rate_words};
 
 /// Ratio from which two rates differ.
 const RATE_RATIO: f64 = speed::RATIO;
 
-/// Microseconds from which two latencies differ: less is what the machine that sends adds.
-const DISTANCE_US: u64 = 1_000;
-
-/// Placeholder for a figure that was not measured.
-const NOTHING: &str = "–";
-
 /// Routes that are listed: those that changed most.
 pub(crate) const MAX_ROUTES: usize = 50;
-
-/// Direction of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trend {
-    /// For the better.
-    Better,
-    /// For the worse.
-    Worse,
-    /// Not at all, or not more than chance would.
-    Same,
-}
-
-impl Trend {
-    /// In a word.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Better => "better",
-            Self::Worse => "WORSE",
-            Self::Same => "",
-        }
-    }
-}
 
 /// Two runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,19 +60,6 @@ pub struct TargetChange {
     pub judges_latency: bool,
     /// Why latencies are not judged, or of what load they are.
     pub note: Option<String>,
-}
-
-/// One figure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DiffRow {
-    /// Name of the figure.
-    pub name: String,
-    /// Before.
-    pub before: String,
-    /// After.
-    pub after: String,
-    /// Direction of the change.
-    pub turn: Trend,
 }
 
 impl RunDiff {
@@ -259,9 +211,6 @@ impl JudgedFigures {
 /// Figures of differences.
 const DIFFERENCES: [&str; 4] = ["responses that differ", "in status", "in headers", "in body"];
 
-/// Figure of a latency summary to compare.
-type LatencyPick = fn(&LatencySummary) -> u64;
-
 /// Percentiles of the other latencies, and of routes.
 const TAIL: [(&str, LatencyPick); 2] = [("p95", |figures| figures.p95), ("p99", |figures| figures.p99)];
 
@@ -290,72 +239,31 @@ fn rate_row(loads: &Loads) -> DiffRow {
     DiffRow { name: "requests a second".to_owned(), before, after, turn }
 }
 
-fn share_row(name: &str, before: (u64, u64), after: (u64, u64)) -> DiffRow {
-    let shown = |(some, all): (u64, u64)| match all {
-        0 => NOTHING.to_owned(),
-        all => format!("{} ({})", percent(some as f64 / all as f64), number(some)),
-    };
-    DiffRow { name: name.to_owned(), before: shown(before), after: shown(after), turn: turn_of_share(before, after) }
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.2} %", share * 100.0)
-}
-
-/// By the standard error of the difference of two shares, were they the same.
-fn turn_of_share((some, all): (u64, u64), (new_some, new_all): (u64, u64)) -> Trend {
-    if all == 0 || new_all == 0 {
-        return Trend::Same;
-    }
-    let (all, new_all) = (all as f64, new_all as f64);
-    let difference = new_some as f64 / new_all - some as f64 / all;
-    let together = (some + new_some) as f64 / (all + new_all);
-    let error = (together * (1.0 - together) * (1.0 / all + 1.0 / new_all)).sqrt();
-    match difference {
-        difference if difference > ERRORS * error && error > 0.0 => Trend::Worse,
-        difference if -difference > ERRORS * error && error > 0.0 => Trend::Better,
-        _ => Trend::Same,
-    }
-}
-
-fn time_row(name: &str, before: &LatencySummary, after: &LatencySummary, at: LatencyPick) -> DiffRow {
-    let shown = |figures: &LatencySummary| if figures.count == 0 { NOTHING.to_owned() } else { duration(at(figures)) };
-    DiffRow { name: name.to_owned(), before: shown(before), after: shown(after), turn: turn_of_time(before, after, at) }
-}
-
-fn turn_of_time(before: &LatencySummary, after: &LatencySummary, at: LatencyPick) -> Trend {
-    let ratio = at(after).max(1) as f64 / at(before).max(1) as f64;
-    match ratio {
-        _ if at(after).abs_diff(at(before)) < DISTANCE_US => Trend::Same,
-        _ if before.count < ENOUGH || after.count < ENOUGH => Trend::Same,
-        ratio if ratio > RATIO => Trend::Worse,
-        ratio if ratio < 1.0 / RATIO => Trend::Better,
-        _ => Trend::Same,
-    }
-}
-
-/// Returns the changes by route: those for the worse first, and of these the ones with the most requests. An earlier run that was
-/// added up from its lines has no routes, which says nothing of those of the later one.
+/// Returns the changes by route: those for the worse first, of these what was answered before how long it took, and of these the
+/// ones with the most requests. An earlier run that was added up from its lines has no routes, which says nothing of those of the
+/// later one.
 fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2], judged: JudgedFigures) -> Vec<DiffRow> {
     if before.routes.is_empty() {
         return Vec::new();
     }
     let old =
         |route: &str| before.routes.iter().find(|old| old.route == route).and_then(|old| old.targets.get(old_url));
-    let mut found: Vec<(bool, u64, DiffRow)> = Vec::new();
+    let mut found: Vec<((bool, bool, u64), DiffRow)> = Vec::new();
     for route in &after.routes {
         let Some(target) = route.targets.get(new_url) else { continue };
-        let Some(old) = old(&route.route) else {
-            let rows = new_route(&route.route, target, judged);
-            found.extend(rows.map(|row| (true, route.requests, row)));
-            continue;
+        let (shares, times) = match old(&route.route) {
+            None => (new_route(&route.route, target, judged).into_iter().collect(), Vec::new()),
+            Some(old) if judged.latencies => {
+                (share_rows(&route.route, old, target, judged), time_rows(&route.route, old, target))
+            }
+            Some(old) => (share_rows(&route.route, old, target, judged), Vec::new()),
         };
-        for row in route_rows(&route.route, old, target, judged) {
-            found.push((row.turn == Trend::Worse, route.requests, row));
+        for (is_share, rows) in [(true, shares), (false, times)] {
+            found.extend(rows.into_iter().map(|row| ((row.turn == Trend::Worse, is_share, route.requests), row)));
         }
     }
-    found.sort_by_key(|(worse, requests, _)| std::cmp::Reverse((*worse, *requests)));
-    found.into_iter().map(|(_, _, row)| row).collect()
+    found.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
+    found.into_iter().map(|(_, row)| row).collect()
 }
 
 /// Returns the row of a route that the earlier run did not have, where it has differences or failures.
@@ -369,23 +277,37 @@ fn new_route(route: &str, target: &RouteTarget, judged: JudgedFigures) -> Option
     })
 }
 
-fn route_rows(
-    route: &str,
-    old: &RouteTarget,
-    new: &RouteTarget,
-    judged: JudgedFigures,
-) -> impl Iterator<Item = DiffRow> {
-    let differ = |target: &RouteTarget| (target.differences.differing(), target.differences.compared);
-    let fail = |target: &RouteTarget| (target.failed, target.sent + target.failed);
-    let shares = [
-        share_row(&format!("{route}: differ"), differ(old), differ(new)),
-        share_row(&format!("{route}: no response"), fail(old), fail(new)),
+/// Returns the shares that changed, the most telling first. A route that differed in something before differs no more often
+/// where its status breaks, too: each part is held against the same part of before.
+fn share_rows(route: &str, old: &RouteTarget, new: &RouteTarget, judged: JudgedFigures) -> Vec<DiffRow> {
+    let row = |name: &str, of: &dyn Fn(&RouteTarget) -> (u64, u64)| {
+        let row = share_row(&format!("{route}: {name}"), of(old), of(new));
+        (row.turn != Trend::Same).then_some(row)
+    };
+    let differ = |name, of: fn(&Differences) -> u64| {
+        let row = row(name, &|target| (of(&target.differences), target.differences.compared));
+        row.filter(|_| judged.differences)
+    };
+    let found = [
+        differ(DIFFERENCES[1], |found| found.status),
+        row("5xx responses", &|target| (server_errors(&target.statuses), target.sent)),
+        differ(DIFFERENCES[3], |found| found.body),
+        differ("differ", Differences::differing),
+        row("no response", &|target| (target.failed, target.sent + target.failed)),
     ];
+    let mut rows: Vec<DiffRow> = Vec::new();
+    for row in found.into_iter().flatten() {
+        // What has the figures of another row is the same responses once more.
+        let is_new = rows.iter().all(|other| (&other.before, &other.after) != (&row.before, &row.after));
+        rows.extend(is_new.then_some(row));
+    }
+    rows
+}
+
+fn time_rows(route: &str, old: &RouteTarget, new: &RouteTarget) -> Vec<DiffRow> {
     let (before, after) = (&old.latency_us.response, &new.latency_us.response);
-    let times = TAIL.map(|(name, at)| time_row(&format!("{route}: {name}"), before, after, at));
-    let shares = shares.into_iter().skip(usize::from(!judged.differences));
-    let times = times.into_iter().filter(move |_| judged.latencies);
-    shares.chain(times).filter(|row| row.turn != Trend::Same)
+    let rows = TAIL.map(|(name, at)| time_row(&format!("{route}: {name}"), before, after, at));
+    rows.into_iter().filter(|row| row.turn != Trend::Same).collect()
 }
 
 #[cfg(test)]
@@ -393,7 +315,7 @@ mod tests {
     use super::*;
     use crate::report::schema::by_route::RouteSummary;
     use crate::report::schema::request::RunRequest;
-    use crate::report::schema::target::{Differences, PairedLatency};
+    use crate::report::schema::target::PairedLatency;
 
     fn run(url: &str, differing: u64, failed: u64, p99: u64) -> Summary {
         let mut summary = Summary::default();
@@ -434,11 +356,51 @@ mod tests {
     #[test]
     fn what_got_worse_or_better_is_named() {
         let sentence = "Worse: responses that differ, in body. Better: response p95, response p99, response p99.9.";
-        let routes = ["GET /a: differ", "GET /a: p95", "GET /a: p99"];
+        let routes = ["GET /a: in body", "GET /a: p95", "GET /a: p99"];
         check(&run("u", 100, 0, 10_000), &run("u", 200, 0, 5_000), sentence, &routes);
         check(&run("u", 0, 0, 100), &run("u", 0, 0, 500), "No change beyond chance.", &[]);
         let sentence = "Better: no response. Nothing got worse.";
         check(&run("u", 0, 50, 1_000), &run("u", 0, 0, 1_000), sentence, &["GET /a: no response"]);
+    }
+
+    /// Route `GET /a` of one run: 47 responses that differ in a header, or in status, with this class.
+    fn route_of(status: bool, class: &str) -> Summary {
+        let mut run = run("u", 9_000, 0, 1_000);
+        let target = run.routes[0].targets.get_mut("u").unwrap();
+        (target.sent, target.statuses) = (47, [(class.to_owned(), 47)].into());
+        let (of_status, headers) = if status { (47, 0) } else { (0, 47) };
+        target.differences =
+            Differences { compared: 47, any: 47, status: of_status, headers, ..Differences::default() };
+        run
+    }
+
+    #[test]
+    fn a_route_whose_status_breaks_is_named_where_it_differed_in_a_header_before() {
+        check(&route_of(false, "2xx"), &route_of(true, "4xx"), "Worse: GET /a: in status.", &["GET /a: in status"]);
+        let row = &RunDiff::of(&route_of(false, "2xx"), &route_of(true, "4xx")).targets[0].routes[0];
+        assert_eq!((row.before.as_str(), row.after.as_str()), ("0.00 % (0)", "100.00 % (47)"));
+        // The same responses are named once.
+        check(&route_of(false, "2xx"), &route_of(true, "5xx"), "Worse: GET /a: in status.", &["GET /a: in status"]);
+    }
+
+    #[test]
+    fn a_route_with_another_wrong_status_than_before_is_named_where_that_is_5xx() {
+        let sentence = "Worse: GET /a: 5xx responses.";
+        check(&route_of(true, "4xx"), &route_of(true, "5xx"), sentence, &["GET /a: 5xx responses"]);
+    }
+
+    #[test]
+    fn a_route_that_answers_wrong_stands_before_one_that_is_slow_and_busier() {
+        let with_slow = |status, p95| {
+            let mut found = route_of(status, "2xx");
+            let mut slow = run("u", 9_000, 0, p95).routes.remove(0);
+            (slow.route, slow.requests) = ("GET /slow".into(), 1_000_000);
+            found.routes.push(slow);
+            found
+        };
+        let sentence = "Worse: GET /a: in status, and 2 more by route.";
+        let routes = ["GET /a: in status", "GET /slow: p95", "GET /slow: p99"];
+        check(&with_slow(false, 10_000), &with_slow(true, 50_000), sentence, &routes);
     }
 
     #[test]

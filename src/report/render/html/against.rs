@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::report::render::run_diff::{DiffRow, RunDiff, Trend};
+use crate::report::render::diff_row::{DiffRow, Trend};
+use crate::report::render::run_diff::RunDiff;
 use crate::report::units::counted;
 
 use super::{ReportPage, escaped, page};

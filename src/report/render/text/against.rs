@@ -1,7 +1,8 @@
 //! Two runs side by side, on a terminal.
 
+use crate::report::render::diff_row::{DiffRow, Trend};
 use crate::report::render::listing::shortened;
-use crate::report::render::run_diff::{DiffRow, RunDiff, Trend};
+use crate::report::render::run_diff::RunDiff;
 use crate::report::units::counted;
 use crate::sanitize;
 
