@@ -86,18 +86,27 @@ async fn a_gate_that_fails_is_the_reason_in_a_line_and_exit_code_1() {
     let again = |gate: &str| {
         shadowtap(vec!["report".into(), results.to_str().unwrap().into(), "--fail-if".into(), gate.into()])
     };
-    let url = server.url("http");
-    let output = again(&format!("errors{{route=\"/v2/search\",target=\"{url}\"}}>1%")).await;
-    let judged = self::told(&output);
-    assert_eq!((output.status.code(), judged.len()), (Some(1), 1));
     let reason = |line: &str| line.rsplit_once("}>1%: ").map(|(_, reason)| reason.to_owned());
-    assert_eq!(reason(&judged[0]), reason(&told[1]));
+    for target in ["staging", &server.url("http")] {
+        let output = again(&format!("errors{{route=\"/v2/search\",target=\"{target}\"}}>1%")).await;
+        let judged = self::told(&output);
+        assert_eq!((output.status.code(), judged.len()), (Some(1), 1), "{target}");
+        assert_eq!(reason(&judged[0]), reason(&told[1]));
+    }
     let output = again("lost>0").await;
     assert_eq!(output.status.code(), Some(0));
     assert!(!String::from_utf8_lossy(&output.stdout).contains("gate failed"), "those of the run had their say then");
-    let output = again("errors{target=\"staging\"}>0").await;
-    assert_eq!(output.status.code(), Some(2), "results know targets by their URL");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no target is called `staging`"));
+    let output = again("errors{target=\"nobody\"}>0").await;
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("no target is called `nobody`; there is staging"), "{stderr}");
+
+    // As well of the summary alone.
+    let file = folder.path().join("run.json");
+    std::fs::write(&file, alone(&summary(&results))).unwrap();
+    let gate = "status-diff{target=\"staging\"}>0.1%";
+    let output = shadowtap(vec!["report".into(), file.to_str().unwrap().into(), "--fail-if".into(), gate.into()]).await;
+    assert_eq!((output.status.code(), self::told(&output).len()), (Some(1), 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -178,10 +178,7 @@ fn demands_of(args: &ReportCommand, summary: &Summary) -> anyhow::Result<Thresho
     if gates.fail_if.is_empty() {
         gates.fail_if = summary.gates.iter().map(|gate| gate.gate.clone()).collect();
     }
-    let names = summary.asked.as_ref().map(|asked| &asked.names);
-    let name = |url: &String| names.and_then(|names| names.get(url).cloned());
-    let targets: Vec<_> = summary.targets.keys().map(|url| (name(url), url.clone())).collect();
-    Ok(config::demands(&gates, &targets)?)
+    Ok(config::demands(&gates, &summary.named_targets())?)
 }
 
 /// What has to be so in HAProxy for the lines to do what they say.

@@ -194,12 +194,11 @@ impl ReportFiles {
 
 /// Judges the run anew by what is demanded now, if anything is; says whether.
 fn demanded(args: &ReportCommand, kind: ResultsKind, summary: &mut Summary) -> anyhow::Result<bool> {
-    let urls: Vec<String> = summary.targets.keys().cloned().collect();
-    let targets: Vec<_> = urls.iter().map(|url| (None, url.clone())).collect();
-    let demands = config::demands(&args.gates, &targets)?;
+    let demands = config::demands(&args.gates, &summary.named_targets())?;
     if demands.all.is_empty() {
         return Ok(false);
     }
+    let urls: Vec<String> = summary.targets.keys().cloned().collect();
     let mut watch = ThresholdWatch::new(demands, &urls);
     if watch.wants() && kind == ResultsKind::Sum {
         bail!("--fail-if: what is demanded of a route is judged by each delivery, and a sum has none: judge each run");

@@ -279,6 +279,14 @@ impl Summary {
         self.asked.as_ref().and_then(|asked| asked.names.get(url)).map_or(url, String::as_str)
     }
 
+    /// Returns each target by its name, where it was given one, and its URL.
+    #[must_use]
+    pub fn named_targets(&self) -> Vec<(Option<String>, String)> {
+        let names = self.asked.as_ref().map(|asked| &asked.names);
+        let name = |url: &String| names.and_then(|names| names.get(url).cloned());
+        self.targets.keys().map(|url| (name(url), url.clone())).collect()
+    }
+
     /// Returns the name that a target was given with its URL behind it, else its URL.
     #[must_use]
     pub(crate) fn name_and_url(&self, url: &str) -> String {
