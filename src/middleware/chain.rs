@@ -236,8 +236,8 @@ impl Chain {
         samplers.map(|sampler| SampledShare { by: sampler.by().clone(), counts: sampler.counts() }).collect()
     }
 
-    /// The share of distinct sample keys that is in, from 0 to 1, of those seen so far; of the last sampling link that
-    /// has any. `None` when sampling by request, before the first key, and past
+    /// The share of distinct sample keys of which a request was in, from 0 to 1, of those seen so far; of the last
+    /// sampling link that has any. `None` when sampling by request, before the first key, and past
     /// `sample::MAX_COUNTED_KEYS`.
     #[must_use]
     pub fn key_share(&self) -> Option<f64> {

@@ -12,8 +12,8 @@ use super::key::{KeyHash, KeyHasher, SeededHasher};
 use super::{Context, DynamicShare, Filter, SampleKey, Share};
 use crate::exchange::{Outcome, Request};
 
-/// Most distinct keys that are counted, 8 bytes each. Past it the share of keys is no longer known, and the sample
-/// continues.
+/// Most distinct keys that are counted, 8 bytes each, twice that where a share that rises lets all of them in. Past it
+/// the share of keys is no longer known, and the sample continues.
 pub(crate) const MAX_COUNTED_KEYS: usize = 1 << 20;
 
 /// Treatment of a request without the key.
@@ -62,7 +62,7 @@ pub struct SampleCounts {
     pub bytes: u64,
     /// Bytes of those that are in.
     pub bytes_in: u64,
-    /// The share of distinct keys that is in, from 0 to 1; see [`super::Chain::key_share`].
+    /// The share of distinct keys of which a request is in, from 0 to 1; see [`super::Chain::key_share`].
     pub keys: Option<f64>,
 }
 
@@ -185,32 +185,36 @@ impl Filter for Sampler {
     }
 }
 
-/// The distinct keys so far.
+/// The distinct keys so far. A key counts as in once any of its requests was: the share may change on the way.
 ///
-/// Invariant: `inside` of the hashes in `seen` are in the sample; past the limit both stop for good.
+/// Invariant: no hash is in both sets; past the limit both stay empty for good.
 #[derive(Clone, Debug, Default)]
 struct KeyCounts {
-    seen: HashSet<u64, foldhash::fast::RandomState>,
-    inside: usize,
+    inside: KeySet,
+    outside: KeySet,
     overflown: bool,
 }
 
 impl KeyCounts {
     fn count(&mut self, hash: u64, is_in: bool) {
-        if self.overflown {
+        if self.overflown || self.inside.contains(&hash) {
             return;
         }
-        if self.seen.len() == MAX_COUNTED_KEYS && !self.seen.contains(&hash) {
+        let is_known = if is_in { self.outside.remove(&hash) } else { self.outside.contains(&hash) };
+        if !is_known && self.len() == MAX_COUNTED_KEYS {
             *self = Self { overflown: true, ..Self::default() };
             return;
         }
-        if self.seen.insert(hash) && is_in {
-            self.inside += 1;
-        }
+        let set = if is_in { &mut self.inside } else { &mut self.outside };
+        set.insert(hash);
+    }
+
+    fn len(&self) -> usize {
+        self.inside.len() + self.outside.len()
     }
 
     fn share(&self) -> Option<f64> {
-        (!self.seen.is_empty()).then(|| self.inside as f64 / self.seen.len() as f64)
+        (self.len() > 0).then(|| self.inside.len() as f64 / self.len() as f64)
     }
 }
 
@@ -231,6 +235,8 @@ mod tests {
 
     fn chosen(sampler: &mut Sampler) -> Vec<bool> {
         (0..MANY).map(|id| sampler.is_in(&user(id))).collect()
+type KeySet = HashSet<u64, foldhash::fast::RandomState>;
+
     }
 
     fn share_of(chosen: &[bool]) -> f64 {
@@ -354,6 +360,22 @@ mod tests {
     }
 
     #[test]
+    #[test]
+    fn a_key_that_a_change_of_the_share_lets_in_counts_as_in() {
+        let dial = DynamicShare::new(Share(0.1));
+        let mut sampler = sampler("100%", "connection", 0).turned_by(dial.clone());
+        let pass = |sampler: &mut Sampler| (0..40).filter(|id| sampler.is_in(&user(*id))).count();
+        let few = pass(&mut sampler);
+        assert!((1..20).contains(&few), "{few}");
+        assert_eq!(sampler.key_share(), Some(few as f64 / 40.0));
+        dial.set(Share(1.0));
+        assert_eq!(pass(&mut sampler), 40);
+        assert_eq!(sampler.key_share(), Some(1.0), "a request of each key was in");
+        dial.set(Share(0.1));
+        assert_eq!(pass(&mut sampler), few);
+        assert_eq!(sampler.key_share(), Some(1.0), "what was in stays counted");
+    }
+
     fn shares_and_keys_print_as_typed() {
         for typed in ["50%", "0.5%", "0.01%", "100%", "0%", "7%", "33.33%", "29%"] {
             assert_eq!(typed.parse::<Share>().unwrap().to_string(), typed);
@@ -361,5 +383,7 @@ mod tests {
         for typed in ["request", "connection", "client-ip", "header:x-user", "cookie:SID", "param:a:b"] {
             assert_eq!(typed.parse::<SampleKey>().unwrap().to_string(), typed);
         }
+        keys.count(3, true);
+        assert_eq!(keys.share(), Some(0.5 + 1.0 / MAX_COUNTED_KEYS as f64), "a known key needs no room");
     }
 }

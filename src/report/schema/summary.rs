@@ -245,7 +245,8 @@ pub struct SampleSummary {
     pub decided: u64,
     /// The share of these requests that passed; `None` where there were none.
     pub requests: Option<f64>,
-    /// The share of keys that passed; `None` where requests were sampled one by one.
+    /// The share of keys that passed: of those with a request in the sample, at any share that it had. `None` where
+    /// requests were sampled one by one.
     pub keys: Option<f64>,
     /// The share of bytes (heads and body content) that passed.
     pub bytes: Option<f64>,
