@@ -40,6 +40,14 @@ pub enum StepCause {
     Control,
 }
 
+impl StepCause {
+    /// Returns whether it turned the share of the sample, for all targets.
+    #[must_use]
+    pub(crate) const fn is_of_sample(self) -> bool {
+        !matches!(self, Self::Guard | Self::Dependency)
+    }
+}
+
 impl fmt::Display for StepCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

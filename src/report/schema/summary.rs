@@ -280,6 +280,16 @@ impl Summary {
         self.asked.as_ref().and_then(|asked| asked.names.get(url)).map_or(url, String::as_str)
     }
 
+    /// Returns whether the kernel let fewer connections through for a part of the run than the largest share says: the
+    /// share has risen, or this is of several runs.
+    #[must_use]
+    pub(crate) fn is_kernel_share_a_maximum(&self) -> bool {
+        // The share with its rounding; that of a pause and of a stop is no share of the kernel's.
+        let is_below = |first: &RampStep| self.sample.kernel.is_some_and(|share| first.from < share - 1e-6);
+        let first = self.steps.iter().find(|step| step.what.is_of_sample());
+        self.merged.is_some() || first.is_some_and(is_below)
+    }
+
     /// Returns each target by its name, where it was given one, and its URL.
     #[must_use]
     pub fn named_targets(&self) -> Vec<(Option<String>, String)> {

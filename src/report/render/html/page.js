@@ -198,15 +198,16 @@ const shadowtap = (() => {
     const less = (n, what, tone) => { if (n > 0) { left -= n; row("part" + (tone === "bad" ? " bad" : ""), "−", n, what, bar(left, n, tone || "part")); } };
     const each = (counts, what, tone) => { for (const [key, n] of Object.entries(counts || {})) less(n, [what, ": ", shown(words(key))], tone); };
     const shed = ({ run_ended: notReached = 0, ...counts } = {}) => { each(counts, "shed", "bad"); less(notReached, "not sent: the run ended first"); };
-    const through = summary.sample && summary.sample.kernel;
-    whole(r.seen, ["requests seen", typeof through === "number" ? h("span", { class: "soft small" }, ` the kernel let ${percent(through)} of the connections through`) : null], "ink");
-    const asked = summary.sample && summary.sample.asked;
     // Where the share was changed on the way, no one share goes for all.
-    const turned = (summary.steps || []).some((step) => !["guard", "dependency"].includes(step.what));
+    const turn = (summary.steps || []).find((step) => !["guard", "dependency"].includes(step.what));
+    const through = summary.sample && summary.sample.kernel;
+    const most = summary.merged || (turn && turn.from < through - 1e-6) ? "at most " : "";
+    whole(r.seen, ["requests seen", typeof through === "number" ? h("span", { class: "soft small" }, ` the kernel let ${most}${percent(through)} of the connections through`) : null], "ink");
+    const asked = summary.sample && summary.sample.asked;
     // Damaged requests, and those that a filter ended, never came to the sample.
     less(e.malformed, "malformed: not replayed"); each(e.incomplete, "incomplete in the capture"); each(e.filtered, "kept back by filter");
     const { decided, requests: took } = summary.sample || {};
-    less(e.sampled_out, [`not in the sample${asked && !turned ? " of " + percent(asked) : ""}`, decided && typeof took === "number" ? h("span", { class: "soft small" }, ` took ${percent(took)} of the ${counted(decided, "request")} that reached it`) : null]);
+    less(e.sampled_out, [`not in the sample${asked && !turn ? " of " + percent(asked) : ""}`, decided && typeof took === "number" ? h("span", { class: "soft small" }, ` took ${percent(took)} of the ${counted(decided, "request")} that reached it`) : null]);
     less(e.rate_limited, "kept back by the rate limit"); shed(e.shed);
     less(r.in_flight, live ? "on their way" : "not yet decided when the run ended");
     if (!t) { kept(e.kept, whole, less); return section("ledger", "What became of every request", "Each request that was seen has one end.", table(rows)); }

@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use crate::exchange::{Damage, Shed};
 use crate::report::schema::counts::{CountMap, LatencySummary, sum};
 use crate::report::schema::failures::{DesynchronisedSummary, FailureReason};
-use crate::report::schema::steps::StepCause;
 use crate::report::schema::summary::{FileFrame, MaxGap, Requests, Summary};
 use crate::report::schema::target::{AddressSummary, TargetSummary};
 use crate::report::schema::verdict::Verdict;
@@ -293,7 +292,8 @@ fn target_ledger(page: &mut TextReport, rows: &TextRows, name: Option<&str>, tar
 
 /// What the requests are of that were seen: all there were, or those of a share of the connections.
 fn seen_words(summary: &Summary) -> String {
-    let sampled = |share| format!("seen: the kernel let {} of the connections through", percent(share));
+    let most = if summary.is_kernel_share_a_maximum() { "at most " } else { "" };
+    let sampled = |share| format!("seen: the kernel let {most}{} of the connections through", percent(share));
     summary.sample.kernel.map_or_else(|| "seen".to_owned(), sampled)
 }
 
@@ -311,7 +311,7 @@ fn sample_words(summary: &Summary) -> String {
         .filter_map(|(share, what)| reached(share, what))
         .collect();
     // Samples of several routes have no share in common, nor has one that was turned on the way.
-    let is_turned = summary.steps.iter().any(|step| !matches!(step.what, StepCause::Guard | StepCause::Dependency));
+    let is_turned = summary.steps.iter().any(|step| step.what.is_of_sample());
     let asked = if sample.asked < 1.0 && !is_turned { format!(" of {}", percent(sample.asked)) } else { String::new() };
     let took = if shares.is_empty() { String::new() } else { format!(" (took {})", shares.join(", ")) };
     format!("not in the sample{asked}{took}")

@@ -1,4 +1,5 @@
 use crate::compare::DifferencePart;
+use crate::report::schema::merged::MergedRuns;
 use crate::report::schema::noise::{FieldRow, NoiseRates, NoiseRow, NoiseSamples, NoiseSource, UnlearntNoise};
 use crate::report::schema::reference::{Baseline, SelfChecks};
 use crate::report::schema::steps::{RampStep, StepCause};
@@ -333,6 +334,32 @@ fn a_share_that_was_turned_goes_for_no_part_of_the_ledger() {
     summary.steps = vec![RampStep { what: StepCause::Control, from: 1.0, to: 0.5, ..RampStep::default() }];
     let text = report(&summary, 80, false);
     assert!(text.contains("not in the sample (took 50.12% of the 2,402 requests"), "{text}");
+}
+
+#[test]
+fn the_largest_share_of_the_kernel_is_told_as_such_where_it_was_smaller_before() {
+    let mut summary = summary();
+    summary.sample.kernel = Some(0.6);
+    let told = |summary: &Summary, share: &str| {
+        let text = report(summary, 400, false);
+        assert!(text.contains(&format!("seen: the kernel let {share} of the connections through")), "{text}");
+    };
+    let step = |what, from, to| RampStep { what, from, to, ..RampStep::default() };
+    told(&summary, "60%");
+    // One that falls is taken after the capture, as it is where nothing is sent for now.
+    for (what, from, to) in
+        [(StepCause::Control, 0.6, 0.3), (StepCause::Control, 0.6, 0.0), (StepCause::Guard, 0.1, 1.0)]
+    {
+        summary.steps = vec![step(what, from, to)];
+        told(&summary, "60%");
+    }
+    for what in [StepCause::Control, StepCause::Ramp] {
+        summary.steps = vec![step(what, 0.3, 0.6), step(StepCause::Control, 0.6, 0.0)];
+        told(&summary, "at most 60%");
+    }
+    summary.steps.clear();
+    summary.merged = Some(MergedRuns::default());
+    told(&summary, "at most 60%");
 }
 
 #[test]
