@@ -258,6 +258,7 @@ impl Chain {
                 )
             })
             .collect();
+        remarks.extend(self.links.iter().filter_map(|placed| placed.link.sampler()?.advice()));
         let BodyCounts { coded, not_json, unreadable, .. } = self.bodies();
         let counts = [
             (unreadable.body_dropped, "bodies were dropped"),
@@ -510,6 +511,45 @@ mod tests {
         assert_eq!(chain.remarks(), Vec::<String>::new());
         let counts = &chain.samples()[0].counts;
         assert_eq!((counts.requests, counts.with_key), (8, 1));
+    }
+
+    #[test]
+    fn a_sample_by_what_all_have_alike_is_worth_a_word_at_once() {
+        let with = |share: f64, by: SampleKey, seed| {
+            Chain::new(&ChainSettings { sample: Share(share), sample_by: by, seed, ..ChainSettings::default() })
+        };
+        let user = || SampleKey::Header("X-User".to_owned());
+        let tell = |chain: &mut Chain, user: &str, requests: usize| {
+            (0..requests).filter(|_| chain.apply(&mut get(&format!("X-User: {user}\r\n"))).is_ok()).count()
+        };
+        let mut told = Vec::new();
+        for seed in 0..8 {
+            let mut chain = with(0.5, SampleKey::ClientIp, seed);
+            let few = tell(&mut chain, "a", 99);
+            assert!(!chain.has_notices(), "too early");
+            assert_eq!(chain.remarks().len(), usize::from(few == 0), "at the end nothing at all is worth a word");
+            let all = few + tell(&mut chain, "b", 101);
+            let notices = chain.take_notices();
+            assert_eq!(notices.len(), 1, "once");
+            assert_eq!(chain.remarks().len(), 1);
+            let takes = if all == 0 { "none" } else { "all" };
+            assert!(notices[0].starts_with("100 requests have one key (client-ip, as behind a proxy"), "{notices:?}");
+            for part in [&format!("(here {takes})"), "--sample-by header:X-Forwarded-For or cookie:NAME"] {
+                assert!(notices[0].contains(part), "{part} is not in {notices:?}");
+            }
+            told.push(takes);
+        }
+        assert!(told.contains(&"none") && told.contains(&"all"), "{told:?}");
+
+        for (share, by, others) in
+            [(0.5, user(), true), (1.0, user(), false), (0.0, user(), false), (0.5, SampleKey::Request, false)]
+        {
+            let mut chain = with(share, by.clone(), 0);
+            tell(&mut chain, "a", 50);
+            tell(&mut chain, if others { "b" } else { "a" }, 1);
+            tell(&mut chain, "a", 100);
+            assert!(!chain.has_notices() && chain.remarks().is_empty(), "{share} {by}: {:?}", chain.remarks());
+        }
     }
 
     #[test]

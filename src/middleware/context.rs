@@ -270,6 +270,11 @@ impl Context {
         }
     }
 
+    /// Adds a message for people that cannot wait for the end.
+    pub(super) fn notice(&mut self, words: String) {
+        self.notices.push(words);
+    }
+
     /// Returns whether there is a message since the last call.
     pub(super) const fn has_notices(&self) -> bool {
         !self.notices.is_empty()

@@ -16,6 +16,9 @@ use crate::exchange::{Outcome, Request};
 /// the share of keys is no longer known, and the sample continues.
 pub(crate) const MAX_COUNTED_KEYS: usize = 1 << 20;
 
+/// Requests of one key, and of none other, from which on this is worth a word.
+const MANY_OF_ONE_KEY: u64 = 100;
+
 /// Treatment of a request without the key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissingKey {
@@ -141,6 +144,36 @@ impl Sampler {
         SampleCounts { keys: self.key_share(), ..self.counts.clone() }
     }
 
+    /// Returns what to do where all requests have one key, in words for people; `None` where that is not so, where it is
+    /// too early to tell, and where all or none are asked for anyway.
+    #[must_use]
+    pub(super) fn advice(&self) -> Option<String> {
+        let SampleCounts { with_key, requests_in, .. } = self.counts;
+        let is_share = (1..Share::default().threshold()).contains(&self.threshold());
+        let enough = match (requests_in, self.by()) {
+            (0, _) => 2,
+            // The kernel may have kept the others back.
+            (_, SampleKey::Connection) => return None,
+            _ => MANY_OF_ONE_KEY,
+        };
+        if self.keys.len() != 1 || !is_share || with_key < enough {
+            return None;
+        }
+        let by = self.by();
+        let why =
+            if *by == SampleKey::ClientIp { ", as behind a proxy, which has one address for all clients" } else { "" };
+        let all = if requests_in == 0 { "none" } else { "all" };
+        Some(format!(
+            "{with_key} requests have one key ({by}{why}), of which a sample takes all or none (here {all}): sample by what \
+             differs (--sample-by header:X-Forwarded-For or cookie:NAME), or each request by itself (no --sample-by)"
+        ))
+    }
+
+    /// Returns the number of hashes that are in.
+    fn threshold(&self) -> u128 {
+        self.dial.as_ref().map_or(self.threshold, |dial| dial.share().threshold())
+    }
+
     /// Returns whether the request is in the sample, and its rank: the lowest ranks are in.
     fn decide(&mut self, request: &Request, captured: HeadFields<'_>) -> (bool, u64) {
         let hash = self.by_key.hash(request, captured);
@@ -164,8 +197,7 @@ impl Sampler {
     fn takes(&self, hash: Option<u64>, place: u64) -> bool {
         match (hash, self.by_key.key(), self.missing) {
             (Some(_), ..) | (_, SampleKey::Request, _) | (.., MissingKey::Request) => {
-                let threshold = self.dial.as_ref().map_or(self.threshold, |dial| dial.share().threshold());
-                u128::from(place) < threshold
+                u128::from(place) < self.threshold()
             }
             (.., MissingKey::In) => true,
             (.., MissingKey::Out) => false,
@@ -175,8 +207,12 @@ impl Sampler {
 
 impl Filter for Sampler {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
+        let with_key = self.counts.with_key;
         let (is_in, place) = self.decide(request, context.captured(request));
         context.place = Some(place);
+        if with_key < MANY_OF_ONE_KEY && self.counts.with_key == MANY_OF_ONE_KEY {
+            self.advice().into_iter().for_each(|words| context.notice(words));
+        }
         if is_in { Ok(()) } else { Err(Outcome::SampledOut) }
     }
 
@@ -194,6 +230,8 @@ struct KeyCounts {
     outside: KeySet,
     overflown: bool,
 }
+
+type KeySet = HashSet<u64, foldhash::fast::RandomState>;
 
 impl KeyCounts {
     fn count(&mut self, hash: u64, is_in: bool) {
@@ -235,8 +273,6 @@ mod tests {
 
     fn chosen(sampler: &mut Sampler) -> Vec<bool> {
         (0..MANY).map(|id| sampler.is_in(&user(id))).collect()
-type KeySet = HashSet<u64, foldhash::fast::RandomState>;
-
     }
 
     fn share_of(chosen: &[bool]) -> f64 {
@@ -325,12 +361,30 @@ type KeySet = HashSet<u64, foldhash::fast::RandomState>;
     }
 
     #[test]
+    fn a_key_that_a_change_of_the_share_lets_in_counts_as_in() {
+        let dial = DynamicShare::new(Share(0.1));
+        let mut sampler = sampler("100%", "connection", 0).turned_by(dial.clone());
+        let pass = |sampler: &mut Sampler| (0..40).filter(|id| sampler.is_in(&user(*id))).count();
+        let few = pass(&mut sampler);
+        assert!((1..20).contains(&few), "{few}");
+        assert_eq!(sampler.key_share(), Some(few as f64 / 40.0));
+        dial.set(Share(1.0));
+        assert_eq!(pass(&mut sampler), 40);
+        assert_eq!(sampler.key_share(), Some(1.0), "a request of each key was in");
+        dial.set(Share(0.1));
+        assert_eq!(pass(&mut sampler), few);
+        assert_eq!(sampler.key_share(), Some(1.0), "what was in stays counted");
+    }
+
+    #[test]
     fn past_the_limit_the_share_of_keys_is_unknown() {
         let mut keys = KeyCounts::default();
         (0..MAX_COUNTED_KEYS as u64).for_each(|hash| keys.count(hash, hash % 2 == 0));
         assert_eq!(keys.share(), Some(0.5));
         keys.count(3, false);
         assert_eq!(keys.share(), Some(0.5));
+        keys.count(3, true);
+        assert_eq!(keys.share(), Some(0.5 + 1.0 / MAX_COUNTED_KEYS as f64), "a known key needs no room");
         keys.count(u64::MAX, true);
         assert_eq!(keys.share(), None);
         keys.count(1, true);
@@ -360,22 +414,6 @@ type KeySet = HashSet<u64, foldhash::fast::RandomState>;
     }
 
     #[test]
-    #[test]
-    fn a_key_that_a_change_of_the_share_lets_in_counts_as_in() {
-        let dial = DynamicShare::new(Share(0.1));
-        let mut sampler = sampler("100%", "connection", 0).turned_by(dial.clone());
-        let pass = |sampler: &mut Sampler| (0..40).filter(|id| sampler.is_in(&user(*id))).count();
-        let few = pass(&mut sampler);
-        assert!((1..20).contains(&few), "{few}");
-        assert_eq!(sampler.key_share(), Some(few as f64 / 40.0));
-        dial.set(Share(1.0));
-        assert_eq!(pass(&mut sampler), 40);
-        assert_eq!(sampler.key_share(), Some(1.0), "a request of each key was in");
-        dial.set(Share(0.1));
-        assert_eq!(pass(&mut sampler), few);
-        assert_eq!(sampler.key_share(), Some(1.0), "what was in stays counted");
-    }
-
     fn shares_and_keys_print_as_typed() {
         for typed in ["50%", "0.5%", "0.01%", "100%", "0%", "7%", "33.33%", "29%"] {
             assert_eq!(typed.parse::<Share>().unwrap().to_string(), typed);
@@ -383,7 +421,5 @@ type KeySet = HashSet<u64, foldhash::fast::RandomState>;
         for typed in ["request", "connection", "client-ip", "header:x-user", "cookie:SID", "param:a:b"] {
             assert_eq!(typed.parse::<SampleKey>().unwrap().to_string(), typed);
         }
-        keys.count(3, true);
-        assert_eq!(keys.share(), Some(0.5 + 1.0 / MAX_COUNTED_KEYS as f64), "a known key needs no room");
     }
 }
