@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum Unknown {
     /// Production's was captured in part.
     Damaged,
-    /// One of them was not kept: there was no memory for it.
+    /// One of them was not kept: it is longer than what is compared, or there was no memory for it.
     NotKept,
     /// Too many responses waited to be looked into.
     QueueFull,
@@ -62,7 +62,7 @@ impl Unknown {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Damaged => "captured in part",
-            Self::NotKept => "no memory to keep them",
+            Self::NotKept => "not kept (longer than --max-compare-body, or no memory for them)",
             Self::QueueFull => "too many at once",
             Self::Late => "compared too late",
             Self::RunEnded => "the run ended first",
