@@ -23,6 +23,13 @@ pub struct Difference {
     pub shadow: Value,
 }
 
+impl Difference {
+    /// About how many bytes it holds.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + self.path.len() + held(&self.production) + held(&self.shadow)
+    }
+}
+
 /// About how many bytes a value holds beside itself.
 fn held(value: &Value) -> usize {
     match value {
@@ -90,13 +97,6 @@ pub struct ResponseDiff {
     pub differences: Vec<Difference>,
     /// Reason why it is not known whether the bodies differ, if so.
     pub body_unknown: Option<Unknown>,
-}
-
-impl Difference {
-    /// About how many bytes it holds.
-    pub(crate) fn weight(&self) -> usize {
-        size_of::<Self>() + self.path.len() + held(&self.production) + held(&self.shadow)
-    }
 }
 
 impl ResponseDiff {

@@ -350,16 +350,17 @@ fn kind(declared: ContentKind, body: &[u8]) -> ContentKind {
 
 /// The body in UTF-8 where its head says that it is in ISO 8859-1, and else as it is.
 fn in_utf_8<'a>(head: &IndexedHead<'_>, body: Cow<'a, [u8]>, budget: &Budget) -> Cow<'a, [u8]> {
-    if std::str::from_utf8(&body).is_ok() {
-        return body;
-    }
     let is_latin = content::charset(head.get("content-type")).is_some_and(|charset| {
         [&b"iso-8859-1"[..], b"latin1", b"windows-1252", b"us-ascii"]
             .iter()
             .any(|name| charset.eq_ignore_ascii_case(name))
     });
+    // To look through all of it is worth the while only where the head says so.
+    if !is_latin || std::str::from_utf8(&body).is_ok() {
+        return body;
+    }
     // A byte becomes two at most, and a text that grows may take as much again.
-    if !is_latin || !budget.take(body.len().saturating_mul(4)) {
+    if !budget.take(body.len().saturating_mul(4)) {
         return body;
     }
     let text: String = body.iter().map(|byte| char::from(*byte)).collect();

@@ -10,7 +10,7 @@ use lru::LruCache;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::inputs::{Production, RepeatKey};
-use crate::exchange::Head;
+use crate::exchange::HeaderLines;
 use crate::replay::RetainedResponse;
 
 /// Requests whose response is remembered.
@@ -65,9 +65,11 @@ pub(crate) fn varied(key: RepeatKey, request: &[u8], response: Option<&RetainedR
     if names.peek().is_none() {
         return Some(key);
     }
-    let request = (!request.is_empty()).then(|| Head::new(request.to_vec()))?;
+    if request.is_empty() {
+        return None;
+    }
     names.try_fold(key, |key, name| {
-        let lines = request.lines().filter(|line| line.name.eq_ignore_ascii_case(name));
+        let lines = HeaderLines::of(request).filter(|line| line.name.eq_ignore_ascii_case(name));
         let seed = xxh3_64_with_seed(&name.to_ascii_lowercase(), key.0);
         let with = lines.fold(seed, |seed, line| xxh3_64_with_seed(line.value, seed.rotate_left(8)));
         (name != b"*").then_some(RepeatKey(with))
@@ -82,6 +84,7 @@ fn weight(answer: &Production) -> usize {
 mod tests {
     use super::super::testing::production;
     use super::*;
+    use crate::exchange::Head;
 
     #[test]
     fn the_answer_before_comes_back() {

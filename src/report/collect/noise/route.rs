@@ -119,11 +119,10 @@ impl NoiseRoute {
     /// Returns the fields in which something differs from itself. Responses with different statuses are different messages:
     /// what else is in them tells nothing of a field.
     pub(super) fn own_fields(&mut self, found: &ResponseDiff, room: &mut NoiseCapacity) -> Vec<FieldId> {
-        if !found.has(DifferencePart::Status) {
-            return self.set(found, room).fields;
+        match found.differences.iter().find(|difference| difference.place == DifferencePart::Status) {
+            Some(status) => self.number(status, room).into_iter().collect(),
+            None => self.set(found, room).fields,
         }
-        let status = found.differences.iter().find(|difference| difference.place == DifferencePart::Status);
-        status.and_then(|status| self.number(status, room)).into_iter().collect()
     }
 
     fn number(&mut self, difference: &Difference, room: &mut NoiseCapacity) -> Option<FieldId> {
