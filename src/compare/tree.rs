@@ -115,6 +115,15 @@ struct TreeReader<'a, 'b> {
     values: u32,
 }
 
+/// A string as it is written.
+#[derive(Clone, Copy)]
+struct QuotedText<'a> {
+    /// With its quotes.
+    text: &'a str,
+    inside: &'a str,
+    has_escapes: bool,
+}
+
 impl<'a> TreeReader<'a, '_> {
     fn documents(&mut self) -> Option<Vec<TreeNode<'a>>> {
         let mut documents = Vec::new();
@@ -231,9 +240,9 @@ impl<'a> TreeReader<'a, '_> {
             return None;
         }
         // What is between, and what comes of it: neither is longer than what is written.
-        self.hold(2 * quoted.len())?;
-        let text = unpaired::escaped(quoted)?;
-        self.budget.give_back(quoted.len());
+        self.hold(2 * quoted.text.len())?;
+        let text = unpaired::escaped(quoted.text)?;
+        self.budget.give_back(quoted.text.len());
         Some(TreeNode::Unpaired(text))
     }
 
@@ -243,32 +252,32 @@ impl<'a> TreeReader<'a, '_> {
         self.unescaped(quoted)
     }
 
-    /// Passes a string, its quotes included.
-    fn quoted(&mut self) -> Option<&'a str> {
+    /// Passes a string.
+    fn quoted(&mut self) -> Option<QuotedText<'a>> {
         let start = self.at;
         self.expect(b'"')?;
-        let mut end = self.at;
+        let (mut end, mut has_escapes) = (self.at, false);
         loop {
             end += plain_len(self.text.as_bytes().get(end..)?);
             match self.text.as_bytes().get(end)? {
                 b'"' => break,
-                b'\\' => end += 2,
+                b'\\' => (has_escapes, end) = (true, end + 2),
                 _ => return None,
             }
         }
+        let inside = self.text.get(self.at..end)?;
         self.at = end + 1;
-        self.text.get(start..self.at)
+        Some(QuotedText { text: self.text.get(start..self.at)?, inside, has_escapes })
     }
 
     /// What stands between these quotes, if that is a text.
-    fn unescaped(&self, quoted: &'a str) -> Option<Cow<'a, str>> {
-        let inside = quoted.strip_prefix('"')?.strip_suffix('"')?;
-        if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
+    fn unescaped(&self, QuotedText { text, inside, has_escapes }: QuotedText<'a>) -> Option<Cow<'a, str>> {
+        if !has_escapes {
             return Some(Cow::Borrowed(inside));
         }
         // An escape is never shorter than what it stands for.
         self.hold(inside.len())?;
-        let Ok(text) = serde_json::from_str::<String>(quoted) else {
+        let Ok(text) = serde_json::from_str::<String>(text) else {
             self.budget.give_back(inside.len());
             return None;
         };
