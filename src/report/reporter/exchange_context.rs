@@ -13,7 +13,6 @@ use crate::report::collect::recent::CountedComparison;
 use crate::report::collect::repeats;
 use crate::report::collect::results::ResultLine;
 use crate::report::collect::route_name::OTHER;
-use crate::report::collect::unjoined::Unjoined;
 use crate::report::schema::noise::NoiseSource;
 
 use super::desynchronised::CountedAs;
@@ -34,8 +33,7 @@ impl Reporter {
 
     /// Counts what came of a comparison.
     pub fn compared(&mut self, compared: ComparedExchange) {
-        // What production answered was remembered when the comparison was deferred.
-        drop(self.count_compared(compared.joined, compared.found));
+        self.count_compared(compared.joined, compared.found);
     }
 
     /// Does a comparison by hashes alone, and counts what comes of it.
@@ -108,22 +106,19 @@ impl Reporter {
         let key = self.repeat_key(&joined);
         let before = key.and_then(|key| self.repeats.before(key));
         let effort = if self.defers && self.unread.is_none() { Effort::Quick } else { Effort::Full };
-        if let Some(found) = self.comparer.attempt(&joined, before, self.unread, effort) {
-            if let (Ok(production), Some(key)) = (self.count_compared(joined, found), key) {
-                self.repeats.remember(key, production);
-            }
-        } else {
-            let before = before.cloned();
-            // Now, and not when it is compared: the next one may come first.
-            if let (Ok(production), Some(key)) = (&joined.production, key) {
-                self.repeats.remember(key, production.clone());
-            }
-            self.deferred.push_back(ComparisonTask::new(joined, before));
+        let found = self.comparer.attempt(&joined, before.as_ref(), self.unread, effort);
+        // Now, and not when it is compared: the next one may come first.
+        if let (Ok(production), Some(key)) = (&joined.production, key) {
+            self.repeats.remember(key, production);
+        }
+        match found {
+            Some(found) => self.count_compared(joined, found),
+            None => self.deferred.push_back(ComparisonTask::new(joined, before)),
         }
     }
 
-    /// Counts what came of the comparisons of one request; gives production's side back.
-    fn count_compared(&mut self, mut joined: Joined, mut found: FoundInExchange) -> Result<Production, Unjoined> {
+    /// Counts what came of the comparisons of one request.
+    fn count_compared(&mut self, mut joined: Joined, mut found: FoundInExchange) {
         self.doubt_joined(&mut joined, &mut found);
         let Joined { note, deliveries, production } = joined;
         let meeting = ExchangeContext { note: &note, route: note.route.as_deref().unwrap_or(OTHER) };
@@ -138,7 +133,6 @@ impl Reporter {
         if let Some(found) = found.repeat.filter(|found| found.body_unknown.is_none()) {
             self.noise.own(meeting.route, NoiseSource::Repeats, &found);
         }
-        production
     }
 
     /// Counts the differences between a response and production's, where both are known.
