@@ -4,6 +4,8 @@
 const LEAST_HEX: usize = 8;
 /// Fewest characters of base64, of both cases and with a digit among them, that look like an identifier.
 const LEAST_BASE64: usize = 20;
+/// Characters of a UUID.
+const UUID: usize = 36;
 /// Characters of a ULID.
 const ULID: usize = 26;
 /// Longest name of a member that is looked at, in bytes.
@@ -12,20 +14,19 @@ const MAX_KEY: usize = 128;
 /// Returns whether the text looks like an identifier: a number, a date, a UUID, eight or more hex digits (one of them
 /// decimal), twenty or more characters of base64 (in both cases, with a digit).
 pub(crate) fn is_id(text: &str) -> bool {
+    is_numeric(text) || (text.len() >= LEAST_HEX && is_long_id(text))
+}
+
+fn is_long_id(text: &str) -> bool {
     let has = |kind: fn(&u8) -> bool| text.as_bytes().iter().any(kind);
     let all = |kind: fn(&u8) -> bool| text.as_bytes().iter().all(kind);
-    if is_uuid(text) {
-        return true;
-    }
-    if !has(u8::is_ascii_digit) {
-        return false;
-    }
-    let hex = text.len() >= LEAST_HEX && all(u8::is_ascii_hexdigit);
-    let base64 = text.len() >= LEAST_BASE64
-        && all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'=' | b'~'))
-        && has(u8::is_ascii_lowercase)
-        && has(u8::is_ascii_uppercase);
-    is_numeric(text) || hex || base64
+    let base64 = || {
+        text.len() >= LEAST_BASE64
+            && all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'=' | b'~'))
+            && has(u8::is_ascii_lowercase)
+            && has(u8::is_ascii_uppercase)
+    };
+    is_uuid(text) || (has(u8::is_ascii_digit) && (all(u8::is_ascii_hexdigit) || base64()))
 }
 
 /// Returns whether the name of a member in a JSON object looks like an identifier, so that the object is a map: as
@@ -42,7 +43,8 @@ pub(super) fn is_id_key(key: &str) -> bool {
 
 /// A number, or several as in a date: `42`, `2026-11-21`, `10:00`.
 fn is_numeric(text: &str) -> bool {
-    text.split(['-', '_', ':', ',', '.']).all(is_number)
+    // Most that is none says so with its first character.
+    text.as_bytes().first().is_some_and(u8::is_ascii_digit) && text.split(['-', '_', ':', ',', '.']).all(is_number)
 }
 
 /// Returns whether the text consists of decimal digits only.
@@ -52,6 +54,9 @@ pub(crate) fn is_number(text: &str) -> bool {
 
 /// RFC 9562, 4: 8-4-4-4-12 hex digits.
 fn is_uuid(text: &str) -> bool {
+    if text.len() != UUID {
+        return false;
+    }
     let hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
     text.split('-').all(hex) && text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
 }

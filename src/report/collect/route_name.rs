@@ -63,15 +63,22 @@ pub(crate) fn template(path: &str) -> String {
 fn push_template(path: &str, template: &mut String) {
     let part = |from, to| path.get(from..to).unwrap_or_default();
     // Only what has a digit in it is replaced; all else is copied as far as it goes.
-    let (mut copied, mut start) = (0, 0);
-    for end in memchr::memchr_iter(b'/', path.as_bytes()).chain([path.len()]) {
-        let segment = part(start, end);
-        if segment.bytes().any(|byte| byte.is_ascii_digit()) {
-            template.push_str(part(copied, start));
-            push_segment(segment, template);
-            copied = end;
+    let (mut copied, mut start, mut has_digit) = (0, 0, false);
+    for (at, byte) in path.bytes().enumerate() {
+        has_digit |= byte.is_ascii_digit();
+        if byte == b'/' {
+            if std::mem::take(&mut has_digit) {
+                template.push_str(part(copied, start));
+                push_segment(part(start, at), template);
+                copied = at;
+            }
+            start = at + 1;
         }
-        start = end + 1;
+    }
+    if has_digit {
+        template.push_str(part(copied, start));
+        push_segment(part(start, path.len()), template);
+        copied = path.len();
     }
     template.push_str(part(copied, path.len()));
 }
