@@ -68,7 +68,7 @@ impl GaugeReader {
     }
 
     /// Returns the losses since the last sample. The other gauges are zero by then.
-    pub(super) fn last(mut self) -> RunGauges {
+    pub(super) fn last(&mut self) -> RunGauges {
         RunGauges { lost: self.newly_lost(), ..RunGauges::default() }
     }
 

@@ -160,10 +160,11 @@ pub fn run(
     let server = running::serve(run.server.take(), &observer)?;
     let (reopen, saves) = (run.reopen.clone(), context.control.saves().clone());
     let outputs = CaptureOutputs { facts, frames: recording.frames, connections_wanted };
+    let counter = pulled.as_ref().map(|pulled| pulled.counter.clone()).unwrap_or_default();
     let requests = RequestStages::start(&context, run, tap, (outputs, events), pacer, pulled)?;
     let recording =
         recording.thread.map(|thread| threads::spawn("recording", move || thread.run(&reopen, &saves))).transpose()?;
-    let (report, comparison) = report.start(&context, &targets.probes)?;
+    let (report, comparison) = report.start(&context, &targets.probes, counter)?;
     let threads = RunThreads { requests, recording, report, comparison };
     let watcher = context.runtime.spawn(shutdown.run(running::either(stop, context.control.clone())));
     let (running, (workers, counts)) = (targets.running, (external.workers, external.counts));

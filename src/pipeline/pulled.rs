@@ -12,6 +12,7 @@ use super::pacer::{ChainEnd, Pacer};
 use super::passes::PassTag;
 use super::queues::QueuedEvent;
 use super::reader::{EventTaker, FileReader};
+use super::report_thread::SharedCounter;
 use super::run::{Feed, Run};
 use crate::exchange::Event;
 use crate::recording::Origin;
@@ -26,9 +27,12 @@ const BATCH: u64 = 16;
 /// Steps of reading after which others of the runtime have their turn, though there is no request yet.
 const MAX_STEPS: usize = 256;
 
-/// The stages in front of the targets, as long as there is something to read.
+/// The stages in front of the targets, as long as there is something to read, and what counts for them.
 #[derive(Default)]
-pub(super) struct PulledStages(Mutex<State>);
+pub(super) struct PulledStages {
+    state: Mutex<State>,
+    pub(super) counter: SharedCounter,
+}
 
 #[derive(Default)]
 enum State {
@@ -93,26 +97,29 @@ impl PulledStages {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl RequestSource for PulledStages {
     fn pull(&self) -> Pulled {
-        match self.0.try_lock() {
+        let pulled = match self.state.try_lock() {
             Ok(state) => pull(state),
             // Whoever waits for another one finds what that one made.
             Err(TryLockError::WouldBlock) => {
                 drop(self.lock());
-                Pulled::Queued
+                return Pulled::Queued;
             }
             Err(TryLockError::Poisoned(state)) => pull(state.into_inner()),
-        }
+        };
+        self.counter.help();
+        pulled
     }
 
     fn pull_ahead(&self) {
-        if let Ok(state) = self.0.try_lock() {
+        if let Ok(state) = self.state.try_lock() {
             pull(state);
+            self.counter.help();
         }
     }
 }

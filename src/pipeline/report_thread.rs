@@ -1,13 +1,13 @@
-//! The report thread's work: facts to counts.
+//! The report thread's work: facts to counts. Where those who send make the requests, they do some of it between two.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TryRecvError;
 use tokio::time::Instant;
 
 use super::comparing::{self, ComparisonDeadline, ComparisonThread, Comparisons};
@@ -21,7 +21,7 @@ use super::store_ends::StoreEnds;
 use super::threads::spawn;
 use crate::exchange::{Outcome, Shed};
 use crate::report::schema::request::RunRequest;
-use crate::report::{ComparedExchange, ReportEvent, ReportSettings, Reporter, Started};
+use crate::report::{ReportEvent, ReportSettings, Reporter, Started};
 
 /// Time in which the report lets events gather: far too short to fill their queue, or the caches of the processors.
 const FACT_PAUSE: Duration = Duration::from_millis(2);
@@ -31,6 +31,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 const FACT_OVERLOAD: usize = FACT_QUEUE / 4;
 /// Facts at once, up to which there are few.
 const FEW_FACTS: usize = 128;
+/// Facts from which on it is worth while to count them between two requests.
+const SOME_FACTS: usize = 32;
+/// Facts that are counted then, at most: what was sent meanwhile waits.
+const HELPED_FACTS: usize = 128;
 /// Facts that the report takes at once.
 const FACT_BATCH: usize = 4096;
 /// Time for which comparisons are counted before events have their turn again.
@@ -38,30 +42,38 @@ const COMPARED_TIME: Duration = Duration::from_millis(10);
 
 /// The report thread before it starts, and the one that compares for it.
 pub(super) struct ReportStage {
-    reporter: Reporter,
-    facts: mpsc::Receiver<ReportEvent>,
-    comparisons: Comparisons,
+    counter: FactCounter,
     comparing: ComparisonThread,
 }
 
-/// The report thread's work.
-struct ReportThread {
+/// Counts facts: the report thread does, and whoever else has them at hand.
+struct FactCounter {
     reporter: Reporter,
     facts: mpsc::Receiver<ReportEvent>,
+    /// Facts that were taken and are not counted yet.
+    batch: Vec<ReportEvent>,
     progress: Arc<Progress>,
-    gauges: GaugeReader,
     comparisons: Comparisons,
     /// Tells a store what became of each request, where the run shares one.
     ends: Option<StoreEnds>,
 }
 
-/// Input that came first.
-enum Next {
-    Facts(usize),
-    Compared(Box<ComparedExchange>),
-    /// The thread that compares is gone.
-    Gone,
-    Time,
+/// The counter of a run; nothing in it once the run has ended.
+#[derive(Clone, Default)]
+pub(super) struct SharedCounter(Arc<Mutex<Option<FactCounter>>>);
+
+/// The report thread's work.
+struct ReportThread {
+    counter: SharedCounter,
+    gauges: GaugeReader,
+}
+
+/// What one look at the facts came to.
+enum Step {
+    /// So many were counted.
+    Counted(usize),
+    /// No more come.
+    Over,
 }
 
 impl ReportStage {
@@ -70,25 +82,33 @@ impl ReportStage {
         let mut reporter = Reporter::new(settings(run, context.started, &context.memory));
         let (comparisons, comparing) = comparing::deferred(&mut reporter, context.memory.comparisons, context.drain);
         let (sender, facts) = mpsc::channel(FACT_QUEUE);
-        (Self { reporter, facts, comparisons, comparing }, sender)
+        let counter = FactCounter {
+            reporter,
+            facts,
+            batch: Vec::with_capacity(FACT_BATCH),
+            progress: Arc::clone(&context.progress),
+            comparisons,
+            ends: context.session.clone().map(StoreEnds::new),
+        };
+        (Self { counter, comparing }, sender)
     }
 
     /// Returns when comparisons have to end, once that is known.
     pub(super) fn deadline(&self) -> ComparisonDeadline {
-        self.comparisons.deadline.clone()
+        self.counter.comparisons.deadline.clone()
     }
 
-    /// Starts both threads; what has a level is looked at now and then, `targets` among it.
+    /// Starts both threads; what has a level is looked at now and then, `targets` among it. Whoever else counts gets
+    /// `shared`.
     pub(super) fn start(
         self,
         context: &RunContext,
         targets: &[TargetProbe],
-    ) -> Result<(JoinHandle<Reporter>, JoinHandle<()>), RunError> {
-        let Self { reporter, facts, comparisons, comparing } = self;
+        shared: SharedCounter,
+    ) -> Result<(JoinHandle<Option<Reporter>>, JoinHandle<()>), RunError> {
+        let Self { counter, comparing } = self;
         let gauges = GaugeReader::new(context.started, &context.progress, &context.control, targets);
-        let ends = context.session.clone().map(StoreEnds::new);
-        let thread =
-            ReportThread { reporter, facts, progress: Arc::clone(&context.progress), gauges, comparisons, ends };
+        let thread = ReportThread { counter: shared.holding(counter), gauges };
         let niceness = context.niceness;
         let comparing = spawn("comparison", move || {
             niceness.apply();
@@ -135,68 +155,93 @@ fn request(run: &Run) -> RunRequest {
     }
 }
 
+impl SharedCounter {
+    /// It, with this in it.
+    fn holding(self, counter: FactCounter) -> Self {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(counter);
+        self
+    }
+
+    /// Counts some of what has come, where there is enough of it and nobody else does: for threads that made facts
+    /// themselves, and have them in their caches.
+    pub(super) fn help(&self) {
+        let helped = catch_unwind(AssertUnwindSafe(|| {
+            if let Ok(mut counter) = self.0.try_lock()
+                && let Some(counter) = &mut *counter
+                && counter.facts.len() >= SOME_FACTS
+            {
+                counter.take(HELPED_FACTS);
+                counter.count();
+            }
+        }));
+        // The report thread finds it so: the run says that it died.
+        if helped.is_err() {
+            tracing::error!("what counts died");
+        }
+    }
+
+    /// The counter; `None` where somebody died while counting: nobody goes on with what is half counted.
+    fn lock(&self) -> Option<MutexGuard<'_, Option<FactCounter>>> {
+        self.0.lock().ok()
+    }
+}
+
 impl ReportThread {
-    /// The report thread: facts to counts, and now and then how much there is of what has a level.
-    fn run(mut self) -> Reporter {
-        let mut batch = Vec::with_capacity(FACT_BATCH);
-        let (mut has_thread, mut pause) = (true, FACT_PAUSE);
-        loop {
-            let next = self.next(&mut batch, has_thread);
-            if let Some(level) = self.gauges.look() {
-                self.reporter.take(level.into());
-                self.reporter.take(ReportEvent::Desynchronised(self.gauges.desynchronised()));
-            }
-            match next {
-                Next::Facts(0) => break,
-                Next::Facts(count) => {
-                    pause = pause_after(count, pause);
-                    self.count(&mut batch);
-                }
-                Next::Compared(compared) => self.reporter.compared(*compared),
-                Next::Gone => has_thread = false,
-                Next::Time => {
-                    self.count(&mut batch);
-                    continue;
-                }
-            }
-            self.count_compared();
-            thread::sleep(pause);
-        }
-        self.count_last();
-        let Self { mut reporter, gauges, comparisons, .. } = self;
-        comparisons.finish(&mut reporter);
-        reporter.take(gauges.last().into());
-        reporter
-    }
-
-    /// Looks now and then at what has come. It does not wait to be woken: whoever sends would have to, and on a machine
+    /// The report thread: facts to counts, and now and then how much there is of what has a level. Nothing where somebody
+    /// died while counting.
+    ///
+    /// It looks now and then at what has come. It does not wait to be woken: whoever sends would have to, and on a machine
     /// that has little to do that takes longer than to send a request.
-    fn next(&mut self, batch: &mut Vec<ReportEvent>, has_thread: bool) -> Next {
-        let Self { facts, comparisons, gauges, .. } = self;
+    fn run(mut self) -> Option<Reporter> {
         let mut pause = FACT_PAUSE;
-        loop {
-            if let Some(count) = facts.recv_many(batch, FACT_BATCH).now_or_never() {
-                return Next::Facts(count);
-            }
-            match comparisons.compared.try_recv() {
-                Ok(done) => return Next::Compared(Box::new(done)),
-                Err(TryRecvError::Disconnected) if has_thread => return Next::Gone,
-                Err(_) => {}
-            }
-            let left = gauges.due().saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Next::Time;
-            }
-            thread::sleep(pause.min(left));
-            pause = (2 * pause).min(LONGEST_PAUSE);
+        while let Step::Counted(facts) = self.step()? {
+            pause = pause_after(facts, pause);
+            thread::sleep(pause.min(self.gauges.due().saturating_duration_since(Instant::now())));
         }
+        let FactCounter { mut reporter, comparisons, .. } = self.counter.lock()?.take()?.count_last();
+        comparisons.finish(&mut reporter);
+        reporter.take(self.gauges.last().into());
+        Some(reporter)
     }
 
-    fn count(&mut self, batch: &mut Vec<ReportEvent>) {
+    /// Counts what has come.
+    fn step(&mut self) -> Option<Step> {
+        let mut counter = self.counter.lock()?;
+        let counter = counter.as_mut()?;
+        let level = self.gauges.look();
+        let is_time = level.is_some();
+        if let Some(level) = level {
+            counter.reporter.take(level.into());
+            counter.reporter.take(ReportEvent::Desynchronised(self.gauges.desynchronised()));
+        }
+        let taken = counter.take(FACT_BATCH);
+        if is_time || taken.is_some() {
+            counter.count();
+        }
+        counter.count_compared();
+        Some(if taken == Some(0) { Step::Over } else { Step::Counted(taken.unwrap_or_default()) })
+    }
+}
+
+impl Drop for ReportThread {
+    /// However it ended, nobody waits for room for facts that are counted no more.
+    fn drop(&mut self) {
+        self.counter.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl FactCounter {
+    /// Takes what has come, so many facts at most: how many, 0 where no more come; `None` where there are none just now.
+    fn take(&mut self, most: usize) -> Option<usize> {
+        self.facts.recv_many(&mut self.batch, most).now_or_never()
+    }
+
+    fn count(&mut self) {
+        let Self { reporter, facts, batch, progress, comparisons, ends } = self;
         // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
-        self.reporter.hurry(self.facts.len() > FACT_OVERLOAD);
-        self.reporter.refresh_clock();
-        if let Some(ends) = &mut self.ends {
+        reporter.hurry(facts.len() > FACT_OVERLOAD);
+        reporter.refresh_clock();
+        if let Some(ends) = ends {
             let facts = std::mem::replace(batch, Vec::with_capacity(FACT_BATCH));
             for fact in facts {
                 ends.pass(fact, batch);
@@ -204,19 +249,21 @@ impl ReportThread {
             ends.settle(batch);
         }
         for fact in batch.drain(..) {
-            count_one(&mut self.reporter, fact, &self.progress);
-            self.comparisons.begin(&mut self.reporter);
+            count_one(reporter, fact, progress);
+            comparisons.begin(reporter);
         }
     }
 
     /// Counts what waits until the store knows of it.
-    fn count_last(&mut self) {
-        let Some(ends) = self.ends.take() else { return };
-        let mut counted = Vec::new();
-        ends.finish(&mut counted);
-        for fact in counted {
-            count_one(&mut self.reporter, fact, &self.progress);
+    fn count_last(mut self) -> Self {
+        if let Some(ends) = self.ends.take() {
+            let mut counted = Vec::new();
+            ends.finish(&mut counted);
+            for fact in counted {
+                count_one(&mut self.reporter, fact, &self.progress);
+            }
         }
+        self
     }
 
     /// Counts what has been compared, for a while.

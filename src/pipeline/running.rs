@@ -33,7 +33,7 @@ const WORKERS_END: Duration = Duration::from_secs(2);
 pub(super) struct RunThreads {
     pub(super) requests: RequestStages,
     pub(super) recording: Option<JoinHandle<Recorded>>,
-    pub(super) report: JoinHandle<Reporter>,
+    pub(super) report: JoinHandle<Option<Reporter>>,
     pub(super) comparison: JoinHandle<()>,
 }
 
@@ -71,7 +71,7 @@ impl RunningRun {
         guards.iter().for_each(Task::abort);
         runtime.block_on(ended(workers));
         let recorded = threads.recording.and_then(|thread| joined(thread, "recording", &mut warnings));
-        let reporter = joined(threads.report, "report", &mut warnings);
+        let reporter = joined(threads.report, "report", &mut warnings).flatten();
         joined(threads.comparison, "comparison", &mut warnings);
         let telemetry = telemetry.finish();
         runtime.shutdown_timeout(SHUTDOWN);
