@@ -92,6 +92,8 @@ pub(crate) fn stopped() {
     let (url, expected) = recorded(&nats, "halted");
     let replayers = [(); 2].map(|()| replayer(&url, &staging, &["--rate", "100/s"]));
     both_send(&url, &staging);
+    // Replayers tell how much they sent now and then.
+    until("them to tell of it", || status(&url)["total"]["sent"] != 0);
     let now = status(&url);
     let (there, counted) = (&now["total"]["there"], now["total"]["sent"].as_u64().unwrap());
     assert!(*there == 2 && counted > 0 && counted <= total(&staging.seen()), "{now}");
