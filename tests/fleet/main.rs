@@ -1,8 +1,8 @@
 //! Recordings on NATS JetStream: nodes that record, replayers that share, and a store that is taken away from them.
 //!
 //! The trials have a network of their own, and real `nats-server` processes in it; what is lacking on this machine, their names
-//! say, and then they are ignored. Every request that a client made has to be accounted for. All of them run in two processes
-//! side by side: most of the time they wait.
+//! say, and then they are ignored. Every request that a client made has to be accounted for. They run in processes side
+//! by side: most of the time they wait.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
 
 #[path = "../support/files.rs"]
@@ -11,6 +11,8 @@ mod files;
 mod net;
 #[path = "../support/programs.rs"]
 mod programs;
+#[path = "../support/shares.rs"]
+mod shares;
 #[path = "../support/trials.rs"]
 mod trials;
 
@@ -24,24 +26,19 @@ mod shared;
 mod steered;
 mod sums;
 
-use std::env;
-use std::process::{Command, ExitCode};
-use std::thread;
+use std::process::ExitCode;
 
-use libtest_mimic::Arguments;
+use libtest_mimic::Trial;
 use net::Row;
 
-/// Set in a process that runs every second trial: to the number of its first one.
-const SHARE: &str = "SHADOWTAP_TEST_SHARE";
-const SHARES: usize = 2;
+/// Processes side by side.
+const SHARES: usize = 4;
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    let share: Option<usize> = env::var(SHARE).ok().map(|share| share.parse().unwrap());
-    if share.is_none() && arguments.filter.is_none() && !arguments.list {
-        return in_shares();
-    }
-    arguments.test_threads = Some(1);
+    shares::run(SHARES, trials)
+}
+
+fn trials() -> Vec<Trial> {
     let lacks = net::enter().or_else(|| trials::missing(&["nats-server"]).into_iter().next());
     let cut = lacks.or_else(faults::lacks_nft);
     let no_nginx = lacks.or_else(|| trials::missing(&["nginx"]).into_iter().next());
@@ -91,24 +88,5 @@ fn main() -> ExitCode {
         ("a limit holds for what waited before it was followed", lacks, steered::follow_limited),
         ("a pause loses nothing of what is followed", lacks, steered::follow_paused),
     ];
-    let step = if share.is_some() { SHARES } else { 1 };
-    let mine: Vec<_> = trials.into_iter().skip(share.unwrap_or(0)).step_by(step).collect();
-    libtest_mimic::run(&arguments, net::trials(&mine)).exit_code()
-}
-
-/// Runs all trials in shares, each in a process and a network of its own. What the second one says comes behind the first.
-#[expect(clippy::print_stdout, reason = "cargo test shows it")]
-fn in_shares() -> ExitCode {
-    let program = env::current_exe().unwrap();
-    let share = |number: usize| {
-        let mut command = Command::new(&program);
-        command.args(env::args().skip(1)).env(SHARE, number.to_string());
-        command
-    };
-    let mut second = share(1);
-    let second = thread::spawn(move || second.output().unwrap());
-    let first = share(0).status().unwrap();
-    let second = second.join().unwrap();
-    print!("{}", String::from_utf8_lossy(&[second.stdout, second.stderr].concat()));
-    if first.success() && second.status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    net::trials(&trials)
 }

@@ -1,7 +1,8 @@
 //! shadowtap as on a production node: nginx, its clients at the other end of a wire, and `record` and `shadow` beside it.
 //!
 //! Each trial has a network of its own, in namespaces that end with the test; what it lacks on this machine, its name
-//! says, and then it is ignored. All of nginx's access log has to be accounted for.
+//! says, and then it is ignored. All of nginx's access log has to be accounted for. The trials run in processes side by side:
+//! most of the time they wait.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
 
 #[path = "../support/files.rs"]
@@ -13,6 +14,8 @@ mod net;
 mod packets;
 #[path = "../support/programs.rs"]
 mod programs;
+#[path = "../support/shares.rs"]
+mod shares;
 #[path = "../support/traffic.rs"]
 mod traffic;
 #[path = "../support/trials.rs"]
@@ -38,15 +41,20 @@ mod wire;
 
 use std::process::ExitCode;
 
-use libtest_mimic::Arguments;
+use libtest_mimic::Trial;
 use net::Row;
+
+/// Processes side by side.
+const SHARES: usize = 4;
 
 fn main() -> ExitCode {
     if planted::attack() {
         return ExitCode::SUCCESS;
     }
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
+    shares::run(SHARES, trials)
+}
+
+fn trials() -> Vec<Trial> {
     let root = net::enter();
     let lacks = root.or_else(|| trials::missing(&["nginx", "curl", "wrk"]).into_iter().next());
     let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
@@ -100,8 +108,7 @@ fn main() -> ExitCode {
         ("only its user and root speak to a run, and nothing is left of its socket", root, planted::steered),
     ];
     let others = net::trials(&of_rights(lacks)).into_iter().chain(net::trials(&of_samples_and_dashcams(lacks)));
-    let all = net::trials(&trials).into_iter().chain(others).collect();
-    libtest_mimic::run(&arguments, all).exit_code()
+    net::trials(&trials).into_iter().chain(others).collect()
 }
 
 /// Trials of samples that the kernel takes, of recordings that keep the last minutes alone, and of what is read again.
