@@ -290,7 +290,7 @@ fn rare() -> Value {
     of_several(&mut summary);
     summary["unread"] = json!(["a file"]);
     summary["spoe"] = json!({ "connections": 1, "health_checks": 1, "acknowledged": 1, "shed": 1, "requests": 1, "cut": 1,
-        "responses": 1, "orphans": 1, "without_id": 1, "unread": 1, "malformed": 1 });
+        "responses": 1, "orphans": 1, "without_id": 1, "unread": 1, "malformed": 1, "missed": 1 });
     summary["access_log"] = json!({ "format": "", "lines": 1, "requests": 1, "unread": 1, "without_request": 1,
         "known": ["time"], "unknown": ["host"] });
     summary["observe"] = json!({ "rule": "", "targets": { "http://new": { "requests": 1, "sent_back": 1,

@@ -16,6 +16,7 @@ pub(crate) mod one_shot;
 mod pairing;
 mod plain_head;
 pub(crate) mod spoe;
+mod spoe_count;
 mod stream;
 mod strict_response;
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::BodyPolicies;
 use super::one_shot::{self, RequestHint};
+use super::spoe_count::CountedRequests;
 use crate::capture::spoe::{SpoeMessage, SpoeNotice, SpopValue, messages};
 use crate::exchange::{
     ConnectionId, Damage, Event, ExchangeId, Incomplete, Request, RequestState, Response, Timestamp, path_and_query,
@@ -42,6 +43,8 @@ pub(crate) struct SpoeMessageCounts {
     pub(crate) without_id: u64,
     /// Payloads and messages that cannot be read.
     pub(crate) unread: u64,
+    /// Requests that HAProxy counted, and of which nothing was read.
+    pub(crate) missed: u64,
 }
 
 /// Makes events of messages.
@@ -53,6 +56,7 @@ pub(crate) struct SpoeExchanges {
     order: VecDeque<(Timestamp, Box<[u8]>, ExchangeId)>,
     connections: [HashMap<SocketAddr, (ConnectionId, u32), foldhash::fast::RandomState>; 2],
     last_connection: u64,
+    counted: CountedRequests,
     counts: SpoeMessageCounts,
 }
 
@@ -67,8 +71,8 @@ impl SpoeExchanges {
         Self { interests, ..Self::default() }
     }
 
-    pub(crate) const fn counts(&self) -> &SpoeMessageCounts {
-        &self.counts
+    pub(crate) fn counts(&self) -> SpoeMessageCounts {
+        SpoeMessageCounts { missed: self.counted.missed(), ..self.counts.clone() }
     }
 
     /// Takes what HAProxy told of one event.
@@ -78,9 +82,16 @@ impl SpoeExchanges {
             return;
         };
         for message in messages {
+            let counted = message.bytes("process").zip(message.number("count"));
             if message.bytes("method").is_some() {
+                if let Some((process, count)) = counted {
+                    self.counted.request(process, count);
+                }
                 self.request(&message, notice, sink);
             } else if message.number("status").is_some() {
+                if let Some((process, count)) = counted {
+                    self.counted.response(process, count);
+                }
                 self.response(&message, notice, sink);
             } else {
                 self.counts.unread += 1;
@@ -410,7 +421,7 @@ mod tests {
             exchanges.take(&notice, &mut sink);
         }
         exchanges.finish(&mut sink);
-        let counts = exchanges.counts().clone();
+        let counts = exchanges.counts();
         (told, counts)
     }
 
@@ -502,6 +513,32 @@ mod tests {
         };
         assert!(RequestMessage::of(&message, 4_300).unwrap().is_cut, "the buffer may have been full");
         assert!(!RequestMessage::of(&message, 16_380).unwrap().is_cut);
+    }
+
+    #[test]
+    fn what_haproxy_counted_and_did_not_tell_of_is_missed() {
+        let request = |count: u64| {
+            payload(&[
+                ("id", Text("u")),
+                ("method", Text("GET")),
+                ("url", Text("/")),
+                ("hdrs", Text("\r\n")),
+                ("process", Text("p")),
+                ("count", Number(count)),
+            ])
+        };
+        let response = |count: u64| {
+            payload(&[
+                ("id", Text("u")),
+                ("status", Number(204)),
+                ("hdrs", Text("\r\n")),
+                ("process", Text("p")),
+                ("count", Number(count)),
+            ])
+        };
+        let uncounted = payload(&[("method", Text("GET")), ("url", Text("/")), ("hdrs", Text("\r\n"))]);
+        let (_, counts) = told(&[request(7), response(8), request(10), response(12), uncounted]);
+        assert_eq!((counts.requests, counts.missed), (3, 3), "12 - 7 were counted, and 2 of them told");
     }
 
     #[test]

@@ -36,6 +36,7 @@ fn main() {
     let trial = |name: &str, programs: &[&str], run: fn()| -> Trial { trial(name, &missing(programs), run) };
     let trials = vec![
         trial("the shipped configuration is one that HAProxy takes", &["haproxy"], shipped),
+        trial("what HAProxy gave up telling of is counted", &["haproxy"], given_up),
         trial("20,000 requests in HAProxy's log are 20,000 requests at the target", &["haproxy"], none_missing),
         trial(
             "HTTP/1.1, HTTP/2 and TLS frontends, long bodies and chunks arrive whole",
@@ -83,8 +84,23 @@ struct Rig {
 }
 
 impl Rig {
-    /// Starts both; shadowtap listens at `spoe`, or at a port, and is given these arguments.
+    /// Starts both; shadowtap listens at a socket, or at a port, and is given these arguments.
     fn start(socket: bool, arguments: &[&str]) -> Self {
+        Self::start_as(socket, arguments, &[])
+    }
+
+    /// The same with an HAProxy that waits for its agent however long that takes, such as on a machine that is busy elsewhere.
+    fn start_patient() -> Self {
+        let changes = [
+            ("timeout    hello      100ms", "timeout hello 60s"),
+            ("timeout    processing 5ms", "timeout processing 60s"),
+            ("timeout connect 100ms", "timeout connect 60s"),
+            ("fall 2", "fall 1000"),
+        ];
+        Self::start_as(false, &[], &changes)
+    }
+
+    fn start_as(socket: bool, arguments: &[&str], changes: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let [www, http2, tls, app, target, spoe] = ports();
@@ -114,12 +130,13 @@ impl Rig {
         until("shadowtap to listen", || {
             if socket { path.exists() } else { TcpStream::connect(("127.0.0.1", spoe)).is_ok() }
         });
-        let haproxy = haproxy(folder.path(), [www, http2, tls, app, target], &connect);
+        let haproxy = haproxy(folder.path(), [www, http2, tls, app, target], &connect, changes);
         until("HAProxy to listen", || TcpStream::connect(("127.0.0.1", www)).is_ok());
         // The socket is there before it is listened on with its last rights.
         let rig = Self { folder, www, http2, tls, shadow: Some(shadow), _haproxy: haproxy };
+        let mut number = 0..;
         until("HAProxy to find its agent", || {
-            rig.get("/warm");
+            rig.get(&format!("/warm/{}", number.next().unwrap()));
             rig.log("target").iter().any(|line| line.contains("/warm")) || arguments.first() == Some(&"record")
         });
         rig
@@ -149,14 +166,15 @@ impl Rig {
     }
 }
 
-/// Starts HAProxy with the shipped messages.
-fn haproxy(folder: &Path, [www, http2, tls, app, target]: [u16; 5], spoe: &str) -> Running {
+/// Starts HAProxy with the shipped messages, but for these changes of either file.
+fn haproxy(folder: &Path, [www, http2, tls, app, target]: [u16; 5], spoe: &str, changes: &[(&str, &str)]) -> Running {
+    let changed = |text: String| changes.iter().fold(text, |text, (shipped, changed)| text.replace(shipped, changed));
     let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(folder.join("site.pem"), key.cert.pem() + &key.signing_key.serialize_pem()).unwrap();
     let messages = fs::read_to_string(format!("{SHIPPED}/spoe-shadowtap.conf")).unwrap();
     let messages =
         messages.replace("    timeout    hello", "    option     set-total-time total\n    timeout    hello");
-    fs::write(folder.join("spoe.conf"), messages).unwrap();
+    fs::write(folder.join("spoe.conf"), changed(messages)).unwrap();
     let shipped = fs::read_to_string(format!("{SHIPPED}/haproxy.cfg")).unwrap();
     let binds = format!(
         "bind 127.0.0.1:{www}\n    bind 127.0.0.1:{http2} proto h2\n    bind 127.0.0.1:{tls} ssl crt {}/site.pem alpn h2,http/1.1\n    \
@@ -176,7 +194,7 @@ fn haproxy(folder: &Path, [www, http2, tls, app, target]: [u16; 5], spoe: &str) 
          log-format \"target %HM %HU %[var(txn.sum)]\"\n    \
          http-request return status 200 content-type text/plain string \"hello\"\n"
     );
-    fs::write(folder.join("haproxy.cfg"), config + &more).unwrap();
+    fs::write(folder.join("haproxy.cfg"), changed(config) + &more).unwrap();
     let log = File::create(folder.join("haproxy.log")).unwrap();
     let errors = File::create(folder.join("haproxy.errors")).unwrap();
     let mut command = haproxy_command(&folder.join("haproxy.cfg"));
@@ -252,7 +270,7 @@ fn shipped() {
 }
 
 fn none_missing() {
-    let mut rig = Rig::start(false, &[]);
+    let mut rig = Rig::start_patient();
     let www = rig.www;
     let agent = rig.shadow.as_ref().unwrap().id();
     // As it was started, whatever that was.
@@ -261,10 +279,16 @@ fn none_missing() {
     if Command::new("prlimit").args(["--nice=30:30", "true"]).status().is_ok_and(|status| status.success()) {
         assert_eq!(niceness(agent, "spoe"), usual - 10, "it comes before others, though the rights are gone");
     }
+    let is_sent = |part: &str| rig.log("target").iter().filter(|line| line.contains(part)).count() == 500;
     thread::scope(|scope| {
         for client in 0..4 {
+            let is_sent = &is_sent;
             scope.spawn(move || {
-                for part in 0..10 {
+                for part in 0..10_u32 {
+                    // No more at once than what there is room for, where the program does not get to read it.
+                    if let Some(before) = part.checked_sub(2) {
+                        until("an earlier part to be sent", || is_sent(&format!(" /n/{client}/{before}/")));
+                    }
                     let mut connection = Client::new(www);
                     for n in 0..500 {
                         let head =
@@ -282,11 +306,9 @@ fn none_missing() {
     let (logged, sent) = (only(rig.log("www")), only(rig.log("target")));
     assert!(logged.len() == 20_000 && logged == sent, "{} logged, {} sent", logged.len(), sent.len());
     let spoe = &summary["spoe"];
-    assert_eq!(
-        (&spoe["shed"], &spoe["cut"], &spoe["orphans"], &spoe["unread"]),
-        (&0.into(), &0.into(), &0.into(), &0.into()),
-        "{summary}"
-    );
+    for count in ["shed", "cut", "orphans", "unread", "missed"] {
+        assert_eq!(spoe[count], 0, "{count}: {summary}");
+    }
     assert_eq!(spoe["requests"], summary["requests"]["seen"]);
     assert_eq!(spoe["responses"], spoe["requests"], "{report}");
     let target = summary["targets"].as_object().unwrap().values().next().unwrap();
@@ -372,6 +394,33 @@ fn stopped() {
         rig.log("target").iter().any(|line| line.contains("/back"))
     });
     rig.end();
+}
+
+fn given_up() {
+    /// More than all that the buffers of a connection hold.
+    const REQUESTS: usize = 300;
+    let mut rig = Rig::start(false, &[]);
+    let agent = rig.shadow.as_ref().unwrap();
+    agent.signal("STOP");
+    let (mut client, body) = (Client::new(rig.www), vec![b'x'; 60_000]);
+    for n in 0..REQUESTS {
+        let head = format!("POST /given-up/{n} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", body.len());
+        assert_eq!(client.ask(&head, &body), 200);
+    }
+    agent.signal("CONT");
+    until("HAProxy to come back", || {
+        rig.get("/back");
+        rig.log("target").iter().any(|line| line.contains("/back"))
+    });
+    let (summary, report) = rig.end();
+    let spoe = &summary["spoe"];
+    let (told, missed) = (spoe["requests"].as_u64().unwrap(), spoe["missed"].as_u64().unwrap());
+    // From the first one on that it was told of.
+    let first = rig.log("target").swap_remove(0).split(' ').nth(1).unwrap().to_owned();
+    let logged = rig.log("www").into_iter().skip_while(|line| line.split(' ').nth(1) != Some(&first)).count() as u64;
+    assert!(missed > 0 && told + missed == logged, "{told} told, {missed} missed, {logged} logged: {report}");
+    let words = format!("HAProxy told of {told} of {logged} requests, and gave up on the rest");
+    assert!(report.contains(&words) && report.contains("`timeout processing`"), "{report}");
 }
 
 fn missed() {

@@ -118,6 +118,7 @@ pub(in crate::pipeline) fn stats(from: &SpoeReceiver, exchanges: &SpoeExchanges)
     (spoe.malformed, spoe.unread) = (read(&counts.malformed), told.unread);
     (spoe.requests, spoe.responses) = (told.requests, told.responses);
     (spoe.cut, spoe.orphans, spoe.without_id) = (told.cut, told.orphans, told.without_id);
+    spoe.missed = told.missed;
     let warnings = warnings(&spoe, told.first_cut.as_deref());
     CaptureStats {
         streams: Streams { http1: spoe.connections, ..Streams::default() },
@@ -142,6 +143,14 @@ fn warnings(spoe: &SpoeSummary, first_cut: Option<&str>) -> Vec<String> {
             "{} requests came without an id: nothing is compared with production's response (unique-id-format, and id=unique-id in \
              both messages)",
             spoe.without_id
+        ));
+    }
+    if spoe.missed > spoe.shed {
+        warnings.push(format!(
+            "HAProxy told of {} of {} requests, and gave up on the rest: shadowtap acknowledged too late, or its health check failed. Give \
+             shadowtap more processor time (LimitNICE=-10, or processors of its own), or HAProxy a longer `timeout processing`",
+            spoe.requests,
+            spoe.requests + spoe.missed
         ));
     }
     if spoe.shed > 0 {

@@ -105,7 +105,8 @@ plus!(SpoeSummary {
     orphans,
     without_id,
     unread,
-    malformed
+    malformed,
+    missed
 });
 plus!(TelemetrySummary { traces, webhook });
 plus!(TelemetryCounts { sent, failed, dropped; not endpoint });

@@ -30,6 +30,9 @@ pub struct SpoeSummary {
     pub unread: u64,
     /// Connections that were ended because what came was not well formed.
     pub malformed: u64,
+    /// Requests that HAProxy counted, and of which nothing was read: it gave up telling of them, or they are among `shed`.
+    #[serde(default)]
+    pub missed: u64,
 }
 
 impl SpoeSummary {
