@@ -131,13 +131,15 @@ impl Observed {
 fn config(folder: &Path, [www, app, spoe]: [u16; 3]) -> std::path::PathBuf {
     let file = folder.join("haproxy.cfg");
     let text = format!(
-        "global\n    nbthread 1\n    tune.bufsize 131072\ndefaults\n    mode http\n    log stdout format iso local0\n    timeout connect 1s\n    timeout client 10s\n    \
+        "global\n    nbthread 1\n    tune.bufsize 131072\n    set-var proc.shadowtap uuid()\ndefaults\n    mode http\n    log stdout format iso local0\n    timeout connect 1s\n    timeout client 10s\n    \
          timeout server 10s\nfrontend www\n    bind 127.0.0.1:{www}\n    \
          unique-id-format %{{+X}}o\\ %ci:%cp_%fi:%fp_%Ts_%rt:%pid\n    option http-buffer-request\n    \
-         filter spoe engine shadowtap config {SHIPPED}/spoe-shadowtap.conf\n    log-format \"www %ST %s %HU\"\n    \
+         filter spoe engine shadowtap config {SHIPPED}/spoe-shadowtap.conf\n    \
+         http-request track-sc2 int(1) table shadowtap-count\n    log-format \"www %ST %s %HU\"\n    \
          default_backend app\nbackend app\n    option httpchk GET /check\n    server one 127.0.0.1:{app} check {SERVER}\n\
          backend shadowtap-spoe\n    mode tcp\n    option spop-check\n    timeout connect 1s\n    timeout server 1m\n    \
-         server tap 127.0.0.1:{spoe} check inter 200ms\n"
+         server tap 127.0.0.1:{spoe} check inter 200ms\n\
+         backend shadowtap-count\n    stick-table type integer size 1 nopurge store http_req_cnt\n"
     );
     fs::write(&file, text).unwrap();
     file
