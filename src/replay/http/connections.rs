@@ -12,6 +12,8 @@ use hyper_util::client::legacy::connect::Connection;
 use tokio::time::Instant;
 use tower::{BoxError, Layer, Service};
 
+use super::connecting::ConnectFailures;
+use super::goaway::CutShort;
 use crate::replay::wire::MAX_SET_UPS;
 use crate::replay::{ConnCounters, OpenNow};
 
@@ -54,11 +56,6 @@ impl HttpConnStats {
     /// An exchange begins. Unless the guard learns better, its connection is closed when the guard is dropped.
     pub(super) fn in_use(&self) -> ConnInUse {
         ConnInUse { ledger: self.clone(), now: ConnEnd::Closed }
-    }
-
-    /// Returns the layer around a connector. With `settles`, TLS settles the protocol.
-    pub(super) fn layer(&self, settles: bool) -> ConnectorLayer {
-        ConnectorLayer { ledger: self.clone(), settles }
     }
 
     /// A request goes out once more.
@@ -144,14 +141,28 @@ pub(super) struct NotHttp2;
 #[derive(Clone, Debug)]
 pub(super) struct ConnectorLayer {
     ledger: HttpConnStats,
+    failures: ConnectFailures,
+    cut_short: Arc<CutShort>,
     settles: bool,
+}
+
+impl ConnectorLayer {
+    /// The layer around a connector, whose attempts may fail for several requests. With `settles`, TLS settles the protocol.
+    pub(super) fn new(
+        ledger: &HttpConnStats,
+        failures: &ConnectFailures,
+        cut_short: &Arc<CutShort>,
+        settles: bool,
+    ) -> Self {
+        Self { ledger: ledger.clone(), failures: failures.clone(), cut_short: Arc::clone(cut_short), settles }
+    }
 }
 
 impl<S> Layer<S> for ConnectorLayer {
     type Service = CountingConnector<S>;
 
     fn layer(&self, connector: S) -> CountingConnector<S> {
-        CountingConnector { connector, ledger: self.ledger.clone(), settles: self.settles }
+        CountingConnector { connector, layer: self.clone() }
     }
 }
 
@@ -159,8 +170,7 @@ impl<S> Layer<S> for ConnectorLayer {
 #[derive(Clone, Debug)]
 pub(super) struct CountingConnector<S> {
     connector: S,
-    ledger: HttpConnStats,
-    settles: bool,
+    layer: ConnectorLayer,
 }
 
 impl<S, D> Service<D> for CountingConnector<S>
@@ -179,17 +189,23 @@ where
     }
 
     fn call(&mut self, destination: D) -> Self::Future {
-        let attempt = ConnAttempt { ledger: self.ledger.clone(), finished: false };
+        if let Some(error) = self.layer.failures.awaited() {
+            return Box::pin(async move { Err(error.into()) });
+        }
+        let layer = self.layer.clone();
+        let attempt = ConnAttempt { ledger: layer.ledger.clone(), finished: false };
         let connecting = self.connector.call(destination);
-        let settles = self.settles;
         Box::pin(async move {
             let started = Instant::now();
             let result = match connecting.await {
-                Ok(connection) if settles && !connection.connected().is_negotiated_h2() => Err(NotHttp2.into()),
+                Ok(connection) if layer.settles && !connection.connected().is_negotiated_h2() => Err(NotHttp2.into()),
                 result => result.map_err(Into::into),
             };
             attempt.finish(result.is_ok().then(|| started.elapsed()));
-            result
+            if let Ok(connection) = &result {
+                layer.cut_short.opened(&connection.connected());
+            }
+            result.map_err(|error| layer.failures.failed(error).into())
         })
     }
 }

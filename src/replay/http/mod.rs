@@ -47,9 +47,11 @@ use super::{
 use crate::exchange::{Digest, ExchangeId, FailureKind, Head, Request};
 use crate::http1::content;
 
+mod connecting;
 mod connections;
 mod encode;
 mod failure;
+mod goaway;
 mod repeat;
 mod runtime;
 mod sender;

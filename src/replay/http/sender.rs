@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::connections::HttpConnStats;
+use super::connecting::ConnectFailures;
+use super::connections::{ConnectorLayer, HttpConnStats};
 use super::encode;
-use super::repeat::Repeats;
+use super::goaway::CutShort;
+use super::repeat::{self, FailedOn, Repeats};
 use super::runtime::OneThread;
 use super::setup;
 use crate::exchange::Request;
@@ -27,6 +29,8 @@ struct Shared {
     http: reqwest::Client,
     target: TargetUrl,
     ledger: HttpConnStats,
+    failures: ConnectFailures,
+    cut_short: Arc<CutShort>,
 }
 
 /// Why there is no response.
@@ -39,9 +43,11 @@ pub(super) enum NoResponse {
 
 impl Sender {
     pub(super) fn new(settings: &SendSettings, ledger: &HttpConnStats) -> Result<Self, ClientError> {
-        let http = setup::client(settings, ledger)?;
+        let (failures, cut_short) = (ConnectFailures::default(), Arc::new(CutShort::default()));
+        let layer = ConnectorLayer::new(ledger, &failures, &cut_short, settings.target.is_tls());
+        let http = setup::client(settings, layer)?;
         let thread = OneThread::start().map_err(|error| setup::no_thread(settings, &error))?;
-        let shared = Shared { http, target: settings.target.clone(), ledger: ledger.clone() };
+        let shared = Shared { http, target: settings.target.clone(), ledger: ledger.clone(), failures, cut_short };
         Ok(Self { thread, shared: Arc::new(shared) })
     }
 
@@ -58,16 +64,19 @@ impl Shared {
         loop {
             let encoded = encode::encode(request, &self.target).ok_or(NoResponse::Unsayable)?;
             let before = self.ledger.open_now().opened;
-            let error = match self.http.execute(encoded).await {
+            let error = match self.failures.share(self.http.execute(encoded)).await {
                 Ok(response) => {
                     self.ledger.answered();
                     return Ok((response, written));
                 }
                 Err(error) => error,
             };
+            self.cut_short.note(&error);
+            let was_cut_short = repeat::was_given_up(&error) && self.cut_short.has_connection_of(&error).await;
             // Where none was opened meanwhile, it went over one that was there.
             let was_open = before > 0 && self.ledger.open_now().opened == before;
-            if !repeats.may_follow(&error, request, was_open, self.ledger.answers()) {
+            let failed = FailedOn { was_open, was_cut_short, answers: self.ledger.answers() };
+            if !repeats.may_follow(&error, request, &failed) {
                 return Err(NoResponse::Failed(error));
             }
             self.ledger.retried();

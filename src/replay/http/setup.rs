@@ -4,19 +4,20 @@ use std::io;
 use std::sync::Once;
 use std::time::Duration;
 
-use super::connections::HttpConnStats;
+use super::connections::ConnectorLayer;
 use super::failure;
-use crate::replay::settings::TlsIdentity;
 use crate::replay::{ClientError, ProxyUrl, SendSettings, tls};
 
 /// Time that an unused connection is kept: shorter than common servers and balancers keep it (60 s), since a connection
 /// that they close while a request is on its way costs that request.
 const POOL_IDLE: Duration = Duration::from_secs(30);
+/// Bytes of a response's head, as many as the client for HTTP/1.1 takes.
+const MAX_HEADER_LIST: u32 = 256 << 10;
 /// The name of HTTP/2 over TLS (RFC 9113, 3.2).
 const HTTP_2: &[u8] = b"h2";
 
-/// The client for the target of `settings`, whose connections `ledger` counts.
-pub(super) fn client(settings: &SendSettings, ledger: &HttpConnStats) -> Result<reqwest::Client, ClientError> {
+/// The client for the target of `settings`, with this layer around what connects.
+pub(super) fn client(settings: &SendSettings, layer: ConnectorLayer) -> Result<reqwest::Client, ClientError> {
     install_crypto();
     let builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -26,16 +27,19 @@ pub(super) fn client(settings: &SendSettings, ledger: &HttpConnStats) -> Result<
         .tcp_nodelay(true)
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(settings.max_in_flight)
-        .connector_layer(ledger.layer(settings.target.is_tls()));
-    let builder = versions(builder, settings);
+        // Also where TLS settles it: hyper-util then opens one connection at a time. Else each request that waits, as after a
+        // GOAWAY, would open one of its own. A target that settles something else never gets to be one: see `layer`.
+        .http2_prior_knowledge()
+        // The least window is 64 KiB for all requests of a connection together (RFC 9113, 6.9.2): it grows with the delay.
+        .http2_adaptive_window(true)
+        .http2_max_header_list_size(MAX_HEADER_LIST)
+        .connector_layer(layer);
     let builder = proxied(builder, settings)?;
-    let own_trust = settings.trust != TlsIdentity::default();
-    let speaks_tls = settings.target.is_tls() || settings.proxy.as_ref().is_some_and(ProxyUrl::is_tls);
-    let builder = match (speaks_tls, settings.insecure) {
-        (true, _) if own_trust => builder.tls_backend_preconfigured(own_tls(settings)?),
+    let builder = if settings.target.is_tls() || settings.proxy.as_ref().is_some_and(ProxyUrl::is_tls) {
+        builder.tls_backend_preconfigured(own_tls(settings)?)
+    } else {
         // Never used, and loading roots that nobody needs could fail: trust nothing.
-        (false, _) => builder.tls_certs_only([]),
-        (true, insecure) => builder.tls_danger_accept_invalid_certs(insecure),
+        builder.tls_certs_only([])
     };
     builder.build().map_err(|error| set_up_error(settings, &error))
 }
@@ -50,13 +54,6 @@ pub(in crate::replay) fn install_crypto() {
     });
 }
 
-/// HTTP/2 at once; or offered first, where TLS settles it.
-fn versions(builder: reqwest::ClientBuilder, settings: &SendSettings) -> reqwest::ClientBuilder {
-    // The least window is 64 KiB for all requests of a connection together (RFC 9113, 6.9.2): it grows with the delay.
-    let builder = builder.http2_adaptive_window(true);
-    if settings.target.is_tls() { builder } else { builder.http2_prior_knowledge() }
-}
-
 /// Through the proxy that was asked for, and no other.
 fn proxied(builder: reqwest::ClientBuilder, settings: &SendSettings) -> Result<reqwest::ClientBuilder, ClientError> {
     let Some(proxy) = &settings.proxy else { return Ok(builder) };
@@ -64,7 +61,7 @@ fn proxied(builder: reqwest::ClientBuilder, settings: &SendSettings) -> Result<r
     Ok(builder.proxy(proxy))
 }
 
-/// The TLS side where it is not reqwest's own.
+/// The TLS side, which offers both protocols.
 fn own_tls(settings: &SendSettings) -> Result<rustls::ClientConfig, ClientError> {
     let mut config = tls::config(settings)?;
     config.alpn_protocols.insert(0, HTTP_2.to_vec());
