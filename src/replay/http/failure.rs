@@ -38,10 +38,14 @@ pub(super) fn of(error: reqwest::Error, speaks_tls: bool, stage: Stage) -> SendE
         FailureKind::Tls => "no TLS session",
         FailureKind::Timeout => "the connection timed out",
         FailureKind::Reset if is_reset(&error) => "connection reset by the target",
+        FailureKind::Reset if target_says(&error, h2::Error::is_reset) => "the target gave the request up",
+        FailureKind::Reset if target_says(&error, h2::Error::is_go_away) => {
+            "the target ends connections before it comes to the request"
+        }
         FailureKind::Reset => "connection closed before a response began",
         FailureKind::Truncated => "the response ended too early",
         FailureKind::Protocol if speaks_tls => "what came is no HTTP/2, or breaks its rules",
-        FailureKind::Protocol => "what came is no HTTP/2, which --http2 speaks at once",
+        FailureKind::Protocol => "what came is no HTTP/2, which --http2 speaks at once, or breaks its rules",
         FailureKind::Desynchronised => "more came than the response: whose it is cannot be told",
         FailureKind::TooLarge => "the response is too large",
     };
@@ -65,6 +69,11 @@ fn is_reset(error: &reqwest::Error) -> bool {
     chain(error)
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|error| matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe))
+}
+
+/// Returns whether the target said so of the request, in HTTP/2.
+fn target_says(error: &reqwest::Error, what: fn(&h2::Error) -> bool) -> bool {
+    chain(error).filter_map(|cause| cause.downcast_ref::<h2::Error>()).any(|error| error.is_remote() && what(error))
 }
 
 /// The innermost cause, which says most.
