@@ -102,9 +102,14 @@ pub(crate) fn head(stream: u32, status: &str, ends: bool) -> Vec<u8> {
     frame(1, 4 | u8::from(ends), stream, &block)
 }
 
+/// The frames for a request on this stream.
+pub(crate) trait Script: Fn(u32) -> Vec<u8> + Clone + Send + 'static {}
+
+impl<F: Fn(u32) -> Vec<u8> + Clone + Send + 'static> Script for F {}
+
 /// Serves HTTP/2 without TLS: after its settings it sends `greeting`, and for each request what `script` makes of the number
 /// of its stream; with `flood`, that again and again.
-pub(crate) async fn raw(greeting: Vec<u8>, flood: bool, script: fn(u32) -> Vec<u8>) -> SocketAddr {
+pub(crate) async fn raw(greeting: Vec<u8>, flood: bool, script: impl Script) -> SocketAddr {
     raw_each(move |_| greeting.clone(), flood, script).await
 }
 
@@ -112,14 +117,14 @@ pub(crate) async fn raw(greeting: Vec<u8>, flood: bool, script: fn(u32) -> Vec<u
 pub(crate) async fn raw_each(
     greeting: impl Fn(usize) -> Vec<u8> + Send + 'static,
     flood: bool,
-    script: fn(u32) -> Vec<u8>,
+    script: impl Script,
 ) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
         let mut number = 0;
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(speak(stream, greeting(number), flood, script));
+            tokio::spawn(speak(stream, greeting(number), flood, script.clone()));
             number += 1;
         }
     });
@@ -128,12 +133,21 @@ pub(crate) async fn raw_each(
 
 /// Says that the streams after this one are not processed, and that the connection ends in good order (RFC 9113, 6.8).
 pub(crate) fn go_away(last: u32) -> Vec<u8> {
-    let no_error = [0; 4];
-    frame(7, 0, 0, &[last.to_be_bytes(), no_error].concat())
+    go_away_for(last, h2::Reason::NO_ERROR)
+}
+
+/// The same for another reason.
+pub(crate) fn go_away_for(last: u32, reason: h2::Reason) -> Vec<u8> {
+    frame(7, 0, 0, &[last.to_be_bytes(), u32::from(reason).to_be_bytes()].concat())
+}
+
+/// The setting of so many streams at once (RFC 9113, 6.5.2).
+pub(crate) fn streams_at_once(most: u32) -> Vec<u8> {
+    frame(4, 0, 0, &[&[0, 3][..], &most.to_be_bytes()].concat())
 }
 
 /// Until the client goes.
-async fn speak(mut stream: TcpStream, greeting: Vec<u8>, flood: bool, script: fn(u32) -> Vec<u8>) -> Option<()> {
+async fn speak(mut stream: TcpStream, greeting: Vec<u8>, flood: bool, script: impl Script) -> Option<()> {
     stream.write_all(&[frame(4, 0, 0, &[]), greeting].concat()).await.ok()?;
     stream.read_exact(&mut [0; 24]).await.ok()?;
     loop {
