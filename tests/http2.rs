@@ -11,11 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::http;
 use futures_util::future::join_all;
 use shadowtap::exchange::{Body, FailureKind};
 use shadowtap::replay::{
-    AnyClient, Client as _, ClientChoice, ResponseOptions, ResponseProgress, SendSettings, Ticket, TlsIdentity,
+    AnyClient, Client as _, ClientChoice, ResponseOptions, ResponseProgress, SendError, SendSettings, Ticket,
+    TlsIdentity,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, pki_types};
@@ -45,16 +48,20 @@ fn plain(addr: SocketAddr) -> AnyClient {
 }
 
 async fn ask(client: &AnyClient, line: impl AsRef<str>) -> Result<u16, FailureKind> {
+    send(client, line).await.map_err(|error| error.kind().unwrap())
+}
+
+async fn send(client: &AnyClient, line: impl AsRef<str>) -> Result<u16, SendError> {
     let request = request(1, &format!("{} HTTP/1.1\r\nHost: old\r\n\r\n", line.as_ref()), Body::EMPTY);
     let turn: Ticket = client.enqueue(request.id.into());
     let progress = ResponseProgress::default();
     let sent = client.send(turn, Box::new(request), ResponseOptions::HASH, &progress);
     let response = tokio::time::timeout(TIMEOUT, sent).await.expect("a request was left behind");
-    response.map(|response| response.status).map_err(|error| error.kind().unwrap())
+    response.map(|response| response.status)
 }
 
 /// A certificate of its own for `localhost`, in a file, and a server that shows it.
-fn tls(folder: &tempfile::TempDir) -> (TlsAcceptor, TlsIdentity) {
+fn tls(folder: &tempfile::TempDir, protocol: &[u8]) -> (TlsAcceptor, TlsIdentity) {
     let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let file = folder.path().join("ca.pem");
     std::fs::write(&file, signed.cert.pem()).unwrap();
@@ -62,14 +69,14 @@ fn tls(folder: &tempfile::TempDir) -> (TlsAcceptor, TlsIdentity) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut config = builder.with_no_client_auth().with_single_cert(vec![signed.cert.der().clone()], key).unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     (TlsAcceptor::from(Arc::new(config)), TlsIdentity { ca: Some(file), ..TlsIdentity::default() })
 }
 
 #[tokio::test]
 async fn over_tls_many_requests_that_need_a_connection_open_one() {
     let folder = tempfile::tempdir().unwrap();
-    let (acceptor, trust) = tls(&folder);
+    let (acceptor, trust) = tls(&folder, b"h2");
     let (server, addr) = H2::start(Some(acceptor)).await;
     let client = client(&format!("https://localhost:{}", addr.port()), trust);
     let all = join_all((0..AT_ONCE).map(|_| ask(&client, "GET /"))).await;
@@ -83,7 +90,7 @@ async fn a_connection_that_fails_fails_for_all_who_waited_for_it_and_is_not_open
     let url = format!("https://{}", listener.local_addr().unwrap());
     let accepted = Arc::new(AtomicUsize::new(0));
     let folder = tempfile::tempdir().unwrap();
-    let client = client(&url, tls(&folder).1);
+    let client = client(&url, tls(&folder, b"h2").1);
     let server = tokio::spawn({
         let accepted = Arc::clone(&accepted);
         async move {
@@ -96,6 +103,68 @@ async fn a_connection_that_fails_fails_for_all_who_waited_for_it_and_is_not_open
     server.abort();
     assert!(all.iter().all(|status| *status == Err(FailureKind::Tls)), "{all:?}");
     assert!(accepted.load(Ordering::Relaxed) < AT_ONCE / 4, "{accepted:?}");
+}
+
+#[tokio::test]
+async fn all_who_waited_for_a_connection_say_why_it_failed() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let client = plain(free);
+    for error in join_all((0..AT_ONCE).map(|_| send(&client, "POST /"))).await.into_iter().map(Result::unwrap_err) {
+        assert!(error.kind() == Some(FailureKind::Connect) && error.to_string().contains("refused"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn over_tls_all_who_waited_go_by_http_1_where_the_target_speaks_no_http_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let (acceptor, trust) = tls(&folder, b"http/1.1");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(&format!("https://localhost:{}", listener.local_addr().unwrap().port()), trust);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut stream = acceptor.accept(stream).await.ok()?;
+                while stream.read(&mut [0; 1024]).await.ok()? > 0 {
+                    stream.write_all(b"HTTP/1.1 299 Old\r\nContent-Length: 0\r\n\r\n").await.ok()?;
+                }
+                Some(())
+            });
+        }
+    });
+    let all = join_all((0..AT_ONCE).map(|_| ask(&client, "POST /"))).await;
+    assert!(all.iter().all(|status| *status == Ok(299)), "{all:?}");
+}
+
+#[tokio::test]
+async fn who_waited_for_the_connection_of_one_that_is_given_up_opens_another() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (acceptor, trust) = tls(&folder, b"h2");
+    let client = client(&format!("https://localhost:{}", listener.local_addr().unwrap().port()), trust);
+    let mut first = Box::pin(ask(&client, "GET /first"));
+    let (silent, _) = tokio::select! {
+        status = &mut first => unreachable!("{status:?}"),
+        accepted = listener.accept() => accepted.unwrap(),
+    };
+    let mut others = Box::pin(join_all((0..AT_ONCE).map(|_| ask(&client, "POST /"))));
+    // They wait for what the first one began, or will find that it has gone.
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut others).await.is_err());
+    drop(first);
+    let served = async {
+        let stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+        let mut served = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((_, mut respond))) = served.accept().await {
+            let response = http::Response::builder().status(203).body(()).unwrap();
+            respond.send_response(response, true).unwrap();
+        }
+    };
+    let all = tokio::select! {
+        all = others => all,
+        () = served => unreachable!("nobody closes it"),
+    };
+    drop(silent);
+    assert!(all.iter().all(|status| *status == Ok(203)), "{all:?}");
 }
 
 /// The third request of the first connection ends it by a `GOAWAY` that rules out the second, too; all others are responded to.

@@ -1,13 +1,16 @@
 //! One connection attempt counts for all who waited for it: they share its failure, too.
 //!
-//! hyper-util opens one connection at a time, and has the other requests wait for it. Where it fails, each of them would try
-//! again after the other, and be as late as all before it together took.
+//! hyper-util opens one connection at a time, and has the other requests wait for it. Where it fails, it tells them no more than
+//! that. They ask once more (nothing of them was sent), and hear here why it failed: else each of them would try again after the
+//! other, and be as late as all before it together took.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tower::BoxError;
+
+use super::failure::chain;
 
 tokio::task_local! {
     /// Failed attempts before the request of this task began to wait for a connection.
@@ -47,9 +50,20 @@ impl ConnectFailures {
         error
     }
 
+    /// A connection was opened: what failed before counts no more. Else it would for one that had waited then, went over this
+    /// connection, and needs another since this one ended.
+    pub(super) fn opened(&self) {
+        self.failures().last = None;
+    }
+
     fn failures(&self) -> MutexGuard<'_, Failures> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns whether a request has no connection since the attempt of another came to nothing: why, its error does not say.
+pub(super) fn has_waited_in_vain(error: &reqwest::Error) -> bool {
+    error.is_connect() && !chain(error).any(<dyn Error>::is::<SharedError>)
 }
 
 /// An error that several requests have. Its cause is the error itself.
@@ -83,5 +97,16 @@ mod tests {
         let waited = waited.await.unwrap();
         assert_eq!((waited.to_string(), waited.source().unwrap().to_string()), ("refused".into(), "refused".into()));
         assert!(failures.share(async { failures.awaited() }).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_failure_counts_no_more_once_a_connection_was_opened() {
+        let failures = ConnectFailures::default();
+        let waited = failures.share(async {
+            failures.failed("refused".into());
+            failures.opened();
+            failures.awaited()
+        });
+        assert!(waited.await.is_none());
     }
 }

@@ -203,6 +203,7 @@ where
             };
             attempt.finish(result.is_ok().then(|| started.elapsed()));
             if let Ok(connection) = &result {
+                layer.failures.opened();
                 layer.cut_short.opened(&connection.connected());
             }
             result.map_err(|error| layer.failures.failed(error).into())

@@ -3,6 +3,9 @@
 //! hyper opens the streams of a connection one after the other. Where the target takes no more at once, the latest waits, and the
 //! requests after it are not streams yet. A `GOAWAY` that names an earlier stream than that of any request rules the latest out with
 //! it (RFC 9113, 6.8); hyper drops it without saying so.
+//!
+//! h2 gives the same error to a request that comes after the `GOAWAY` and becomes no stream, which would prove nothing. hyper asks
+//! for that right before: on one thread (see [`super::runtime`]) there is none.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::connecting::ConnectFailures;
+use super::connecting::{self, ConnectFailures};
 use super::connections::{ConnectorLayer, HttpConnStats};
 use super::encode;
 use super::goaway::CutShort;
@@ -62,14 +62,14 @@ impl Shared {
     async fn send(&self, request: &Request, called: Instant) -> Result<(reqwest::Response, Instant), NoResponse> {
         let (mut repeats, mut written) = (Repeats::default(), called);
         loop {
-            let encoded = encode::encode(request, &self.target).ok_or(NoResponse::Unsayable)?;
             let before = self.ledger.open_now().opened;
-            let error = match self.failures.share(self.http.execute(encoded)).await {
+            let error = match self.failures.share(self.execute(request)).await {
                 Ok(response) => {
                     self.ledger.answered();
                     return Ok((response, written));
                 }
-                Err(error) => error,
+                Err(NoResponse::Failed(error)) => error,
+                Err(unsayable) => return Err(unsayable),
             };
             self.cut_short.note(&error);
             let was_cut_short = repeat::was_given_up(&error) && self.cut_short.has_connection_of(&error).await;
@@ -81,6 +81,17 @@ impl Shared {
             }
             self.ledger.retried();
             written = Instant::now();
+        }
+    }
+
+    /// Sends a request over the connection that there is, or over the next one.
+    async fn execute(&self, request: &Request) -> Result<reqwest::Response, NoResponse> {
+        loop {
+            let encoded = encode::encode(request, &self.target).ok_or(NoResponse::Unsayable)?;
+            match self.http.execute(encoded).await {
+                Err(error) if connecting::has_waited_in_vain(&error) => tokio::task::yield_now().await,
+                result => return result.map_err(NoResponse::Failed),
+            }
         }
     }
 }
