@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tower::{BoxError, Layer, Service};
 
 use super::connecting::ConnectFailures;
+use super::failure::NotHttp2;
 use super::goaway::CutShort;
 use crate::replay::wire::MAX_SET_UPS;
 use crate::replay::{ConnCounters, OpenNow};
@@ -131,11 +132,6 @@ impl Drop for ConnInUse {
         }
     }
 }
-
-/// The target chose another protocol than HTTP/2.
-#[derive(Debug, thiserror::Error)]
-#[error("the target chose another protocol than HTTP/2")]
-pub(super) struct NotHttp2;
 
 /// What counts the connections of a connector.
 #[derive(Clone, Debug)]

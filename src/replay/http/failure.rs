@@ -8,9 +8,13 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::connections::NotHttp2;
 use crate::exchange::{FailureKind, Shed};
 use crate::replay::{Reason, SendError, tls};
+
+/// The target chose another protocol than HTTP/2.
+#[derive(Debug, thiserror::Error)]
+#[error("the target chose another protocol than HTTP/2")]
+pub(super) struct NotHttp2;
 
 /// Stage at which a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
