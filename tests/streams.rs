@@ -134,6 +134,23 @@ async fn so_is_one_that_is_seen_on_the_wire() {
     }
 }
 
+/// Servers end the chunks once their client has left: what would have come is as little known.
+#[tokio::test(flavor = "multi_thread")]
+async fn so_is_one_that_the_server_ended_since_its_client_had_left() {
+    let server = Server::start(|_| vec![send(format!("{EVENTS}{}{}0\r\n\r\n", event(1), event(2)))]).await;
+    let fin = packets::FIN | packets::ACK;
+    let first = event(1);
+    let left = asked(1, "/left", &[EVENTS, &first]).control(packets::Who::Client, fin);
+    let capture = left.server("0\r\n\r\n").control(packets::Who::Server, fin).capture();
+    for settings in ways(&server.url("http")) {
+        let way = format!("{:?} {:?}", settings.connections, settings.pace);
+        let (summary, lines) = runs::run(replayed(&capture, vec![settings])).await;
+        let target = of(&summary, &server);
+        assert_eq!((target.ended.sent, target.differences.compared), (1, 1), "{way}");
+        assert_eq!(line(&lines, "/left")["differences"], json!([]), "{way}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_leave_the_connections_to_the_other_requests() {
     let server = Server::start(|request| {

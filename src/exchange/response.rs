@@ -26,7 +26,7 @@ pub struct Response {
     /// The time since its request is not known: the capture's clock was set in between, or the clocks of both
     /// directions differ.
     pub untimed: bool,
-    /// Only the end of the connection tells its end, and its client left first: it may have had more to say.
+    /// Its client left before its end, and no length says that nothing was to come: it may have had more to say.
     pub left: bool,
 }
 

@@ -129,7 +129,13 @@ impl MessageKind {
         matches!(self, Self::Request { malformed: Some(Malformed::UnclearTransferEncoding), .. })
     }
 
-    /// Notes whether the client has ended its side within the response, and nothing of that came since: it left then.
+    /// Returns whether the client has left this response.
+    pub(super) const fn is_left(&self) -> bool {
+        matches!(self, Self::Response { is_left: true, .. })
+    }
+
+    /// Notes whether the client has ended its side within the response, and no content came since: it left then. Of a
+    /// stream some may be on its way: nobody waits for its end.
     pub(super) const fn client_left(&mut self, left: bool) {
         if let Self::Response { is_left, .. } = self {
             *is_left = left;

@@ -13,7 +13,7 @@ use super::budget::Budget;
 use super::carry::Carry;
 use super::spans::TargetSpans;
 use crate::compare::{self, CompareRules, MAX_COMPARED_HEAD};
-use crate::exchange::{Damage, Framing, Head, Request, Response, digest, digest_of_whole};
+use crate::exchange::{Framing, Head, Request, Response, digest, digest_of_whole};
 use crate::http1::content;
 use crate::middleware::carry::{IssuedResponse, ResponsePart};
 use crate::replay::{
@@ -69,7 +69,7 @@ impl RetentionRules {
     /// What is kept of production's answer: taken out of `response`, or a copy where that `goes_on`. A body that is not
     /// kept has its digest in `response`. Of one that had not ended its beginning is kept.
     pub(super) fn production(&self, response: &mut Response, goes_on: bool) -> RetainedResponse {
-        let is_open = response.damage.is_some_and(Damage::is_open);
+        let is_open = response.is_open();
         let fits = response.damage.is_none() && response.body.len <= self.most as u64;
         let mut content: Option<Bytes> = match (fits || is_open, response.body.framing) {
             (false, _) => None,

@@ -120,15 +120,27 @@ fn http_1_0_with_and_without_keep_alive() {
 
 #[test]
 fn a_client_that_leaves_first_may_have_missed_something() {
+    const EVENTS: &str = "text/event-stream";
     let begun = || Talk::open().client("GET /a HTTP/1.0\r\n\r\n").server("HTTP/1.0 200 OK\r\n\r\nuntil");
     let half_closed = Talk::open().client("GET /a HTTP/1.0\r\n\r\n").control(Client, FIN | ACK);
     let length = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nuntil";
+    let chunked = |of: &str| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {of}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        Talk::open().client(get("/a")).server(head).server("5\r\nuntil\r\n")
+    };
+    let events = format!("HTTP/1.0 200 OK\r\nContent-Type: {EVENTS}\r\n\r\ndata: 1\n\n");
+    let events = Talk::open().client("GET /a HTTP/1.0\r\n\r\n").server(events);
     for (talk, left) in [
         (begun().close(), true),
         (begun().control(Server, FIN | ACK).control(Client, FIN | ACK), false),
         (begun().control(Client, FIN | ACK).server(" the end").control(Server, FIN | ACK), false),
         (half_closed.server("HTTP/1.0 200 OK\r\n\r\nuntil").control(Server, FIN | ACK), false),
         (Talk::open().client(get("/a")).server(length).close(), false),
+        (chunked("text/html").control(Client, FIN | ACK).server("0\r\n\r\n").control(Server, FIN | ACK), true),
+        (chunked("text/html").control(Client, FIN | ACK).server("1\r\n.\r\n0\r\n\r\n"), false),
+        (chunked("text/html").server("0\r\n\r\n").close(), false),
+        (chunked(EVENTS).control(Client, FIN | ACK).server("1\r\n\n\r\n0\r\n\r\n"), true),
+        (events.control(Client, FIN | ACK).server("data: 2\n\n").control(Server, FIN | ACK), true),
     ] {
         let seen = crate::tap::run(&mut talk.capture().source(), BodyPolicies::default(), &[80]);
         let response = seen.exchanges.into_values().next().unwrap().answer.unwrap().unwrap();

@@ -6,10 +6,9 @@ use crate::decode::Endpoint;
 use crate::exchange::{Body, Damage, Framing, Head, Incomplete, Request, RequestState, Response, Timestamp};
 use crate::flow::{Side, Stretch, past_blank_lines};
 use crate::head::HeadContents;
-use crate::http1::Protocol;
 use crate::http1::body::{BodyProgress, BodyReader};
-use crate::http1::head;
 use crate::http1::stream::{MessageInBody, MessageKind, MessageStart, PartialHead, StreamPiece, StreamState};
+use crate::http1::{Protocol, content, head};
 
 /// A message of which nothing more comes.
 struct EndedMessage {
@@ -81,8 +80,11 @@ impl Conversation {
             self.done(*message, None, sink);
             return StreamState::Idle;
         }
-        message.about.client_left(false);
+        let before = message.body.len();
         let fed = message.body.feed(piece.bytes);
+        if message.about.is_left() && message.body.len() > before && !content::is_endless(message.head.as_bytes()) {
+            message.about.client_left(false);
+        }
         (message.last_byte, message.last_stretch) = (piece.at, piece.stretch);
         match fed {
             BodyProgress::All => {
@@ -155,7 +157,13 @@ impl Conversation {
             }
             MessageKind::Response { status, of, damage, opaque, is_left } => {
                 let (first_byte, untimed) = (start.at, false);
-                let left = is_left && body.framing == Framing::UntilClose;
+                let is_open = match body.framing {
+                    Framing::UntilClose => true,
+                    // Many servers end the chunks when their client has left.
+                    Framing::Chunked => damage.is_none(),
+                    Framing::None | Framing::Length(_) => false,
+                };
+                let left = is_left && is_open;
                 let response = Response { status, head, body, first_byte, last_byte, damage, opaque, untimed, left };
                 self.pairing.answered(of, Box::new(response), sink);
             }

@@ -82,8 +82,10 @@ impl Conversation {
     #[inline]
     pub(super) fn inside_body(&mut self, side: Side, piece: &StreamPiece<'_>) -> bool {
         let StreamState::Body(message) = side.of_mut(&mut self.streams) else { return false };
-        // Both may end before their body does.
-        let unsure = matches!(message.about, MessageKind::Response { of: None, .. }) || message.about.is_unproven();
+        // These may end before their body does, or go on though their client seemed to have left.
+        let unsure = matches!(message.about, MessageKind::Response { of: None, .. })
+            || message.about.is_left()
+            || message.about.is_unproven();
         if unsure || !message.body.feed_inside(piece.bytes) {
             return false;
         }

@@ -164,7 +164,7 @@ impl OneRequest<'_> {
         production: &Production,
     ) -> Option<Arc<ResponseDiff>> {
         let bodies = match (production.damage, answer.closed) {
-            (None, None) => self.whole(),
+            (None, None) if !production.left => self.whole(),
             (None, Some(_)) if !production.left => BodyKnowledge::Unfinished,
             (Some(Damage::NotLogged), _) => BodyKnowledge::NotLogged,
             (Some(damage), _) if !damage.is_open() => BodyKnowledge::Damaged,

@@ -93,7 +93,7 @@ pub struct Production {
     pub body_sha256: Option<Digest>,
     /// Damage to it; the status is known all the same.
     pub damage: Option<Damage>,
-    /// Its client left first, where only the end of the connection tells its end.
+    /// Its client left before its end, and no length says that nothing was to come.
     pub left: bool,
     /// Last byte of the request to first byte of the final response; zero for an early response, none where it is not known.
     pub latency: Option<Duration>,
@@ -126,6 +126,11 @@ impl Production {
             latency: response.latency(asked),
             kept,
         })
+    }
+
+    /// Returns whether it ended, and all of it is known.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.damage.is_none() && !self.left
     }
 }
 

@@ -186,7 +186,7 @@ impl Reporter {
                 self.noise.take(meeting.route, target.index(), found);
                 true
             }
-            Destination::Baseline if production.is_some_and(|production| production.damage.is_none()) => {
+            Destination::Baseline if production.is_some_and(Production::is_whole) => {
                 self.noise.own(meeting.route, NoiseSource::Baseline, found)
             }
             Destination::Baseline | Destination::SelfCheck(_) => false,
@@ -198,8 +198,7 @@ impl Reporter {
     fn repeat_key(&self, joined: &Joined) -> Option<RepeatKey> {
         let (production, key) = (joined.production.as_ref().ok()?, joined.note.repeat?);
         let route = joined.note.route.as_deref().unwrap_or(OTHER);
-        let tells =
-            production.damage.is_none() && self.unread.is_none() && self.noise.wants(route, NoiseSource::Repeats);
+        let tells = production.is_whole() && self.unread.is_none() && self.noise.wants(route, NoiseSource::Repeats);
         let response = production.kept.as_deref().filter(|_| tells);
         repeats::varied(key, joined.note.text.head(), response).filter(|_| tells)
     }
