@@ -37,6 +37,8 @@ pub(crate) struct TargetTally {
     taken_back: TakenBack,
     /// Responses that do not count because another one came without a request.
     doubted: u64,
+    /// The same of self-checks, which are no deliveries.
+    doubted_checks: u64,
 }
 
 /// Latencies of requests whose latency is known on both sides.
@@ -123,6 +125,11 @@ impl TargetTally {
     /// Counts that a response does not count, whether it had been counted or not.
     pub(crate) const fn doubted(&mut self) {
         self.doubted += 1;
+    }
+
+    /// The same of the response to a self-check.
+    pub(crate) const fn doubted_check(&mut self) {
+        self.doubted_checks += 1;
     }
 
     /// Counts a response that was taken back as a failure, beside production's status.
@@ -231,6 +238,7 @@ impl TargetTally {
             closed_early: self.closed_early.clone(),
             desynchronised: end.desynchronised.clone().map(|found| DesynchronisedSummary {
                 deliveries: failed,
+                earlier: found.earlier.saturating_sub(self.doubted_checks),
                 taken_back: self.doubted,
                 ..found
             }),
