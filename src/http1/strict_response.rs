@@ -35,6 +35,9 @@ pub(crate) enum ResponseHeadError {
     /// No HTTP/1 response, or lines that no field may have.
     #[error("what came is no HTTP/1 response head")]
     NotHttp,
+    /// More lines than are read.
+    #[error("the head has more than {MAX_HEADER_LINES} lines")]
+    TooManyLines,
     /// RFC 9112, 6.3: lengths that differ, or one that is no number.
     #[error("the response says its length in words that contradict each other or are no number")]
     Length,
@@ -65,7 +68,10 @@ pub(crate) fn read(
     match parse(bytes, &mut lines, asked) {
         Err(httparse::Error::TooManyHeaders) => {
             let mut lines = vec![const { MaybeUninit::uninit() }; MAX_HEADER_LINES];
-            parse(bytes, &mut lines, asked).unwrap_or(Err(ResponseHeadError::NotHttp))
+            parse(bytes, &mut lines, asked).unwrap_or_else(|error| match error {
+                httparse::Error::TooManyHeaders => Err(ResponseHeadError::TooManyLines),
+                _ => Err(ResponseHeadError::NotHttp),
+            })
         }
         read => read.unwrap_or(Err(ResponseHeadError::NotHttp)),
     }
@@ -249,6 +255,6 @@ mod tests {
         let many = "X: y\r\n".repeat(500);
         check(&format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 5"), Ok((200, Framing::Length(5), true)));
         let more = "X: y\r\n".repeat(1001);
-        check(&format!("HTTP/1.1 200 OK\r\n{more}Content-Length: 5"), Err(ResponseHeadError::NotHttp));
+        check(&format!("HTTP/1.1 200 OK\r\n{more}Content-Length: 5"), Err(ResponseHeadError::TooManyLines));
     }
 }

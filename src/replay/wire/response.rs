@@ -14,8 +14,8 @@ use super::unasked::{Unasked, begins_http_2, judge};
 use crate::exchange::{Digest, FailureKind, Framing, Head};
 use crate::flow::past_blank_lines;
 use crate::http1::{
-    BodyProgress, BodyReader, HashTiming, RequestContext, ResponseHeadError, StartCheck, StrictResponseHead, content,
-    head_end, read_answer, response_begins,
+    BodyProgress, BodyReader, HashTiming, MAX_HEADER_LINES, RequestContext, ResponseHeadError, StartCheck,
+    StrictResponseHead, content, head_end, read_answer, response_begins,
 };
 use crate::replay::send_error::thousands;
 use crate::replay::{BegunResponse, Reason, ResponseOptions, RetainedResponse, SendError, tls_refusal};
@@ -65,7 +65,12 @@ impl ResponseError {
                 (FailureKind::Protocol, Reason::new("the response's lengths contradict each other or are no number"))
             }
             Self::Chunks => (FailureKind::Protocol, Reason::new("the chunk framing of the body cannot be read")),
-            Self::HeadTooLarge => (FailureKind::TooLarge, Reason::new("the response's heads are too large").with(self)),
+            Self::Head(ResponseHeadError::TooManyLines) => {
+                (FailureKind::TooLarge, exceeds("the response's head has", MAX_HEADER_LINES, "lines"))
+            }
+            Self::HeadTooLarge => {
+                (FailureKind::TooLarge, exceeds("the response's heads have", MAX_HEAD_BYTES, "bytes"))
+            }
             Self::TooLarge => (FailureKind::TooLarge, Reason::new("the body is longer than --max-response")),
             Self::Ended => (FailureKind::Reset, Reason::new("connection closed before a response began")),
             Self::CutHead => (FailureKind::Truncated, TRUNCATED.with("the connection closed within its head")),
@@ -79,6 +84,11 @@ impl ResponseError {
         };
         SendError::failed(kind, reason)
     }
+}
+
+/// A reason that names the bound.
+fn exceeds(what: &str, bound: usize, unit: &str) -> Reason {
+    Reason { what: format!("{what} more than {} {unit}", thousands(bound as u64)).into(), example: None }
 }
 
 /// Reason of a target that answers in HTTP/2.
@@ -489,6 +499,10 @@ mod tests {
     fn heads_and_bodies_have_their_limits() {
         let endless = [b"HTTP/1.1 200 OK\r\n".to_vec(), b"X: yyyyyyyyyyyyyyyy\r\n".repeat(20_000)].concat();
         assert_eq!(read(&endless, 4096, GET).unwrap_err(), ResponseError::HeadTooLarge);
+        let told = |bytes: &[u8]| read(bytes, 4096, GET).unwrap_err().into_error().to_string();
+        assert_eq!(told(&endless), "too_large: the response's heads have more than 262,144 bytes");
+        let lines = [b"HTTP/1.1 200 OK\r\n".to_vec(), b"X: y\r\n".repeat(1001), b"\r\n".to_vec()].concat();
+        assert_eq!(told(&lines), "too_large: the response's head has more than 1,000 lines");
         let storm = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(20_000);
         assert_eq!(read(&storm, 4096, GET).unwrap_err(), ResponseError::HeadTooLarge);
         broken(b"HTTP/1.1 200 OK\r\nContent-Length: 100001\r\n\r\n", ResponseError::TooLarge);
