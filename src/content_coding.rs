@@ -23,14 +23,27 @@ pub(crate) enum DecodeError {
     TooLong,
 }
 
-/// Returns the codings that these values of `Content-Encoding` name, in the order in which they were put on.
+/// Returns the codings that these values of `Content-Encoding` name, in the order in which they were put on: as many as are
+/// taken off, and one more where there are more.
 pub(crate) fn codings<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<&'a [u8]> {
-    values
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
-        .take(MAX_CODINGS + 1)
-        .collect()
+    names(values).take(MAX_CODINGS + 1).collect()
+}
+
+/// Returns all of them as they are written; `identity` is none.
+pub(crate) fn names<'a>(values: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
+    let codings = values.flat_map(|value| value.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// Returns one name for each coding that has two (RFC 9110, 8.4.1).
+pub(crate) fn canonical_name(coding: &[u8]) -> &[u8] {
+    if coding.eq_ignore_ascii_case(b"x-gzip") {
+        b"gzip"
+    } else if coding.eq_ignore_ascii_case(b"x-compress") {
+        b"compress"
+    } else {
+        coding
+    }
 }
 
 /// Takes one coding off `body`; what comes of it has `most` bytes at most.
@@ -57,9 +70,9 @@ pub(crate) fn encode_all(content: Vec<u8>, codings: &[&[u8]]) -> Option<Vec<u8>>
 
 /// Puts one coding on `body`; `None` where it can only be taken off, or is not known.
 pub(crate) fn encode(coding: &[u8], body: &[u8]) -> Option<Vec<u8>> {
-    let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
+    let is = |name: &str| canonical_name(coding).eq_ignore_ascii_case(name.as_bytes());
     let level = Compression::default();
-    if is("gzip") || is("x-gzip") {
+    if is("gzip") {
         written(GzEncoder::new(Vec::new(), level), body, GzEncoder::finish)
     } else if is("deflate") {
         written(ZlibEncoder::new(Vec::new(), level), body, ZlibEncoder::finish)
@@ -86,8 +99,8 @@ fn decode_by(
     body: &[u8],
     mut read: impl FnMut(&mut dyn Read) -> Result<Vec<u8>, DecodeError>,
 ) -> Result<Vec<u8>, DecodeError> {
-    let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
-    if is("gzip") || is("x-gzip") {
+    let is = |name: &str| canonical_name(coding).eq_ignore_ascii_case(name.as_bytes());
+    if is("gzip") {
         read(&mut MultiGzDecoder::new(body))
     } else if is("deflate") {
         // Most mean zlib by it, as RFC 9110 says, and some raw deflate.

@@ -12,6 +12,7 @@ use super::{
     CompareRules, ComparedResponse, Difference, DifferenceKind, DifferencePart, IndexedResponse, MAX_COMPARED_HEAD,
     location,
 };
+use crate::content_coding;
 use crate::exchange::{Head, HeaderLines, wire_text};
 use crate::middleware::redact::MASK;
 use crate::middleware::secret_names::SecretNames;
@@ -49,17 +50,31 @@ fn keys_that_differ(one: &[NamedLine<'_>], other: &[NamedLine<'_>]) -> Keys {
     keys
 }
 
+/// Most connection options of a head that are heeded; what further ones name is compared.
+const MAX_OPTIONS: usize = 64;
+
 /// Names of the header lines that are compared.
 #[derive(Clone, Copy)]
-struct CountedNames<'r> {
+struct CountedNames<'r, 'a> {
     rules: &'r CompareRules,
     /// True when the length in both heads is that of a body that was not requested: then it is no framing.
     length: bool,
+    heads: [&'r IndexedHead<'a>; 2],
 }
 
-impl CountedNames<'_> {
+impl CountedNames<'_, '_> {
     fn counts(self, name: &[u8]) -> bool {
-        self.rules.counts(name) || (self.length && name.eq_ignore_ascii_case(b"content-length"))
+        (self.rules.counts(name) && !self.is_of_hop(name))
+            || (self.length && name.eq_ignore_ascii_case(b"content-length"))
+    }
+
+    /// Returns whether Connection names it on either side: then it is of that connection alone (RFC 9110, 7.6.1).
+    fn is_of_hop(self, name: &[u8]) -> bool {
+        let is_named = |head: &IndexedHead<'_>| {
+            let options = head.get_all("connection").flat_map(|value| value.split(|byte| *byte == b','));
+            options.take(MAX_OPTIONS).any(|option| option.trim_ascii().eq_ignore_ascii_case(name))
+        };
+        !self.rules.is_asked_for(name) && self.heads.iter().any(|head| is_named(head))
     }
 }
 
@@ -81,7 +96,7 @@ pub(super) fn compare<'a>(
     // A response in chunks names no length.
     let in_chunks = |head: &IndexedHead<'_>| head.get("transfer-encoding").is_some();
     let length = to_head && rules.head_length() && !in_chunks(one) && !in_chunks(other);
-    let names = CountedNames { rules, length };
+    let names = CountedNames { rules, length, heads: [one, other] };
     if are_alike(names, one.head(), other.head()) {
         return true;
     }
@@ -134,7 +149,7 @@ fn lines_that_differ(
         }
     }
     for line in firsts(b, &keys) {
-        if values(a, line).next().is_none() && counts(line.name) {
+        if values(a, line).next().is_none() && !same((a, production), (b, shadow), line) && counts(line.name) {
             differences.push(difference(line, (a, production), (b, shadow), rules.secrets()));
         }
     }
@@ -142,7 +157,7 @@ fn lines_that_differ(
 
 /// Returns whether both have the same lines in the same order, except for values that do not count. That is so for most
 /// responses of an equal stack. Lines that are equal byte for byte are not parsed.
-fn are_alike(names: CountedNames<'_>, one: &Head, other: &Head) -> bool {
+fn are_alike(names: CountedNames<'_, '_>, one: &Head, other: &Head) -> bool {
     let (mut a, mut b) = (after_line(one.as_bytes()), after_line(other.as_bytes()));
     loop {
         let same = common_len(a, b);
@@ -183,10 +198,13 @@ fn same<'l, 'a>(
     if values(a, line).eq(values(b, line)) {
         return true;
     }
-    if values(b, line).next().is_none() {
+    let is = |name: &str| line.name.eq_ignore_ascii_case(name.as_bytes());
+    if is("content-encoding") {
+        return codings(values(a, line)) == codings(values(b, line));
+    }
+    if values(a, line).next().is_none() || values(b, line).next().is_none() {
         return false;
     }
-    let is = |name: &str| line.name.eq_ignore_ascii_case(name.as_bytes());
     if is("set-cookie") {
         return cookies::same((values(a, line), production.head), (values(b, line), shadow.head));
     }
@@ -204,6 +222,12 @@ fn same<'l, 'a>(
         return are_alike_in_order(values(a, line), values(b, line), caseless);
     }
     canonical(values(a, line), caseless) == canonical(values(b, line), caseless)
+}
+
+/// Codings in the order in which they were put on, each by one name.
+fn codings<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+    let names = content_coding::names(values);
+    names.map(|name| content_coding::canonical_name(&name.to_ascii_lowercase()).to_vec()).collect()
 }
 
 /// The value, where there is one.

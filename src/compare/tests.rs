@@ -74,6 +74,46 @@ fn check_heads(ignored: &[&str], production: &str, shadow: &str, expected: &[&st
 }
 
 #[test]
+fn what_connection_names_belongs_to_the_hop() {
+    check_heads(&[], "Connection: close, X-Hop\r\nX-Hop: 1\r\n", "X: 1\r\n", &[r#"header x extra null "1""#]);
+    check_heads(&[], "A: 1\r\n", "A: 1\r\nX-Hop: 2\r\nConnection: keep-alive\r\nconnection: x-hop\r\n", &[]);
+    check_heads(&[], "X-Hop: 1\r\nConnection: x-hop\r\n", "X-Hop: 2\r\nConnection: x-hop\r\n", &[]);
+    check_heads(&["header:a"], "X-Hop: 1\r\nConnection: x-hop\r\n", "A: 2\r\n", &[]);
+    let named = "Connection: content-type\r\n";
+    check_heads(&[], &format!("Content-Type: a\r\n{named}"), "Content-Type: b\r\n", &[]);
+    let mut rules = rules(&[]);
+    rules.compare_header("x-hop").unwrap();
+    let (one, other) = (kept(200, "X-Hop: 1\r\nConnection: x-hop\r\n", b""), kept(200, "", b""));
+    assert_eq!(found(&rules, &one, &other).differences.len(), 1, "it was asked for");
+}
+
+#[test]
+fn a_coding_has_several_names_and_identity_is_none() {
+    for (one, other) in [
+        ("gzip", "x-gzip"),
+        ("X-Compress", "compress"),
+        ("br, x-gzip", "br,GZIP"),
+        ("identity", "Identity, identity"),
+        ("identity, gzip", "gzip"),
+    ] {
+        let line = |coding: &str| format!("Content-Encoding: {coding}\r\n");
+        check_heads(&[], &line(one), &line(other), &[]);
+        check_heads(&[], &line(other), &line(one), &[]);
+    }
+    check_heads(&[], "Content-Encoding: identity\r\n", "", &[]);
+    check_heads(&[], "", "Content-Encoding: identity\r\n", &[]);
+    check_heads(&[], "Content-Encoding: br\r\nContent-Encoding: x-gzip\r\n", "Content-Encoding: br, gzip\r\n", &[]);
+    let gone = [r#"header content-encoding missing "x-gzip" null"#];
+    check_heads(
+        &[],
+        "Content-Encoding: x-gzip\r\n",
+        "Content-Encoding: identity\r\n",
+        &[r#"header content-encoding value "x-gzip" "identity""#],
+    );
+    check_heads(&[], "Content-Encoding: x-gzip\r\n", "", &gone);
+}
+
+#[test]
 fn json_differs_by_value_type_and_what_is_missing_or_extra() {
     check_json(
         &[],

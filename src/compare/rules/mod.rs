@@ -167,7 +167,7 @@ pub enum RuleError {
 pub struct CompareRules {
     /// Names of header lines that do not count, in lower case, by their length.
     uncounted: Vec<Vec<Box<str>>>,
-    /// Requested names, in lower case: these count whatever their ends.
+    /// Requested names, in lower case: these count whatever their ends, and whatever Connection says of them.
     asked: Vec<Box<str>>,
     /// True when the length in a response to HEAD counts.
     head_length: bool,
@@ -255,9 +255,7 @@ impl CompareRules {
         if let Some(names) = self.uncounted.get_mut(name.len()) {
             names.retain(|other| **other != *name);
         }
-        if is_never_counted_by_end(name.as_bytes()) {
-            self.asked.push(name.into());
-        }
+        self.asked.push(name.into());
         Ok(())
     }
 
@@ -317,8 +315,12 @@ impl CompareRules {
             same.for_each(|(_, met)| met.set());
         }
         let same_length = self.uncounted.get(name.len()).map_or(&[][..], Vec::as_slice);
-        let is_in = |names: &[Box<str>]| names.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name));
-        !is_in(same_length) && (!is_never_counted_by_end(name) || is_in(&self.asked))
+        !is_in(same_length, name) && (!is_never_counted_by_end(name) || self.is_asked_for(name))
+    }
+
+    /// Returns whether somebody asked for header lines of this name to count.
+    pub(super) fn is_asked_for(&self, name: &[u8]) -> bool {
+        is_in(&self.asked, name)
     }
 
     /// Returns whether the Content-Length of responses to HEAD counts.
@@ -347,6 +349,11 @@ impl CompareRules {
             names.push(name.into());
         }
     }
+}
+
+/// Returns whether `name` is one of `names`.
+fn is_in(names: &[Box<str>], name: &[u8]) -> bool {
+    names.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name))
 }
 
 fn is_never_counted_by_end(name: &[u8]) -> bool {
