@@ -19,6 +19,7 @@ use crate::report::schema::diff_groups::{
 };
 
 use super::inputs::{Production, RequestRecord};
+use super::kept_examples::KeptExamples;
 use super::recent::CountedDelivery;
 use super::request_text::RequestText;
 use super::route_name::RouteName;
@@ -29,9 +30,6 @@ pub(crate) const MAX_KINDS: usize = 1000;
 
 /// Groups that are counted separately on one route, whatever the target: as above.
 pub(crate) const MAX_KINDS_OF_ROUTE: usize = 50;
-
-/// Examples that are kept of each kind: the first ones.
-pub(crate) const MAX_EXAMPLES: usize = 3;
 
 /// Bytes of examples as JSON, about: past it kinds are counted without.
 pub(crate) const MAX_EXAMPLE_BYTES: usize = 2 << 20;
@@ -83,7 +81,7 @@ struct DiffGroupCount {
     count: u64,
     /// Of fields that the kind does not name by themselves: lines, and paths that were cut. Further ones are no noise.
     fields: Vec<(Box<str>, u64)>,
-    examples: Vec<DiffExample>,
+    examples: KeptExamples,
 }
 
 /// Two responses to one request that differ.
@@ -132,12 +130,13 @@ impl DiffGroupTally {
             if has_own_fields {
                 count.field(&named);
             }
-            if count.examples.len() < MAX_EXAMPLES
+            let connection = pair.response.and_then(|response| response.connection);
+            if count.examples.wants(connection)
                 && *bytes < MAX_EXAMPLE_BYTES
                 && let Some(example) = example(pair, difference, secrets)
             {
                 *bytes += example.weight();
-                count.examples.push(example);
+                count.examples.push(connection, example);
             }
         }
     }
@@ -161,8 +160,7 @@ impl DiffGroupTally {
             count.count = count.count.saturating_sub(1);
             count.unfield(&named);
             let id = one.id.to_string();
-            let is_it = |example: &mut DiffExample| example.id == id;
-            self.bytes -= count.examples.extract_if(.., is_it).map(|example| example.weight()).sum::<usize>();
+            self.bytes -= count.examples.take_back(&id).map(|example| example.weight()).sum::<usize>();
         }
     }
 
@@ -178,7 +176,7 @@ impl DiffGroupTally {
             what: key.what(),
             count: count.count,
             noise: count.noise(route, key, noise),
-            examples: count.examples.clone(),
+            examples: count.examples.shown().cloned().collect(),
         });
         let mut rows: Vec<DiffGroup> = rows.collect();
         rows.sort_by(|a, b| {
@@ -384,8 +382,13 @@ fn value(value: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{note, production};
+    use std::sync::Arc;
+
+    use super::super::recent::{CountedComparison, KnownProduction};
+    use super::super::testing::{answer, counted, note, production};
     use super::*;
+    use crate::compare::ResponseDiff;
+    use crate::replay::ConnNumber;
 
     fn difference(place: DifferencePart, path: &str) -> Difference {
         Difference {
@@ -440,6 +443,51 @@ mod tests {
         ] {
             assert_eq!(pattern(&compare::field(path)), kind);
         }
+    }
+
+    /// Counts a difference of one exchange whose response came over this connection.
+    fn take_over(tally: &mut DiffGroupTally, n: u32, connection: ConnNumber) -> CountedDelivery {
+        let mut note = note(n);
+        let route: RouteName = "GET /a".into();
+        note.route = Some(RouteName::clone(&route));
+        let found = vec![difference(DifferencePart::Body, "$.a")];
+        let response = TargetResponse { connection: Some(connection), ..answer(200) };
+        let production = production(200);
+        let pair = DifferingPair {
+            note: &note,
+            sent_as: &SentAs::CAPTURED,
+            target: 0,
+            url: "http://t",
+            production: &production,
+            status: Some(200),
+            response: Some(&response),
+        };
+        tally.take(pair, &found);
+        let found = ResponseDiff { differences: found, body_unknown: None };
+        let compared = Some(CountedComparison::new(Arc::new(found), false));
+        let (route, production) = (Some(route), Some(KnownProduction::of(&production)));
+        CountedDelivery { connection, route, production, compared, ..counted(n) }
+    }
+
+    #[test]
+    fn a_kind_whose_first_examples_are_taken_back_has_another_one() {
+        let (mut tally, connection) = (DiffGroupTally::default(), ConnNumber::next());
+        let of_it: Vec<_> = (1..=5).map(|n| take_over(&mut tally, n, connection)).collect();
+        (6..=9).for_each(|n| drop(take_over(&mut tally, n, ConnNumber::next())));
+        let shown = |tally: &DiffGroupTally| -> Vec<String> {
+            block(tally).rows[0].examples.iter().map(|example| example.id.clone()).collect()
+        };
+        assert_eq!(shown(&tally), ["1.1", "1.2", "1.3"]);
+        for one in &of_it {
+            tally.take_back(one);
+        }
+        assert_eq!((block(&tally).rows[0].count, shown(&tally)), (4, vec!["1.6".to_owned()]));
+        let last = [10, 11, 12].map(|n| take_over(&mut tally, n, connection));
+        assert_eq!(shown(&tally), ["1.6", "1.10", "1.11"]);
+        for one in &last {
+            tally.take_back(one);
+        }
+        assert_eq!(shown(&tally), ["1.6"]);
     }
 
     #[test]

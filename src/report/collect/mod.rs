@@ -14,6 +14,7 @@ pub mod histogram;
 mod histogram_text;
 pub mod inputs;
 pub mod join;
+pub(crate) mod kept_examples;
 pub mod ledger;
 pub(crate) mod live_routes;
 pub(crate) mod middleware;

@@ -5,7 +5,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::compare::DifferencePart;
-use crate::report::collect::diff_groups::{MAX_EXAMPLE_BYTES, MAX_EXAMPLES, MAX_KINDS};
+use crate::report::collect::diff_groups::{MAX_EXAMPLE_BYTES, MAX_KINDS};
+use crate::report::collect::kept_examples::MAX_EXAMPLES;
 use crate::report::collect::noise::MAX_ROWS;
 use crate::report::collect::route_name::{MAX_ROUTES, OTHER};
 use crate::report::schema::by_route::RouteSummary;
