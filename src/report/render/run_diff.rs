@@ -4,7 +4,7 @@
 //! difference less than three times in a thousand; a latency where it changed by more than a tenth and a millisecond, on enough samples.
 //! Where a run kept no schedule (`--speed max`) its latencies are of the load that it made itself: they are shown, and not judged.
 
-use crate::report::schema::by_route::RouteTarget;
+use crate::report::schema::by_route::{RouteSummary, RouteTarget};
 use crate::report::schema::counts::{self, CountMap, LatencySummary, sum};
 use crate::report::schema::fleet::FleetEnd;
 use crate::report::schema::summary::Summary;
@@ -153,7 +153,7 @@ fn change(sides: [(&Summary, &String, &TargetSummary); 2], other_rules: bool) ->
         rate_row(&loads),
         share(DIFFERENCES[0], |target| (target.differences.differing(), target.differences.compared)),
         share(DIFFERENCES[1], |target| (target.differences.status, target.differences.compared)),
-        share(DIFFERENCES[2], |target| (target.differences.headers, target.differences.compared)),
+        headers_row(sides),
         share(DIFFERENCES[3], |target| (target.differences.body, target.differences.compared)),
         share("no response", |target| (sum(&target.ended.failed), target.ended.sent + sum(&target.ended.failed))),
         share("5xx responses", |target| (server_errors(&target.statuses), target.ended.sent)),
@@ -189,6 +189,38 @@ fn change(sides: [(&Summary, &String, &TargetSummary); 2], other_rules: bool) ->
         judges_latency: is_judged,
         note: loads.note(),
     }
+}
+
+/// Responses of another status are not compared in headers. Where those that are of another status in one run alone make up
+/// for the change, there is none.
+fn headers_row([before, after]: [(&Summary, &String, &TargetSummary); 2]) -> DiffRow {
+    let share =
+        |(_, _, target): (&Summary, &String, &TargetSummary)| (target.differences.headers, target.differences.compared);
+    let with_unseen = |run, other| {
+        let (some, all) = share(run);
+        (some.saturating_add(unseen(run, other)).min(all), all)
+    };
+    let row = share_row(DIFFERENCES[2], share(before), share(after));
+    let least = match row.turn {
+        Trend::Better => share_row("", share(before), with_unseen(after, before)).turn,
+        Trend::Worse => share_row("", with_unseen(before, after), share(after)).turn,
+        Trend::Same => Trend::Same,
+    };
+    DiffRow { turn: if least == row.turn { row.turn } else { Trend::Same }, ..row }
+}
+
+/// Returns how many more responses than in `other` are of another status in `run`: by route, where both have routes.
+fn unseen(run: (&Summary, &String, &TargetSummary), other: (&Summary, &String, &TargetSummary)) -> u64 {
+    let more = |run: &Differences, other: &Differences| {
+        let as_before = u128::from(other.status) * u128::from(run.compared) / u128::from(other.compared.max(1));
+        run.status.saturating_sub(u64::try_from(as_before).unwrap_or(u64::MAX))
+    };
+    let of_route = |route: &RouteSummary| {
+        let before = other.0.routes.iter().find(|before| before.route == route.route)?.targets.get(other.1)?;
+        Some(more(&route.targets.get(run.1)?.differences, &before.differences))
+    };
+    let by_route = run.0.routes.iter().filter_map(of_route).fold(0, u64::saturating_add);
+    by_route.max(more(&run.2.differences, &other.2.differences))
 }
 
 /// What of two runs is judged.
@@ -313,7 +345,6 @@ fn time_rows(route: &str, old: &RouteTarget, new: &RouteTarget) -> Vec<DiffRow> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::schema::by_route::RouteSummary;
     use crate::report::schema::request::RunRequest;
     use crate::report::schema::target::PairedLatency;
 
@@ -381,6 +412,41 @@ mod tests {
         assert_eq!((row.before.as_str(), row.after.as_str()), ("0.00 % (0)", "100.00 % (47)"));
         // The same responses are named once.
         check(&route_of(false, "2xx"), &route_of(true, "5xx"), "Worse: GET /a: in status.", &["GET /a: in status"]);
+    }
+
+    #[test]
+    fn headers_that_are_not_looked_at_any_more_did_not_get_better() {
+        let of = |status: u64, headers: u64| {
+            let mut run = run("u", 9_000, 0, 1_000);
+            let found = &mut run.targets.get_mut("u").unwrap().differences;
+            (found.status, found.headers) = (status, headers);
+            run.routes[0].targets.get_mut("u").unwrap().differences = found.clone();
+            run
+        };
+        let routes = ["GET /a: in status"];
+        check(&of(0, 2_000), &of(1_990, 10), "Worse: in status.", &routes);
+        check(&of(0, 2_000), &of(500, 10), "Worse: in status. Better: in headers.", &routes);
+        check(&of(1_990, 10), &of(0, 2_000), "Better: in status. Nothing got worse.", &routes);
+        check(&of(1_000, 10), &of(1_000, 700), "Worse: in headers.", &[]);
+        // One route breaks while another one is mended.
+        let two = |one: &Summary, other: &Summary| {
+            let (mut both, mut second) = (one.clone(), other.routes[0].clone());
+            second.route = "GET /b".into();
+            both.routes.push(second);
+            let total = &mut both.targets.get_mut("u").unwrap().differences;
+            let more = &other.targets["u"].differences;
+            *total = Differences {
+                compared: 20_000,
+                any: 18_000,
+                status: total.status + more.status,
+                headers: total.headers + more.headers,
+                body: 18_000,
+                ..Differences::default()
+            };
+            both
+        };
+        let (before, after) = (two(&of(0, 2_000), &of(2_000, 0)), two(&of(2_000, 0), &of(0, 0)));
+        assert!(!RunDiff::of(&before, &after).sentence.contains("Better: in headers"));
     }
 
     #[test]
