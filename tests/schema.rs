@@ -277,7 +277,7 @@ fn rare() -> Value {
     summary["asked"] = json!({ "command_line": "", "inputs": ["a.pcap"], "filters": ["a.toml"], "seed": "0",
         "names": { "http://new": "new" } });
     let mut held = TargetSummary::default();
-    held.paused = 1;
+    (held.paused, held.mirrored) = (1, true);
     summary["targets"] = json!({ "http://new": held });
     summary["recording"] = json!({ "files": 1, "last": null, "records": 1, "bytes": 1, "lost": {}, "left_out": {},
         "given_up": 0, "requests": 1, "unfinished": 1, "requests_lost": 1, "stored_bytes": 1, "saved": { "count": 1,

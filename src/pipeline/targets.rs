@@ -21,8 +21,8 @@ use super::run::{Run, RunError};
 use super::spans::TargetSpans;
 use crate::middleware::secret_names::SecretNames;
 use crate::replay::{
-    self, AnyClient, BeforeSend, Client, Deliveries, Delivery, Destination, Job, RequestSource, TargetId, TargetLimits,
-    TargetLinks, run_target,
+    self, AnyClient, BeforeSend, Client, ConnectionMode, Deliveries, Delivery, Destination, Job, RequestSource,
+    TargetId, TargetLimits, TargetLinks, run_target,
 };
 use crate::report::{self, ReportEvent, TargetTotals};
 use crate::telemetry::SpanSender;
@@ -46,6 +46,7 @@ pub(super) struct RunningTarget {
     sending: JoinHandle<replay::QueueStats>,
     client: Arc<AnyClient>,
     carry: Option<(Arc<Carry>, Destination)>,
+    is_mirrored: bool,
 }
 
 /// Starts targets that report to the same channel.
@@ -151,7 +152,8 @@ impl TargetStarter<'_> {
             None => self.spawn(queue, Arc::clone(&client)),
         };
         let carry = self.context.carry.clone().map(|carry| (carry, destination));
-        Ok((dispatcher, probe, RunningTarget { sending, client, carry }))
+        let is_mirrored = settings.connections == ConnectionMode::Mirrored;
+        Ok((dispatcher, probe, RunningTarget { sending, client, carry, is_mirrored }))
     }
 
     /// Returns whether nothing is done to requests, or asked about them, once they are due.
@@ -250,6 +252,7 @@ impl RunningTarget {
             carry: self.carry.map(|(carry, of)| carry.counts(of)).unwrap_or_default(),
             desynchronised: report::DesynchronisedSummary::of(&connections.desynchronised),
             desynchronised_connections: self.client.desynchronised(),
+            mirrored: self.is_mirrored,
             ..TargetTotals::default()
         };
         connections.set_up.into_iter().for_each(|took| end.connect.record(took));

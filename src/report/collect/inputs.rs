@@ -227,6 +227,8 @@ pub struct TargetTotals {
     pub desynchronised: Option<DesynchronisedSummary>,
     /// On which connections, as far as the report was not told before.
     pub desynchronised_connections: Vec<ConnNumber>,
+    /// It had a connection for each captured one.
+    pub mirrored: bool,
 }
 
 /// A summary that says who ran and when, and nothing yet of what happened.

@@ -242,6 +242,7 @@ impl TargetTally {
                 taken_back: self.doubted,
                 ..found
             }),
+            mirrored: end.mirrored,
         }
     }
 }

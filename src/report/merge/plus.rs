@@ -83,7 +83,7 @@ plus!(Ended { kept, filtered, sampled_out, rate_limited, malformed, incomplete, 
 plus!(ProductionSide { statuses, damaged, unjoined; not latency_us });
 plus!(TargetSummary { offered, in_flight, ended, statuses, connections_opened, addresses, matrix, differences,
     differences_noise, failures, retried, closed_early, paused, carry, desynchronised;
-    most peak_connections, peak_in_flight; not latency_us, paired_latency_us, schedule_lag_us, carry_wait_us, guard });
+    most peak_connections, peak_in_flight; not latency_us, paired_latency_us, schedule_lag_us, carry_wait_us, guard, mirrored });
 plus!(TargetEnded { sent, filtered, sampled_out, rate_limited, guard_held, shed, failed });
 plus!(Differences { compared, any, status, headers, body, bodies_unknown, bodies_unknown_reasons });
 plus!(NoiseOnlyCounts { any, status, headers, body });

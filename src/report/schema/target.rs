@@ -86,6 +86,9 @@ pub struct TargetSummary {
     /// Responses that came without a request, where any did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desynchronised: Option<DesynchronisedSummary>,
+    /// True where it had a connection for each captured one (`--connections mirrored`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mirrored: bool,
 }
 
 /// Actions of a target's guard.

@@ -589,7 +589,8 @@ fn warnings(page: &mut TextReport, summary: &Summary) {
     all.extend(unjoined(&summary.production.unjoined));
     for (url, target) in &summary.targets {
         if target.schedule_lag_us.as_ref().is_some_and(|lag| lag.p50 >= LATE_US) {
-            all.push(format!("the schedule could not be kept toward {url}: {KEEPS_UP}"));
+            let helps = if target.mirrored { KEEPS_UP_MIRRORED } else { KEEPS_UP };
+            all.push(format!("the schedule could not be kept toward {url}: {helps}"));
         }
     }
     all.extend(summary.warnings.iter().cloned());
@@ -620,6 +621,10 @@ fn unjoined(counts: &CountMap) -> Vec<String> {
 
 /// What helps where requests go out late.
 const KEEPS_UP: &str = "raise --max-in-flight and --max-connections, lower --speed, or send less (--sample)";
+
+/// The same where each captured connection has its own: there are as many as in production already, unless a limit was set.
+const KEEPS_UP_MIRRORED: &str = "on a mirrored connection a request waits for the one before; --connections pooled waits for none. \
+     Or raise --max-in-flight (and --max-connections, where it is set), lower --speed, or send less (--sample)";
 
 /// Says why frames were skipped, greatest first: `38 not on a port of -p, 2 not tcp`. The number stands first: behind `-p` it
 /// would be read as a port.

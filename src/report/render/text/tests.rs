@@ -102,6 +102,23 @@ fn check_width(text: &str, width: usize) {
 }
 
 #[test]
+fn what_helps_where_the_schedule_is_not_kept_depends_on_the_connections() {
+    let said = |mirrored| {
+        let lag = LatencySummary { count: 1_000, p50: LATE_US, ..LatencySummary::default() };
+        let target = TargetSummary { mirrored, schedule_lag_us: Some(lag), ..TargetSummary::default() };
+        let mut summary = Summary::default();
+        summary.targets.insert("http://t".to_owned(), target);
+        report(&summary, 120, false).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert!(said(false).contains("raise --max-in-flight and --max-connections"));
+    let mirrored = said(true);
+    assert!(
+        mirrored.contains("--connections pooled") && mirrored.contains("--max-connections, where it is set"),
+        "{mirrored}"
+    );
+}
+
+#[test]
 fn a_usual_run_at_80_columns() {
     let text = report(&summary(), 80, false);
     check_width(&text, 80);
