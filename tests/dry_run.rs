@@ -187,13 +187,13 @@ fn names_that_no_target_has_are_all_told_at_the_start() {
 #[test]
 fn stamps_that_are_wrong_make_no_run_longer() {
     let folder = tempfile::tempdir().unwrap();
-    let length = |seconds: &[u64]| {
+    let length_ms = |stamps: &[u64]| {
         let file = folder.path().join("some.pcap");
         let mut all = Capture::default();
-        for (port, second) in (5001..).zip(seconds) {
+        for (port, stamp) in (5001..).zip(stamps) {
             let talk = Talk::open().between(&format!("10.1.0.1:{port}"), "10.0.0.1:80");
             let mut one = talk.client("GET / HTTP/1.1\r\nHost: h\r\n\r\n").capture();
-            one.shots.iter_mut().for_each(|shot| shot.at += second * 1_000_000_000);
+            one.shots.iter_mut().for_each(|shot| shot.at += stamp * 1_000_000);
             all.shots.extend(one.shots);
         }
         fs::write(&file, all.pcap()).unwrap();
@@ -204,7 +204,16 @@ fn stamps_that_are_wrong_make_no_run_longer() {
         let (_, after) = words.split_once("would be due after ").unwrap_or_else(|| panic!("{said}"));
         after.split(' ').next().unwrap().to_owned()
     };
+    let length = |seconds: &[u64]| length_ms(&seconds.iter().map(|second| 1_000 * second).collect::<Vec<_>>());
     assert_eq!(length(&[0, 1, 2, 3, 4]), "4.00s");
     assert_eq!(length(&[0, 1, 7_202, 7_202, 3, 4]), "4.00s", "the clock comes back");
     assert_eq!(length(&[0, 1, 7_202, 7_203, 7_204]), "120m04s", "a silence is kept");
+    let every_50_ms =
+        |moved: fn(u64) -> u64| length_ms(&(0..40).map(|n| 20_000 + 50 * n + moved(n)).collect::<Vec<_>>());
+    let one_ahead = every_50_ms(|n| if n == 10 { 9_000 } else { 0 });
+    assert_eq!(one_ahead, "1.95s", "a stamp is a little ahead");
+    let set_back = every_50_ms(|n| if n > 10 { 0 } else { 2_000 });
+    assert_eq!(set_back, "1.90s", "the clock is set back by little");
+    let silence = every_50_ms(|n| if n >= 10 { 8_000 } else { 0 });
+    assert_eq!(silence, "9.95s", "a short silence is kept");
 }

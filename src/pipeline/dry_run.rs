@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::carry::preview::CarryPreview;
 use super::inspect::inspect;
-use super::pacer::{RunChains, Timing, stamp, unfit};
+use super::pacer::{LagWitness, RunChains, Timing, beginning, stamp, unfit};
 use super::passes::{KnownSpan, PassMapper, PassTag};
 use super::protection;
 use super::queues::EVENT_QUEUE;
@@ -20,7 +20,7 @@ use super::run::{Feed, Run, RunError, interests};
 use super::tap::Tap;
 use crate::capture::spoe::{self, SpoeListener};
 use crate::capture::{self, Halt, Polled, Source};
-use crate::exchange::{Event, Outcome, Request, Timestamp};
+use crate::exchange::{ConnectionId, Event, Outcome, Request, Timestamp};
 use crate::http1::BodyPolicies;
 use crate::http1::spoe::SpoeExchanges;
 use crate::middleware::LoopHeader;
@@ -60,6 +60,9 @@ pub fn dry_run(mut run: Run, listen: Duration) -> Result<DryRun, RunError> {
     Ok(DryRun { tally: preview.finish(), capture })
 }
 
+/// What was read does not tell yet.
+struct Undecided;
+
 /// The pacing thread's work, but for what is sent.
 struct Preview {
     tally: DryRunTally,
@@ -77,10 +80,12 @@ struct Preview {
     carried: CarryPreview,
     most: Option<u64>,
     taken: u64,
-    /// What was read behind an event whose stamp is far ahead, with that event: it may show that the stamp is wrong.
+    /// What was read behind an event whose stamp is ahead or behind, with that event: it may show that the clock was set.
     held: VecDeque<(Event, PassTag)>,
-    /// How many of them show nothing.
+    /// How many of them show nothing of a stamp that is far ahead.
     looked_at: usize,
+    /// The connection of the latest beginning that was passed on.
+    last_begun: Option<ConnectionId>,
 }
 
 impl Preview {
@@ -114,6 +119,7 @@ impl Preview {
             taken: 0,
             held: VecDeque::new(),
             looked_at: 0,
+            last_begun: None,
         }
     }
 
@@ -202,10 +208,13 @@ impl Preview {
 
     /// Passes on what was read, as far as it is known when it is due; all of it once reading `is_over`.
     fn pass_on(&mut self, is_over: bool) {
-        while !self.waits(is_over)
-            && let Some((event, part)) = self.held.pop_front()
-        {
-            self.one(event, part);
+        while !self.waits(is_over) {
+            let Ok(before) = self.heed_little(is_over) else { break };
+            let Some((event, part)) = self.held.pop_front() else { break };
+            if let Some((of, _)) = beginning(&event, part) {
+                self.last_begun = Some(of);
+            }
+            self.one(event, part, before);
         }
     }
 
@@ -228,7 +237,37 @@ impl Preview {
         waits
     }
 
-    fn one(&mut self, event: Event, part: PassTag) {
+    /// Returns the stamp by which the next event is due where its own is a little ahead and wrong, and heeds a clock that was
+    /// set back by little, as a run does.
+    ///
+    /// # Errors
+    ///
+    /// Where what follows has yet to tell.
+    fn heed_little(&mut self, is_over: bool) -> Result<Option<Timestamp>, Undecided> {
+        let Some((event, part)) = self.held.front() else { return Ok(None) };
+        if let Some((witness, before)) = self.timing.lead_of(event, *part, self.needs_bodies) {
+            return Ok(self.is_set_back(witness, is_over)?.then_some(before));
+        }
+        if let Some((witness, at)) = self.timing.lag_of(event, *part, self.last_begun)
+            && self.is_set_back(witness, is_over)?
+        {
+            self.timing.set_back(at);
+        }
+        Ok(None)
+    }
+
+    /// Looks at what follows the next event.
+    fn is_set_back(&self, mut witness: LagWitness, is_over: bool) -> Result<bool, Undecided> {
+        let pass = self.held.front().map(|(_, part)| part.pass);
+        let mut of_pass = self.held.iter().skip(1).filter(|(_, part)| Some(part.pass) == pass);
+        match of_pass.find_map(|(event, part)| witness.note(event, *part)) {
+            Some(told) => Ok(told),
+            None if is_over || self.held.len() > EVENT_QUEUE => Ok(witness.suffices()),
+            None => Err(Undecided),
+        }
+    }
+
+    fn one(&mut self, event: Event, part: PassTag, before: Option<Timestamp>) {
         let mut request = match event {
             Event::Request(request) => request,
             Event::Response { of, response } => return self.carried.response(of, Some(&response)),
@@ -242,7 +281,7 @@ impl Preview {
         if let Some(outcome) = unfit(&request, self.needs_bodies) {
             return self.tally.keep_back(&outcome, None);
         }
-        let clock = self.clock(&request, part);
+        let clock = self.clock(&request, part, before);
         // The route is that of the request as captured.
         let route = self.tally.route(&request);
         let marked = self.mark.as_ref().map_or(Ok(()), |mark| mark.check(&request));
@@ -261,12 +300,13 @@ impl Preview {
         self.send(request, &route, targets, clock);
     }
 
-    /// When the request is due, on the clock that limits run on.
-    fn clock(&mut self, request: &Request, part: PassTag) -> Timestamp {
+    /// When the request is due, on the clock that limits run on: by its own stamp, or by the one `before` it.
+    fn clock(&mut self, request: &Request, part: PassTag, before: Option<Timestamp>) -> Timestamp {
         self.timing.reach(part.pass);
         match self.timing {
             Timing::Live => request.last_byte,
-            Timing::Paced { .. } => match self.timing.due(request.last_byte.plus(part.delay)) {
+            Timing::Paced { .. } => match self.timing.due(before.unwrap_or_else(|| request.last_byte.plus(part.delay)))
+            {
                 Some(due) => {
                     let since = due.saturating_duration_since(self.epoch);
                     self.tally.length = self.tally.length.max(Some(since));

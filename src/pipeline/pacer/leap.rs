@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Pacer, unfit};
-use crate::exchange::{ConnectionId, Event, Timestamp};
-use crate::pipeline::passes::PassTag;
+use super::Pacer;
+use super::lag_witness::{LagWitness, beginning, stamp};
+use crate::exchange::Timestamp;
 use crate::pipeline::queues::{EVENT_QUEUE, QueuedEvent};
-use crate::replay::{LagBehind, StampLeap};
+use crate::replay::StampLeap;
 
 /// Longest time for which events are read to see whether the capture's clock comes back. A file is read faster than it is
 /// sent; whoever captures right now brings what follows a silence when that is over.
@@ -36,31 +36,26 @@ impl Pacer {
     /// Where the stamp of a request is a little ahead, and all that follow go on from the one before it, no time passes between
     /// those: returns that one, by which the request is due.
     pub(super) fn heed_lead(&mut self, queued: &QueuedEvent) -> Option<Timestamp> {
-        let (of, _) = beginning(queued).filter(|_| matches!(queued.event, Event::Request(_)))?;
-        let (lag, before) = self.settings.timing.lead(self.stamp(queued)?)?;
-        let witness = LagWitness { ahead: Some(of), ..LagWitness::of(lag) };
+        let (witness, before) = self.settings.timing.lead_of(&queued.event, queued.part, self.needs_bodies())?;
         self.is_set_back(witness, queued.part.pass).then_some(before)
     }
 
     /// Where a stamp is a little behind, and all that follow go on from there, no time passes between them.
     pub(super) fn heed_lag(&mut self, queued: &QueuedEvent) {
-        let Some((of, at)) = beginning(queued) else { return };
-        let before = self.last_begun.replace((of, at));
-        if let Some(lag) = self.settings.timing.lag(at) {
-            // Within a connection stamps do not go back.
-            let goes_back = before.is_some_and(|(before, _)| before == of);
-            let (is_opening, connections) = (is_opening(queued), vec![of]);
-            let witness = LagWitness { seen: 1, connections, is_opening, goes_back, ..LagWitness::of(lag) };
-            if self.is_set_back(witness, queued.part.pass) {
-                self.settings.timing.set_back(at);
-            }
+        let Some((of, _)) = beginning(&queued.event, queued.part) else { return };
+        let before = self.last_begun.replace(of);
+        if let Some((witness, at)) = self.settings.timing.lag_of(&queued.event, queued.part, before)
+            && self.is_set_back(witness, queued.part.pass)
+        {
+            self.settings.timing.set_back(at);
         }
     }
 
     /// Looks at what follows until that tells.
     fn is_set_back(&mut self, mut witness: LagWitness, pass: u32) -> bool {
-        let told =
-            self.look_ahead(READING_LAG, |queued| if queued.part.pass == pass { witness.note(queued) } else { None });
+        let told = self.look_ahead(READING_LAG, |queued| {
+            if queued.part.pass == pass { witness.note(&queued.event, queued.part) } else { None }
+        });
         told.unwrap_or_else(|| witness.suffices())
     }
 
@@ -95,76 +90,6 @@ impl Pacer {
         }
         None
     }
-}
-
-/// What is seen behind a stamp that lags.
-struct LagWitness {
-    lag: LagBehind,
-    /// Stamps so far.
-    seen: usize,
-    connections: Vec<ConnectionId>,
-    /// True when a connection opened among them: that is held up by nothing.
-    is_opening: bool,
-    /// True when the one before was of the same connection.
-    goes_back: bool,
-    /// The connection of the stamp that they lag behind, where it is known.
-    ahead: Option<ConnectionId>,
-}
-
-impl LagWitness {
-    /// Stamps in a row that go on from the one that lags, from which on it is believed.
-    const ENOUGH: usize = 7;
-    /// The same where no more come, or where they have come to where they were.
-    const LEAST: usize = 4;
-
-    const fn of(lag: LagBehind) -> Self {
-        Self { lag, seen: 0, connections: Vec::new(), is_opening: false, goes_back: false, ahead: None }
-    }
-
-    /// Notes a later event; returns whether the clock was set back, once that is known.
-    fn note(&mut self, queued: &QueuedEvent) -> Option<bool> {
-        let (of, at) = beginning(queued)?;
-        if !self.lag.goes_on(at) {
-            return Some(false);
-        }
-        self.seen += 1;
-        self.is_opening |= is_opening(queued);
-        self.goes_back |= self.ahead == Some(of);
-        if !self.connections.contains(&of) {
-            self.connections.push(of);
-        }
-        (self.seen >= Self::ENOUGH || self.lag.has_caught_up()).then(|| self.suffices())
-    }
-
-    /// Returns whether it was not one connection that was held up, or a few.
-    fn suffices(&self) -> bool {
-        let connections = self.connections.len();
-        self.seen >= Self::LEAST && (self.goes_back || connections >= 3 || (connections == 2 && self.is_opening))
-    }
-}
-
-/// The connection and the time of what comes when it is captured, mostly: a connection that opens, or a request.
-fn beginning(queued: &QueuedEvent) -> Option<(ConnectionId, Timestamp)> {
-    match &queued.event {
-        _ if queued.part.copy > 0 => None,
-        Event::Opened { connection, at } => Some((*connection, *at)),
-        Event::Request(request) => Some((request.id.connection, request.last_byte)),
-        _ => None,
-    }
-}
-
-const fn is_opening(queued: &QueuedEvent) -> bool {
-    matches!(queued.event, Event::Opened { .. })
-}
-
-/// The time by which an event is due, if it has one. Requests without a whole body have none where bodies are needed.
-pub(in crate::pipeline) fn stamp(event: &Event, part: PassTag, needs_bodies: bool) -> Option<Timestamp> {
-    let at = match event {
-        Event::Request(request) if unfit(request, needs_bodies).is_none() => request.last_byte,
-        Event::Opened { at, .. } | Event::Closed { at, .. } => *at,
-        _ => return None,
-    };
-    Some(at.plus(part.delay))
 }
 
 #[cfg(test)]

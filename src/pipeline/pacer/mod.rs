@@ -4,6 +4,7 @@
 mod chains;
 mod ending;
 mod external;
+mod lag_witness;
 mod leap;
 mod lookahead;
 mod next;
@@ -43,7 +44,7 @@ use crate::report::{ReportEvent, RequestRecord, TargetSet};
 
 pub(super) use chains::RunChains;
 use chains::options_after;
-pub(super) use leap::stamp;
+pub(super) use lag_witness::{LagWitness, beginning, stamp};
 use lookahead::Lookahead;
 use next::{PacerStep, Upcoming};
 use opening::Opening;
@@ -105,8 +106,8 @@ pub(super) struct Pacer {
     open: u64,
     epoch: Instant,
     opening: Opening,
-    /// The last request, or connection that opened, and its time.
-    last_begun: Option<(ConnectionId, Timestamp)>,
+    /// The connection of the last request, or the one that opened last.
+    last_begun: Option<ConnectionId>,
     /// Time before a request is due at which it is taken up.
     lead: Duration,
 }

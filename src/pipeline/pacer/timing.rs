@@ -107,7 +107,7 @@ impl Timing {
     }
 
     /// Returns by how much `at` is behind, where later stamps may show that the capture's clock was set back by little.
-    pub(in crate::pipeline) fn lag(&self, at: Timestamp) -> Option<LagBehind> {
+    pub(super) fn lag(&self, at: Timestamp) -> Option<LagBehind> {
         match self {
             Self::Paced { schedule, fleet: None, .. } => schedule.lag(at),
             Self::Paced { .. } | Self::Live => None,
@@ -115,7 +115,7 @@ impl Timing {
     }
 
     /// Returns by how much the latest stamp is behind `at`, where later stamps may show that `at` is wrong; and that stamp.
-    pub(in crate::pipeline) fn lead(&self, at: Timestamp) -> Option<(LagBehind, Timestamp)> {
+    pub(super) fn lead(&self, at: Timestamp) -> Option<(LagBehind, Timestamp)> {
         match self {
             Self::Paced { schedule, fleet: None, .. } => Some((schedule.lead(at)?, schedule.latest())),
             Self::Paced { .. } | Self::Live => None,
