@@ -69,7 +69,6 @@ struct Preview {
     chains: RunChains,
     timing: Timing,
     span: KnownSpan,
-    epoch: Instant,
     mark: Option<LoopHeader>,
     copies: LoopHeader,
     targets: Vec<replay::SendSettings>,
@@ -106,7 +105,6 @@ impl Preview {
             chains: RunChains::new(&run.middleware, run.targets.len()),
             timing: run.timing(&span),
             span,
-            epoch: Instant::now(),
             mark: run.mark.clone(),
             copies: LoopHeader::default().of_run(&run.middleware.run.id),
             targets: run.targets.clone(),
@@ -308,7 +306,7 @@ impl Preview {
             Timing::Paced { .. } => match self.timing.due(before.unwrap_or_else(|| request.last_byte.plus(part.delay)))
             {
                 Some(due) => {
-                    let since = due.saturating_duration_since(self.epoch);
+                    let since = due.saturating_duration_since(self.timing.begun().unwrap_or(due));
                     self.tally.length = self.tally.length.max(Some(since));
                     Timestamp::default().plus(since)
                 }

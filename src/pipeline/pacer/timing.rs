@@ -158,6 +158,14 @@ impl Timing {
         }
     }
 
+    /// Returns when the run began, where it has a schedule and has begun.
+    pub(in crate::pipeline) const fn begun(&self) -> Option<Instant> {
+        match self {
+            Self::Paced { begun, .. } => *begun,
+            Self::Live => None,
+        }
+    }
+
     /// Returns whether due times are known in advance.
     pub(in crate::pipeline) fn is_known_ahead(&self) -> bool {
         matches!(self, Self::Paced { schedule, .. } if !schedule.is_max())
