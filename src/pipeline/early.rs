@@ -29,7 +29,8 @@ pub(super) struct EarlySender {
 }
 
 impl EarlySender {
-    /// Opens so many connections, as far as that can be done until then; what is returned is disconnected once it is.
+    /// Opens so many connections, as far as that can be done until then, and no more than there are places; what is returned is
+    /// disconnected once it is.
     pub(super) fn open_idle(
         &self,
         client: &Arc<AnyClient>,
@@ -38,12 +39,14 @@ impl EarlySender {
         runtime: &Handle,
     ) -> Receiver<()> {
         let (done, all) = crossbeam_channel::bounded(0);
+        // None is in use yet: what is opened now stays open, and each request brings its place along.
+        let count = count.min(self.places.available_permits());
         let left = Arc::new(AtomicUsize::new(count));
         for _ in 0..count.min(AT_ONCE) {
             let (client, places, left, done) =
                 (Arc::clone(client), Arc::clone(&self.places), Arc::clone(&left), done.clone());
             runtime.spawn(async move {
-                // In a place each: with those of requests there are never more than are allowed.
+                // In a place each: a request that comes meanwhile opens none beside them.
                 while Instant::now() < until
                     && left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
                     && let Ok(_place) = Arc::clone(&places).try_acquire_owned()

@@ -71,7 +71,7 @@ fn write(pool: &ConnPool, outgoing: EncodedRequest, due: Instant) -> Option<Writ
     link.history.is_idle = false;
     let at = spin_until(due);
     let bytes = link.write_now(&outgoing.head).ok().filter(|bytes| *bytes > 0)?;
-    let whole = (bytes == outgoing.head.len()).then(Instant::now);
+    let whole = (bytes == outgoing.head.len()).then_some(at);
     link.written_ahead = WrittenAhead { bytes, whole };
     Some(WrittenRequest { link, outgoing, at })
 }

@@ -40,7 +40,7 @@ pub(super) struct Terms {
     pub(super) turns: ReadTurns,
 }
 
-/// A response, and when the last byte of the request was written.
+/// A response, and when the last byte of the request was handed to the system.
 #[derive(Debug)]
 pub(super) struct SendResult {
     pub(super) read: ReadResponse,
@@ -79,11 +79,14 @@ pub(super) async fn exchange(
     Ok(sent)
 }
 
-/// Invariant: `written` is set when, and only when, the last byte was handed to the system.
+/// Invariant: `written` is set when, and only when, the last byte was handed to the system: to when that began. A target
+/// on the same machine may have responded by the time it ends.
 struct WireExchange<'a> {
     outgoing: &'a EncodedRequest,
     head_sent: usize,
     body_sent: usize,
+    /// When the last piece was handed over.
+    handed: Option<Instant>,
     gate: ExpectContinue,
     written: Option<Instant>,
     reader: ResponseReader,
@@ -106,6 +109,7 @@ impl<'a> WireExchange<'a> {
             outgoing,
             head_sent: 0,
             body_sent: 0,
+            handed: None,
             gate: if outgoing.expects { ExpectContinue::Closed(None) } else { ExpectContinue::Open },
             written: None,
             reader: ResponseReader::new(outgoing.asked, wanted, terms.max_response),
@@ -195,11 +199,12 @@ impl<'a> WireExchange<'a> {
                     return Poll::Pending;
                 }
                 if self.body_sent == self.outgoing.body.len() {
-                    self.written = Some(Instant::now());
+                    self.written = self.handed;
                     return Poll::Ready(Ok(()));
                 }
                 continue;
             }
+            self.handed = Some(Instant::now());
             let sent = ready!(link.poll_write(cx, head, body))?;
             if sent == 0 {
                 return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));

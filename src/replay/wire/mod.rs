@@ -22,7 +22,8 @@
 //! *Limits of this machine* are not the target's fault: a request that finds no file or port waits for a moment, and is
 //! shed then.
 //!
-//! *Times.* [`TargetResponse::written`] is when the system had taken the last byte; setting a connection up is apart.
+//! *Times.* [`TargetResponse::written`] is when the last byte was handed to the system, before the call: a target on the same
+//! machine may respond within it. Setting a connection up is apart.
 
 use std::sync::Arc;
 
