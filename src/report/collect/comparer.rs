@@ -37,8 +37,6 @@ pub(crate) struct Comparer {
 #[derive(Debug)]
 pub(crate) struct ComparisonTask {
     joined: Joined,
-    /// Production's previous response to the same request.
-    before: Option<Production>,
 }
 
 /// The responses to one request, and in what they differ.
@@ -58,8 +56,8 @@ pub(crate) struct FoundInExchange {
 }
 
 impl ComparisonTask {
-    pub(crate) const fn new(joined: Joined, before: Option<Production>) -> Self {
-        Self { joined, before }
+    pub(crate) const fn new(joined: Joined) -> Self {
+        Self { joined }
     }
 
     /// Bytes that it holds, but for bodies that have their own share of the memory.
@@ -69,7 +67,7 @@ impl ComparisonTask {
             let body = kept.body.as_ref().filter(|_| kept.held.is_none());
             kept.head.as_bytes().len() + body.map_or(0, bytes::Bytes::len)
         };
-        let production = self.joined.production.as_ref().ok().into_iter().chain(&self.before);
+        let production = self.joined.production.as_ref().ok().into_iter().chain(self.joined.before.as_deref());
         let productions = production.filter_map(|production| production.kept.as_deref());
         let answers = self.joined.deliveries.iter().filter_map(|delivery| delivery.answer.as_ref()?.kept.as_deref());
         let sent: usize = self.joined.deliveries.iter().map(|delivery| delivery.sent_as.len()).sum();
@@ -97,19 +95,13 @@ impl Comparer {
     /// Does a task; where bodies are to be left `unread`, by their hashes.
     #[must_use]
     pub(crate) fn compare(&self, task: ComparisonTask, unread: Option<Unknown>) -> ComparedExchange {
-        let ComparisonTask { joined, before } = task;
-        let found = self.attempt(&joined, before.as_ref(), unread, Effort::Full).unwrap_or_default();
+        let ComparisonTask { joined } = task;
+        let found = self.attempt(&joined, unread, Effort::Full).unwrap_or_default();
         ComparedExchange { joined, found }
     }
 
     /// Compares all responses to one request with this effort; `None` where that does not do.
-    pub(crate) fn attempt(
-        &self,
-        joined: &Joined,
-        before: Option<&Production>,
-        unread: Option<Unknown>,
-        effort: Effort,
-    ) -> Option<FoundInExchange> {
+    pub(crate) fn attempt(&self, joined: &Joined, unread: Option<Unknown>, effort: Effort) -> Option<FoundInExchange> {
         let of = OneRequest { comparer: self, note: &joined.note, unread, effort };
         let production = joined.production.as_ref().ok();
         let mut found = FoundInExchange::default();
@@ -130,11 +122,21 @@ impl Comparer {
                 _ => None,
             });
         }
-        found.repeat = match (production, before) {
+        found.repeat = match (production, &joined.before) {
             (Some(production), Some(before)) => Some(of.repeat(before, production)?),
             _ => None,
         };
         Some(found)
+    }
+
+    /// Compares production's response to a request with its previous one, with this effort; `None` where that does not do.
+    pub(crate) fn repeat(
+        &self,
+        note: &RequestRecord,
+        (before, production): (&Production, &Production),
+        effort: Effort,
+    ) -> Option<Arc<ResponseDiff>> {
+        OneRequest { comparer: self, note, unread: None, effort }.repeat(before, production)
     }
 
     fn host(&self, destination: Destination) -> &[u8] {

@@ -32,6 +32,8 @@ pub struct Joined {
     pub deliveries: Deliveries,
     /// Response of production.
     pub production: Result<Production, Unjoined>,
+    /// Production's previous response to the same request, where they are still to be compared.
+    pub before: Option<Box<Production>>,
 }
 
 /// Deliveries of one request: mostly one, in no memory of its own.
@@ -68,6 +70,7 @@ struct PendingJoin {
     targets: usize,
     deliveries: Deliveries,
     production: Option<Result<Production, Unjoined>>,
+    before: Option<Box<Production>>,
     held: HeldBytes,
 }
 
@@ -104,13 +107,14 @@ impl PendingJoin {
     /// Lets the bodies go, and says how many bytes that were: whether they differ is then known by their hashes alone.
     fn drop_bodies(&mut self) -> usize {
         self.production.iter_mut().flatten().for_each(Production::drop_body);
+        self.before = None;
         self.deliveries.iter_mut().filter_map(|delivery| delivery.answer.as_mut()).for_each(TargetResponse::drop_body);
         std::mem::take(&mut self.held.bodies)
     }
 
     fn end(self, without: Unjoined) -> Joined {
         let production = self.production.unwrap_or(Err(without));
-        Joined { note: self.note, deliveries: self.deliveries, production }
+        Joined { note: self.note, deliveries: self.deliveries, production, before: self.before }
     }
 }
 
@@ -163,7 +167,8 @@ impl Joins {
         self.next += 1;
         let held = HeldBytes { heads: note.text.len(), bodies: 0 };
         self.held.add(held);
-        let pending = PendingJoin { place, note, targets, deliveries: Deliveries::new(), production: None, held };
+        let (deliveries, production, before) = Default::default();
+        let pending = PendingJoin { place, note, targets, deliveries, production, before, held };
         let mut gone = Vec::new();
         // Ids are unique in a run; should one come twice, its first join must not hang on for ever.
         if let Some(old) = self.waiting.insert(id, Box::new(pending)) {
@@ -210,15 +215,27 @@ impl Joins {
         DeliveryJoin::Waiting
     }
 
-    /// The production half came. A second one for the same request changes nothing.
-    pub(crate) fn production(&mut self, of: ExchangeId, half: Result<Production, Unjoined>) -> ProductionJoin {
+    /// Returns the request whose production half is still to come.
+    pub(crate) fn awaiting_production(&self, of: ExchangeId) -> Option<&RequestRecord> {
+        self.waiting.get(&of).filter(|pending| pending.production.is_none()).map(|pending| &*pending.note)
+    }
+
+    /// The production half came, with the one that came `before` to the same request where they are to be compared. A second
+    /// half for the same request changes nothing.
+    pub(crate) fn production(
+        &mut self,
+        of: ExchangeId,
+        half: Result<Production, Unjoined>,
+        before: Option<Box<Production>>,
+    ) -> ProductionJoin {
         let Entry::Occupied(mut entry) = self.waiting.entry(of) else { return ProductionJoin::Unwanted };
         let pending = entry.get_mut();
         if pending.production.is_some() {
             return ProductionJoin::Unwanted;
         }
-        let more = HeldBytes::of(half.as_ref().ok().and_then(|production| production.kept.as_deref()));
-        pending.production = Some(half);
+        let mut more = HeldBytes::of(half.as_ref().ok().and_then(|production| production.kept.as_deref()));
+        more.add(HeldBytes::of(before.as_ref().and_then(|before| before.kept.as_deref())));
+        (pending.production, pending.before) = (Some(half), before);
         if let Some(joined) = grown(entry, more, &mut self.held, self.bodiless) {
             return ProductionJoin::Complete(joined);
         }
@@ -293,13 +310,13 @@ mod tests {
     fn the_halves_may_come_in_either_order() {
         let mut joins = Joins::default();
         assert!(joins.offered(note(1), 1).is_empty());
-        assert!(matches!(joins.production(id(1), Ok(production(200))), ProductionJoin::Waiting));
+        assert!(matches!(joins.production(id(1), Ok(production(200)), None), ProductionJoin::Waiting));
         let DeliveryJoin::Complete(joined) = joins.delivered(sent(1)) else { panic!("still waits") };
         assert_eq!(joined.production.unwrap().status, 200);
 
         joins.offered(note(2), 1);
         assert!(matches!(joins.delivered(sent(2)), DeliveryJoin::Waiting));
-        let ProductionJoin::Complete(joined) = joins.production(id(2), Err(Damage::Gap.into())) else {
+        let ProductionJoin::Complete(joined) = joins.production(id(2), Err(Damage::Gap.into()), None) else {
             panic!("still waits")
         };
         assert_eq!(joined.production.unwrap_err(), Unjoined::Damage(Damage::Gap));
@@ -310,7 +327,7 @@ mod tests {
     fn a_join_waits_for_every_target() {
         let mut joins = Joins::default();
         joins.offered(note(1), 2);
-        joins.production(id(1), Ok(production(200)));
+        joins.production(id(1), Ok(production(200)), None);
         assert!(matches!(joins.delivered(sent(1)), DeliveryJoin::Waiting));
         let DeliveryJoin::Complete(joined) = joins.delivered(sent(1)) else { panic!("still waits") };
         assert_eq!(joined.deliveries.len(), 2);
@@ -319,7 +336,7 @@ mod tests {
     #[test]
     fn production_of_what_was_not_offered_is_dropped() {
         let mut joins = Joins::default();
-        assert!(matches!(joins.production(id(9), Ok(production(200))), ProductionJoin::Unwanted));
+        assert!(matches!(joins.production(id(9), Ok(production(200)), None), ProductionJoin::Unwanted));
         assert_eq!(joins.finish().count(), 0);
     }
 
@@ -359,7 +376,7 @@ mod tests {
             for n in 1..=2 {
                 joins.offered(note(n), 1);
                 let half = Production { body_sha256: known, kept: body(b"hello"), ..production(200) };
-                assert!(matches!(joins.production(id(n), Ok(half)), ProductionJoin::Waiting));
+                assert!(matches!(joins.production(id(n), Ok(half), None), ProductionJoin::Waiting));
             }
             assert_eq!(joins.held.bodies, 5);
             let mut late = sent(1);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::compare::{Effort, ResponseDiff, Unknown};
-use crate::exchange::Outcome;
+use crate::exchange::{ExchangeId, Outcome};
 use crate::replay::{Delivery, Destination};
 use crate::report::collect::by_route::ExchangeComparison;
 use crate::report::collect::comparer::{ComparedExchange, Comparer, ComparisonTask, FoundInExchange};
@@ -103,24 +103,37 @@ impl Reporter {
             Ok(production) => self.production.answered(production),
             Err(why) => self.production.unjoined(why.key()),
         }
-        let key = self.repeat_key(&joined);
-        let before = key.and_then(|key| self.repeats.before(key));
-        let effort = if self.defers && self.unread.is_none() { Effort::Quick } else { Effort::Full };
-        let found = self.comparer.attempt(&joined, before.as_ref(), self.unread, effort);
-        // Now, and not when it is compared: the next one may come first.
-        if let (Ok(production), Some(key)) = (&joined.production, key) {
-            self.repeats.remember(key, production);
-        }
-        match found {
+        match self.comparer.attempt(&joined, self.unread, self.effort()) {
             Some(found) => self.count_compared(joined, found),
-            None => self.deferred.push_back(ComparisonTask::new(joined, before)),
+            None => self.deferred.push_back(ComparisonTask::new(joined)),
         }
+    }
+
+    /// How far a comparison may go at once.
+    fn effort(&self) -> Effort {
+        if self.defers && self.unread.is_none() { Effort::Quick } else { Effort::Full }
+    }
+
+    /// Production answered: compares that with what it answered to the same request before, and gives that back where it
+    /// takes time. Now, and not when the targets have answered: in which order they do says nothing of production.
+    pub(super) fn repeated(&mut self, of: ExchangeId, production: &Production) -> Option<Box<Production>> {
+        let key = self.repeat_key(self.joins.awaiting_production(of)?, production)?;
+        let (before, effort) = (self.repeats.before(key), self.effort());
+        self.repeats.remember(key, production);
+        let (before, note) = (before?, self.joins.awaiting_production(of)?);
+        let Some(found) = self.comparer.repeat(note, (&before, production), effort) else {
+            return Some(Box::new(before));
+        };
+        if found.body_unknown.is_none() {
+            self.noise.own(note.route.as_deref().unwrap_or(OTHER), NoiseSource::Repeats, &found);
+        }
+        None
     }
 
     /// Counts what came of the comparisons of one request.
     fn count_compared(&mut self, mut joined: Joined, mut found: FoundInExchange) {
         self.doubt_joined(&mut joined, &mut found);
-        let Joined { note, deliveries, production } = joined;
+        let Joined { note, deliveries, production, .. } = joined;
         let meeting = ExchangeContext { note: &note, route: note.route.as_deref().unwrap_or(OTHER) };
         for (delivery, found) in deliveries.iter().zip(found.deliveries) {
             match delivery.destination {
@@ -195,12 +208,11 @@ impl Reporter {
 
     /// Returns the key for comparing production's response with its previous one to the same request, where that
     /// comparison is of use.
-    fn repeat_key(&self, joined: &Joined) -> Option<RepeatKey> {
-        let (production, key) = (joined.production.as_ref().ok()?, joined.note.repeat?);
-        let route = joined.note.route.as_deref().unwrap_or(OTHER);
+    fn repeat_key(&self, note: &RequestRecord, production: &Production) -> Option<RepeatKey> {
+        let (key, route) = (note.repeat?, note.route.as_deref().unwrap_or(OTHER));
         let tells = production.is_whole() && self.unread.is_none() && self.noise.wants(route, NoiseSource::Repeats);
         let response = production.kept.as_deref().filter(|_| tells);
-        repeats::varied(key, joined.note.text.head(), response).filter(|_| tells)
+        repeats::varied(key, note.text.head(), response).filter(|_| tells)
     }
 
     /// Counts the differences between a target's second response and its first, where both are known.

@@ -254,7 +254,8 @@ impl Reporter {
             ReportEvent::Delivered(delivery) => self.delivered(delivery),
             ReportEvent::Production { of, production } => {
                 let answered = production.as_ref().ok().map(|production| (production.status, production.latency));
-                let half = self.joins.production(of, production);
+                let before = production.as_ref().ok().and_then(|production| self.repeated(of, production));
+                let half = self.joins.production(of, production, before);
                 if let (Some((status, latency)), ProductionJoin::Waiting | ProductionJoin::Complete(_)) =
                     (answered, &half)
                 {

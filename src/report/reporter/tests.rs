@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::exchange::{Damage, FailureKind, Head, Incomplete, Shed};
 use crate::replay::{RetainedResponse, SentAs};
-use crate::report::collect::inputs::TargetTotals;
+use crate::report::collect::inputs::{RepeatKey, TargetTotals};
 use crate::report::threshold::Thresholds;
 
 use super::super::collect::testing::{delivery, id, note, production};
@@ -265,6 +265,41 @@ fn what_came_twice_is_known_from_then_on_and_counts_as_often_as_it_comes() {
     let kind = &summary.kinds.as_ref().unwrap().rows[0];
     assert_eq!((kind.path.as_str(), kind.count, kind.examples.len()), ("$.a", 6, 3));
     assert_eq!(kind.examples[2].shadow, 2);
+}
+
+#[test]
+fn in_which_order_targets_answer_says_nothing_of_production() {
+    for defers in [false, true] {
+        let mut reporter = Reporter::new(settings(None));
+        let comparer = defers.then(|| reporter.defer_comparisons());
+        let exchange = |n: u32| {
+            let [_, sent, answered] = exchange(n, true);
+            let offered = ReportEvent::Offered {
+                note: Box::new(RequestRecord { repeat: Some(RepeatKey(7)), ..*note(n) }),
+                targets: TargetSet::first(1),
+                capture_delay: None,
+            };
+            let ReportEvent::Production { of, production: Ok(mut production) } = answered else { unreachable!() };
+            // It changes once, in the midst of twenty.
+            if n > 10 {
+                production.kept = Some(Box::new(json("{\"a\":3}")));
+            }
+            ([offered, ReportEvent::Production { of, production: Ok(production) }], sent)
+        };
+        let (before, mut sent): (Vec<_>, Vec<_>) = (1..=20).map(exchange).unzip();
+        before.into_iter().flatten().for_each(|fact| reporter.take(fact));
+        let later = sent.split_off(10);
+        for (one, other) in sent.into_iter().zip(later) {
+            reporter.take(one);
+            reporter.take(other);
+        }
+        while let Some((comparer, task)) = comparer.as_ref().zip(reporter.next_comparison()) {
+            reporter.compared(comparer.compare(task, None));
+        }
+        let summary = ended(reporter);
+        assert_eq!((&summary.noise[..], summary.targets["http://t"].differences.body), (&[][..], 20));
+        assert_eq!((summary.fields[0].path.as_str(), summary.fields[0].count), ("$.a", 20));
+    }
 }
 
 #[test]
