@@ -159,6 +159,8 @@ pub(crate) fn sockets() {
 pub(crate) fn folder_of_sockets() {
     let folder = passable();
     let victim = Victim::new(folder.path());
+    // Of a trial before.
+    fs::remove_dir_all("/run/shadowtap").ok();
     for planted in ["folder", "link"] {
         if planted == "folder" {
             fs::create_dir("/run/shadowtap").unwrap();
