@@ -136,7 +136,8 @@ const ORIGIN: &str = "https://new.example:8443";
 
 /// The words that curl should get.
 fn meant(request: &Hostile) -> Vec<String> {
-    let mut words = vec!["-sSig".to_owned(), "--path-as-is".to_owned()];
+    let quiet = if request.body > 0 { "-ig" } else { "-sSig" };
+    let mut words = vec![quiet.to_owned(), "--path-as-is".to_owned()];
     match request.method {
         "GET" if request.body == 0 => {}
         "HEAD" => words.push("--head".to_owned()),

@@ -3,8 +3,6 @@
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::Finding;
 use crate::exchange::{Body, ConnectionId, ExchangeId, Head, Request, RequestState, Timestamp};
 use crate::help;
@@ -48,11 +46,15 @@ async fn target(settings: &SendSettings) -> Finding {
         Ok(client) => client,
         Err(error) => return Finding::problem("target", format!("{url}: {}", help::say(&error)), None),
     };
-    let begun = Instant::now();
     let progress = ResponseProgress::default();
     let sent = client.send(Ticket::default(), Box::new(request(settings)), ResponseOptions::default(), &progress);
     match tokio::time::timeout(WAIT, sent).await {
-        Ok(Ok(response)) => answered(&format!("{url}{at}"), response.status, begun.elapsed()),
+        // What it takes to connect, and this machine to begin, is none of its time.
+        Ok(Ok(response)) => answered(
+            (&format!("{url}{at}"), settings.target.prefix()),
+            response.status,
+            response.done.saturating_duration_since(response.written),
+        ),
         Ok(Err(error)) => {
             let why = why(&error);
             let mend = mend(&why, &url);
@@ -102,12 +104,12 @@ fn request(settings: &SendSettings) -> Request {
     }
 }
 
-fn answered(target: &str, status: u16, took: Duration) -> Finding {
+fn answered((target, prefix): (&str, &str), status: u16, took: Duration) -> Finding {
     let time = units::duration(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-    let says = format!("{target} answers {status} for / in {time}");
+    let says = format!("{target} answers {status} for {prefix}/ in {time}");
     match status {
         500.. => Finding::problem("target", says, Some("look at its log: it fails already".to_owned())),
-        401 | 403 => Finding::note("target", says, "it asks for credentials: set them in a chain, see docs/filters.md"),
+        401 => Finding::note("target", says, "it asks for credentials: set them in a chain, see docs/filters.md"),
         _ if took > SLOW => {
             Finding::note("target", says, "it is slow already: begin with a small --sample, and --guard")
         }
@@ -149,10 +151,11 @@ mod tests {
     #[test]
     fn a_response_is_told_with_its_time_and_failures_with_what_mends_them() {
         let at = Duration::from_millis(3);
-        assert_eq!(answered("http://h", 200, at).says, "http://h answers 200 for / in 3.00ms");
-        let states: Vec<State> = [404, 401, 503].map(|status| answered("x", status, at).state).into();
-        assert_eq!(states, [State::Ok, State::Note, State::Problem]);
-        assert_eq!(answered("x", 200, Duration::from_secs(2)).state, State::Note);
+        assert_eq!(answered(("http://h", ""), 200, at).says, "http://h answers 200 for / in 3.00ms");
+        assert_eq!(answered(("http://h/v2", "/v2"), 200, at).says, "http://h/v2 answers 200 for /v2/ in 3.00ms");
+        let states: Vec<State> = [404, 403, 401, 503].map(|status| answered(("x", ""), status, at).state).into();
+        assert_eq!(states, [State::Ok, State::Ok, State::Note, State::Problem]);
+        assert_eq!(answered(("x", ""), 200, Duration::from_secs(2)).state, State::Note);
         for (why, part) in [
             ("cannot connect: Connection refused (os error 111)", "start it"),
             ("invalid peer certificate: UnknownIssuer", "--ca FILE"),

@@ -9,8 +9,8 @@ pub struct Pace {
     /// Factor on the captured pace, such as 2x. max sends as fast as responses come [default: 1x]
     #[cfg_attr(feature = "cli", arg(long, value_name = "FACTOR", allow_hyphen_values = true))]
     pub speed: Option<String>,
-    /// Send at an even pace instead, such as 500/s (or /m, /h). Counts the capture's requests, before filters and
-    /// sample
+    /// Send at an even pace instead, such as 500/s (or /m, /h). Counts the capture's requests and the
+    /// copies of --amplify, before filters and sample
     #[cfg_attr(feature = "cli", arg(long, value_name = "RATE", allow_hyphen_values = true))]
     pub rate: Option<String>,
     /// precise: be within some microseconds of the schedule. One processor does nothing but wait then; the last 50 µs
