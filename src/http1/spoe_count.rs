@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 /// Processes of HAProxy that are told apart: each reload is one. Further ones are not counted.
 const MAX_PROCESSES: usize = 4096;
+/// Longest name of a process that is heeded, in bytes. The shipped configuration gives each a UUID.
+const MAX_NAME: usize = 64;
 
 /// Counts of all processes.
 #[derive(Debug, Default)]
@@ -31,7 +33,7 @@ impl CountedRequests {
             known.first = known.first.min(count);
             known.last = known.last.max(count);
             known.told += 1;
-        } else if self.processes.len() < MAX_PROCESSES {
+        } else if self.processes.len() < MAX_PROCESSES && process.len() <= MAX_NAME {
             self.processes.insert(process.into(), ProcessCount { first: count, last: count, told: 1 });
         }
     }
@@ -85,8 +87,10 @@ mod tests {
     }
 
     #[test]
-    fn further_processes_are_not_counted() {
+    fn further_processes_are_not_counted_nor_are_long_names() {
         let mut counted = CountedRequests::default();
+        counted.request(&[b'p'; MAX_NAME + 1], 0);
+        assert_eq!(counted.processes.len(), 0);
         for process in 0..=MAX_PROCESSES {
             counted.request(&process.to_be_bytes(), 0);
             counted.response(&process.to_be_bytes(), 2);
