@@ -7,6 +7,8 @@ mod h2_server;
 mod requests;
 #[path = "support/server.rs"]
 mod server;
+#[path = "support/tls.rs"]
+mod tls_server;
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -15,18 +17,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shadowtap::exchange::{Body, FailureKind, Framing, Request};
-use shadowtap::replay::TlsIdentity;
 use shadowtap::replay::{
     AnyClient, Client as _, ClientChoice, ResponseOptions, ResponseProgress, SendSettings, Ticket,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{self, pki_types};
 
 use h2_server::H2;
 use requests::request;
 use server::{Server, answer};
+use tls_server::tls;
 
 /// Long enough for whatever answers at all on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -104,19 +104,6 @@ async fn http_1_goes_by_wire_whichever_client_was_chosen() {
     let head = "GET /a/../b HTTP/1.0\r\nX-B: 1\r\nHost: old\r\n\r\n";
     assert_eq!(ask(&client, bare(head)).await, Ok(200));
     assert_eq!(server.requests(), [head.replace("old", server.url("http").trim_start_matches("http://"))]);
-}
-
-/// A certificate of its own for `localhost`, in a file, and a server that shows it and offers these protocols.
-fn tls(folder: &tempfile::TempDir, protocols: &[&[u8]]) -> (TlsAcceptor, TlsIdentity) {
-    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let file = folder.path().join("ca.pem");
-    std::fs::write(&file, signed.cert.pem()).unwrap();
-    let key = pki_types::PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let mut config = builder.with_no_client_auth().with_single_cert(vec![signed.cert.der().clone()], key).unwrap();
-    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    (TlsAcceptor::from(Arc::new(config)), TlsIdentity { ca: Some(file), ..TlsIdentity::default() })
 }
 
 fn chunked() -> Request {

@@ -5,6 +5,8 @@
 mod h2_server;
 #[path = "support/requests.rs"]
 mod requests;
+#[path = "support/tls.rs"]
+mod tls_server;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,11 +22,10 @@ use shadowtap::replay::{
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{self, pki_types};
 
 use h2_server::{H2, Script, go_away, go_away_for, head, streams_at_once};
 use requests::request;
+use tls_server::tls;
 
 /// Long enough for whatever answers at all on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -60,23 +61,10 @@ async fn send(client: &AnyClient, line: impl AsRef<str>) -> Result<u16, SendErro
     response.map(|response| response.status)
 }
 
-/// A certificate of its own for `localhost`, in a file, and a server that shows it.
-fn tls(folder: &tempfile::TempDir, protocol: &[u8]) -> (TlsAcceptor, TlsIdentity) {
-    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let file = folder.path().join("ca.pem");
-    std::fs::write(&file, signed.cert.pem()).unwrap();
-    let key = pki_types::PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let mut config = builder.with_no_client_auth().with_single_cert(vec![signed.cert.der().clone()], key).unwrap();
-    config.alpn_protocols = vec![protocol.to_vec()];
-    (TlsAcceptor::from(Arc::new(config)), TlsIdentity { ca: Some(file), ..TlsIdentity::default() })
-}
-
 #[tokio::test]
 async fn over_tls_many_requests_that_need_a_connection_open_one() {
     let folder = tempfile::tempdir().unwrap();
-    let (acceptor, trust) = tls(&folder, b"h2");
+    let (acceptor, trust) = tls(&folder, &[b"h2"]);
     let (server, addr) = H2::start(Some(acceptor)).await;
     let client = client(&format!("https://localhost:{}", addr.port()), trust);
     let all = join_all((0..AT_ONCE).map(|_| ask(&client, "GET /"))).await;
@@ -90,7 +78,7 @@ async fn a_connection_that_fails_fails_for_all_who_waited_for_it_and_is_not_open
     let url = format!("https://{}", listener.local_addr().unwrap());
     let accepted = Arc::new(AtomicUsize::new(0));
     let folder = tempfile::tempdir().unwrap();
-    let client = client(&url, tls(&folder, b"h2").1);
+    let client = client(&url, tls(&folder, &[b"h2"]).1);
     let server = tokio::spawn({
         let accepted = Arc::clone(&accepted);
         async move {
@@ -117,7 +105,7 @@ async fn all_who_waited_for_a_connection_say_why_it_failed() {
 #[tokio::test]
 async fn over_tls_all_who_waited_go_by_http_1_where_the_target_speaks_no_http_2() {
     let folder = tempfile::tempdir().unwrap();
-    let (acceptor, trust) = tls(&folder, b"http/1.1");
+    let (acceptor, trust) = tls(&folder, &[b"http/1.1"]);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client(&format!("https://localhost:{}", listener.local_addr().unwrap().port()), trust);
     tokio::spawn(async move {
@@ -140,7 +128,7 @@ async fn over_tls_all_who_waited_go_by_http_1_where_the_target_speaks_no_http_2(
 async fn who_waited_for_the_connection_of_one_that_is_given_up_opens_another() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (acceptor, trust) = tls(&folder, b"h2");
+    let (acceptor, trust) = tls(&folder, &[b"h2"]);
     let client = client(&format!("https://localhost:{}", listener.local_addr().unwrap().port()), trust);
     let mut first = Box::pin(ask(&client, "GET /first"));
     let (silent, _) = tokio::select! {
